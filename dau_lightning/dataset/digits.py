@@ -1,0 +1,29 @@
+"""Handwritten digits that ship inside scikit-learn: 1,797 grey images of 8x8 in ten classes (UCI, Alpaydin & Kaynak 1998)."""
+
+import torch
+from sklearn.datasets import load_digits
+
+from dau_lightning.dataset import Data, Images, balanced, limited
+
+TEST_COUNT = 450  # The set has no official test set: this one is fixed, class-balanced and the same for every seed.
+
+
+def digits(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
+    """The digits as 1,347 training and 450 test images, uint8 `(N, 1, 8, 8)`, the original 0..16 stretched to 0..255.
+
+    Args:
+        train_limit: class-balanced number of training images to keep, or None for all.
+        test_limit: the same for the test images.
+        seed: decides which images a limit keeps; never which images are test images.
+    """
+    bunch = load_digits()
+    images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
+    targets = torch.from_numpy(bunch.target).long()
+    everything = Images(images, targets, tuple("0123456789"), tuple(f"{i:04d}" for i in range(len(targets))))
+    test = torch.zeros(len(targets), dtype=torch.bool)
+    test[balanced(targets, TEST_COUNT, torch.Generator().manual_seed(0))] = True
+    generator = torch.Generator().manual_seed(seed)
+    return Data(
+        train=limited(everything[(~test).nonzero().flatten()], train_limit, generator),
+        test=limited(everything[test.nonzero().flatten()], test_limit, generator),
+    )
