@@ -1,0 +1,1 @@
+"""The methods that DAU is compared with, one a file."""

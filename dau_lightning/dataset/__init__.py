@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dau_lightning.error import InputError
+
 
 @dataclass(frozen=True)
 class Images:
@@ -71,8 +73,29 @@ def balanced(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return shuffled[torch.argsort(rank * len(classes) + order)[:count]].sort().values
 
 
-def limited(images: Images, limit: int | None, generator: torch.Generator) -> Images:
-    """A class-balanced part of at most `limit` images; all of them if `limit` is None or not smaller than their number."""
-    if limit is None or limit >= len(images):
-        return images
-    return images[balanced(images.targets, limit, generator)]
+def within_limit(targets: Tensor, limit: int | None, setting: str, generator: torch.Generator) -> Tensor:
+    """Indices of a class-balanced part of at most `limit` samples; of all, if `limit` is None or not below their number.
+
+    Args:
+        targets: int64 `(N,)`.
+        limit: how many at most.
+        setting: the limit's name on the command line, for the error.
+        generator: the source of randomness; untouched when all are kept.
+
+    Returns:
+        int64 `(min(N, limit),)`, sorted.
+
+    Raises:
+        InputError: the limit is smaller than the number of classes among `targets`.
+    """
+    if limit is None or limit >= len(targets):
+        return torch.arange(len(targets))
+    if limit < (classes := len(targets.unique())):
+        raise InputError(f"{setting}: needs at least one image a class, {classes} classes, got {limit}")
+    return balanced(targets, limit, generator)
+
+
+def limited(images: Images, limit: int | None, setting: str, generator: torch.Generator) -> Images:
+    """The images `within_limit`, whose arguments and error these are."""
+    index = within_limit(images.targets, limit, setting, generator)
+    return images if len(index) == len(images) else images[index]

@@ -1,7 +1,10 @@
 """Handwritten digits that ship inside scikit-learn: 1,797 grey images of 8x8 in ten classes (UCI, Alpaydin & Kaynak 1998)."""
 
+from typing import cast
+
 import torch
 from sklearn.datasets import load_digits
+from sklearn.utils import Bunch
 
 from dau_lightning.dataset import Data, Images, balanced, limited
 
@@ -15,8 +18,11 @@ def digits(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
         train_limit: class-balanced number of training images to keep, or None for all.
         test_limit: the same for the test images.
         seed: decides which images a limit keeps; never which images are test images.
+
+    Raises:
+        InputError: a limit is smaller than the number of classes.
     """
-    bunch = load_digits()
+    bunch = cast(Bunch, load_digits())
     images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
     targets = torch.from_numpy(bunch.target).long()
     everything = Images(images, targets, tuple("0123456789"), tuple(f"{i:04d}" for i in range(len(targets))))
@@ -24,6 +30,6 @@ def digits(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     test[balanced(targets, TEST_COUNT, torch.Generator().manual_seed(0))] = True
     generator = torch.Generator().manual_seed(seed)
     return Data(
-        train=limited(everything[(~test).nonzero().flatten()], train_limit, generator),
-        test=limited(everything[test.nonzero().flatten()], test_limit, generator),
+        train=limited(everything[(~test).nonzero().flatten()], train_limit, "dataset.train_limit", generator),
+        test=limited(everything[test.nonzero().flatten()], test_limit, "dataset.test_limit", generator),
     )

@@ -1,0 +1,1 @@
+"""What to forget: functions from images to a mask."""

@@ -1,0 +1,81 @@
+"""The attacker (section 3.1; SAMIA, Yuan & Zhang 2022): what it sees of the defender, and the transformer that judges it."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Predict = Callable[[Tensor], Tensor]
+
+
+class Attacker(nn.Module):
+    """Infers membership from prediction, sensitivity and label; 141,886 parameters for 10 classes, 511,066 for 100.
+
+    Args:
+        num_classes: K, the number of tokens.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.norm = nn.BatchNorm1d(3 * num_classes)
+        self.embed = nn.Linear(3, 64)
+        layer = nn.TransformerEncoderLayer(64, nhead=4, dim_feedforward=128, dropout=0.2, activation="gelu", batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, num_layers=3, enable_nested_tensor=False)
+        self.hidden = nn.Linear(64 * num_classes, 64)
+        self.output = nn.Linear(64, 2)
+
+    def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
+        """Judge a batch.
+
+        Args:
+            probabilities: the defender's softmax (or its logits, where the method says so), float `(B, K)`.
+            sensitivity: float `(B, K)`.
+            targets: labels, int64 `(B,)`.
+
+        Returns:
+            Membership logits `(B,)`: positive for "member".
+        """
+        labels = F.one_hot(targets, self.num_classes).to(probabilities.dtype)
+        inputs = self.norm(torch.cat([probabilities, sensitivity, labels], dim=1))
+        tokens = inputs.unflatten(1, (3, self.num_classes)).transpose(1, 2)
+        encoded = self.encoder(F.gelu(self.embed(tokens)))
+        nonmember, member = self.output(F.relu(self.hidden(encoded.flatten(1)))).unbind(1)
+        return member - nonmember
+
+
+class Sensitivity:
+    """How much a prediction moves when its image is blurred by noise (section 3.1).
+
+    `s = (1 / n) sum_i |p(x + eps u_i) - p(x)|` per class, `u_i ~ N(0, I)` on normalised pixels.
+
+    Args:
+        copies: n; 0 gives zeros, and no pass through the defender.
+        noise_scale: eps.
+        divide: divide by eps, as SAMIA's code does; the paper prints no division.
+        norm: the Euclidean norm over the classes in place of each class's own change, the same number for every class.
+        gradient: let the gradient pass through the noisy predictions and the prediction they are compared with.
+    """
+
+    def __init__(self, copies: int, noise_scale: float, divide: bool, norm: bool, gradient: bool) -> None:
+        self.copies, self.noise_scale, self.divide, self.norm, self.gradient = copies, noise_scale, divide, norm, gradient
+
+    def __call__(self, predict: Predict, images: Tensor, probabilities: Tensor) -> Tensor:
+        """Measure.
+
+        Args:
+            predict: images `(B, C, H, W)` to probabilities `(B, K)`; float32 where `noise_scale` is below 0.05.
+            images: normalised, `(B, C, H, W)`.
+            probabilities: `predict(images)`, `(B, K)`.
+
+        Returns:
+            Float `(B, K)`, not negative.
+        """
+        total = torch.zeros_like(probabilities)
+        with torch.set_grad_enabled(self.gradient and torch.is_grad_enabled()):
+            # One copy at a time: batch statistics belong to one noisy batch, and memory does not grow with n.
+            for _ in range(self.copies):
+                change = predict(images + self.noise_scale * torch.randn_like(images)) - probabilities
+                total = total + (change.norm(dim=1, keepdim=True).expand_as(change) if self.norm else change.abs())
+        return total / (max(self.copies, 1) * (self.noise_scale if self.divide else 1.0))

@@ -1,0 +1,12 @@
+"""The model before unlearning: trained from scratch on all of `D` by the recipe, the last epoch taken."""
+
+from dau_lightning.module import UnlearningModule
+
+
+class Original(UnlearningModule):
+    """Descent on the whole training set from new weights."""
+
+    label = "Original"
+    phase = "original"
+    part = "train"
+    from_scratch = True

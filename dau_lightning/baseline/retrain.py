@@ -1,0 +1,12 @@
+"""The gold standard: trained from scratch on `D_r` by the original's recipe, as if `D_f` had never been there."""
+
+from dau_lightning.module import UnlearningModule
+
+
+class Retrain(UnlearningModule):
+    """Descent on the retain set from new weights."""
+
+    label = "Retrain"
+    phase = "retrain"
+    part = "retain"
+    from_scratch = True

@@ -1,0 +1,12 @@
+"""The noise floor: Retrain once more, with another initialisation and other batches."""
+
+from dau_lightning.module import UnlearningModule
+
+
+class RetrainAgain(UnlearningModule):
+    """Descent on the retain set from new weights, none of them shared with Retrain."""
+
+    label = "Retrain again"
+    phase = "retrain_again"
+    part = "retain"
+    from_scratch = True

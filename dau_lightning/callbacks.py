@@ -1,0 +1,154 @@
+"""What watches a training or a test without changing it: progress, the clock, the guard against NaN, the evaluation."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from dau_lightning.console import progress_bar
+from dau_lightning.error import TrainingError
+from dau_lightning.module import LOG_EVERY
+
+
+class PhaseBar(L.Callback):
+    """One progress bar over all steps of a training."""
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+        self.bar = progress_bar()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start with the first epoch, after whatever the module does before it."""
+        if not self.bar.live.is_started:
+            self.bar.start()
+            self.task = self.bar.add_task(self.description, total=int(trainer.num_training_batches) * (trainer.max_epochs or 1))
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """One step further."""
+        self.bar.advance(self.task)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Leave the finished bar on the screen, after an exception too."""
+        self.bar.stop()
+
+
+class Clock(L.Callback):
+    """Seconds from the first to the last step, attacker pre-training included, the device synchronised at both ends."""
+
+    seconds = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start."""
+        self.start = self._now(pl_module.device)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop; callbacks hear of the end before the module does."""
+        self.seconds = self._now(pl_module.device) - self.start
+
+    @staticmethod
+    def _now(device: torch.device) -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+
+class Guard(L.Callback):
+    """Stops a training whose loss is not finite, and leaves the last weights known to give a finite one.
+
+    Losses are looked at every `LOG_EVERY` steps and at the end, so that the device is not synchronised at every step.
+
+    Args:
+        phase: named in the error.
+        path: where the weights go, as safetensors.
+    """
+
+    def __init__(self, phase: str, path: Path) -> None:
+        self.phase, self.path = phase, path
+        self.losses: list[Tensor] = []
+        self.first = 0  # the step of the first loss in the list
+        self.good: dict[str, Tensor] = {}
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Copy the weights that the first loss of the coming interval will judge."""
+        if not self.losses:
+            network: nn.Module = pl_module.defender.network  # pyright: ignore[reportAssignmentType, reportAttributeAccessIssue]
+            self.candidate = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Collect the loss; look at all of them once an interval is full."""
+        self.losses.append(outputs["loss"].detach())
+        if len(self.losses) == LOG_EVERY:
+            self._look()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the rest."""
+        self._look()
+
+    def _look(self) -> None:
+        finite = torch.isfinite(torch.stack(self.losses)).tolist() if self.losses else []
+        if finite and finite[0]:
+            self.good = self.candidate
+        if not all(finite):
+            step = self.first + finite.index(False)
+            value = float(self.losses[finite.index(False)])
+            if self.good:
+                save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, self.path)
+            left = f"the last good weights are in {self.path}" if self.good else "no weights gave a finite loss"
+            raise TrainingError(f"{self.phase}: the loss is {value} at step {step}; {left}; try a smaller learning rate")
+        self.first += len(self.losses)
+        self.losses = []
+
+
+class Evaluation(L.Callback):
+    """Accuracies and attacks of a model under test: every sample of every part once.
+
+    Args:
+        parts: names of the test loaders, in their order.
+        num_classes: K.
+        attacks: metrics with `update(role, logits, targets)`, by name.
+        roles: the role that a part plays in the attacks; other parts play none.
+    """
+
+    def __init__(self, parts: Sequence[str], num_classes: int, attacks: Mapping[str, Metric], roles: Mapping[str, str]) -> None:
+        self.parts, self.roles, self.attacks = parts, roles, {name: attack.clone() for name, attack in attacks.items()}
+        self.accuracies = {part: MulticlassAccuracy(num_classes, average="micro") for part in parts}
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Move the metrics to the model's device."""
+        for metric in (*self.attacks.values(), *self.accuracies.values()):
+            metric.to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Feed a batch of logits to the metrics of its part."""
+        part = self.parts[dataloader_idx]
+        self.accuracies[part].update(outputs, batch.targets)
+        if part in self.roles:
+            for attack in self.attacks.values():
+                attack.update(self.roles[part], outputs, batch.targets)
+
+    def accuracy(self) -> dict[str, float]:
+        """Accuracy of each part, in percent."""
+        return {part: 100 * float(metric.compute()) for part, metric in self.accuracies.items()}
+
+    def efficacy(self) -> dict[str, float]:
+        """MIA-efficacy of each attack, in percent."""
+        return {name: float(metric.compute()) for name, metric in self.attacks.items()}

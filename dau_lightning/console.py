@@ -1,0 +1,27 @@
+"""The terminal: progress bars go to standard error, tables and results to standard output."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+
+def progress_bar() -> Progress:
+    """A bar with count, time gone and time to come."""
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def progress(items: Iterable[T], description: str) -> Iterable[T]:
+    """Iterate with a progress bar."""
+    with progress_bar() as bar:
+        yield from bar.track(items, description=description)

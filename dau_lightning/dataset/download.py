@@ -1,0 +1,51 @@
+"""A torchvision data set from its folder, downloaded into it at first use, and its parts as `Images`."""
+
+from collections.abc import Callable, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import TypeVar
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from dau_lightning.dataset import Images
+from dau_lightning.error import InputError
+
+T = TypeVar("T")
+
+
+def downloaded(build: Callable[[bool], T], root: str, archive: str) -> T:
+    """What `build(False)` reads from `root`; only if that fails `build(True)`, which downloads, one process at a time.
+
+    Args:
+        build: makes the torchvision data set, given its argument `download`.
+        root: the folder of the data.
+        archive: the name of the downloaded file, for the error.
+
+    Raises:
+        InputError: the data is missing or damaged and could not be downloaded.
+    """
+    folder = Path(root).expanduser()
+    try:
+        return build(False)
+    except RuntimeError:  # torchvision: "Dataset not found or corrupted"
+        found = "damaged" if (folder / archive).exists() else "missing"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{archive}.lock"):
+            return build(True)
+    # HTTPException: a server that hangs up or answers nonsense, neither a URLError nor an OSError.
+    except (URLError, HTTPException, OSError, RuntimeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"dataset.root: {archive} is {found} in {folder} and the data could not be downloaded ({reason}); "
+            f"put {archive} into {folder}, or run once with network"
+        ) from error
+
+
+def numbered(name: str, images: np.ndarray, targets: Sequence[int] | np.ndarray, class_names: Sequence[str]) -> Images:
+    """`Images` from uint8 `(N, C, H, W)` and `(N,)` whose ids are `name/00000`, `name/00001`, and so on."""
+    ids = tuple(f"{name}/{i:05d}" for i in range(len(images)))
+    return Images(torch.from_numpy(images).contiguous(), torch.as_tensor(targets).long(), tuple(class_names), ids)

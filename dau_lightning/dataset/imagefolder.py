@@ -1,0 +1,126 @@
+"""Own images: ROOT/train/<class>/**, ROOT/test/<class>/** and optionally ROOT/val/<class>/**, any size Pillow reads."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dau_lightning.dataset import Data, Images, within_limit
+from dau_lightning.decode import ImageFile, decoded
+from dau_lightning.error import InputError
+
+
+class Listing(NamedTuple):
+    """The files of a set and their classes, int64 `(N,)`, before anything is decoded."""
+
+    files: list[ImageFile]
+    targets: Tensor
+
+    def limited(self, limit: int | None, setting: str, generator: torch.Generator) -> "Listing":
+        """The class-balanced part `within_limit`."""
+        index = within_limit(self.targets, limit, setting, generator)
+        return Listing([self.files[i] for i in index.tolist()], self.targets[index])
+
+
+def imagefolder(root: str, image_size: int, train_limit: int | None, test_limit: int | None, seed: int, cache: str) -> Data:
+    """The images of a folder as uint8 `(N, 3, image_size, image_size)`; a class has the same index in every set.
+
+    Args:
+        root: the folder with `train`, `test` and perhaps `val`, each with one folder a class. Hidden files, and files
+            whose extension is none that Pillow reads, are left out. A class of `train` may lack in the others.
+        image_size: pixels; the shorter side is resized to it, then the centre cut out.
+        train_limit: class-balanced number of training images to keep, or None for all; the others are not decoded.
+        test_limit: the same for the test images.
+        seed: decides which images a limit keeps.
+        cache: the folder for the decoded images, which later runs read as long as no file has changed.
+
+    Raises:
+        InputError: the folder has another layout, an image cannot be read, or a limit is smaller than the number of
+            classes.
+    """
+    base, generator = Path(root).expanduser(), torch.Generator().manual_seed(seed)
+    class_names = _class_names(base)
+    sets = {name: _listing(base, name, class_names) for name in _set_names(base)}
+    sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", generator)
+    sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", generator)
+    files = [file for listing in sets.values() for file in listing.files]
+    pixels = torch.from_numpy(decoded(base, files, image_size, Path(cache).expanduser()))
+    parts = pixels.split([len(listing.files) for listing in sets.values()])
+    return Data(
+        **{
+            name: Images(part, listing.targets, class_names, tuple(file.path for file in listing.files))
+            for part, (name, listing) in zip(parts, sets.items(), strict=True)
+        }
+    )
+
+
+def _set_names(root: Path) -> list[str]:
+    return ["train", "test", "val"] if (root / "val").exists() else ["train", "test"]
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    for folder in (root, root / "train", root / "test"):
+        if not folder.is_dir():
+            raise InputError(f"dataset.root: needs train/<class>/ and test/<class>/ in {root}, found no folder {folder}")
+    names = _folders(root / "train")
+    if len(names) < 2:
+        raise InputError(f"dataset.root: needs at least two class folders in {root / 'train'}, found {names or 'none'}")
+    return tuple(names)
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"dataset.root: needs a readable folder, found {error}") from error
+
+
+def _listing(root: Path, name: str, class_names: Sequence[str]) -> Listing:
+    """The files of one set, sorted by path, class after class."""
+    folders = _folders(root / name)
+    if unknown := [folder for folder in folders if folder not in class_names]:
+        raise InputError(f"dataset.root: needs every class of {name} in train, found {unknown} only in {root / name}")
+    if not folders:
+        raise InputError(f"dataset.root: needs class folders in {root / name}, found none")
+    Image.init()  # Loads all readers, so that every extension is known.
+    extensions = {extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    files, targets = [], []
+    for folder in folders:
+        try:
+            # A link back to a folder above would make every class part of this one.
+            above = {_identity(root), _identity(root / name)}
+            found = sorted(_walk(root / name / folder, f"{name}/{folder}", extensions, above))
+        except OSError as error:
+            raise InputError(f"dataset.root: needs readable files, found {error}") from error
+        if not found:
+            raise InputError(f"dataset.root: needs at least one image in every class, found none in {root / name / folder}")
+        files += found
+        targets += [class_names.index(folder)] * len(found)
+    return Listing(files, torch.tensor(targets))
+
+
+def _walk(folder: Path | str, relative: str, extensions: set[str], seen: set[tuple[int, int]]) -> Iterator[ImageFile]:
+    if (identity := _identity(folder)) in seen:
+        return
+    seen.add(identity)
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            path = f"{relative}/{entry.name}"
+            if entry.is_dir():
+                yield from _walk(entry.path, path, extensions, seen)
+            elif os.path.splitext(entry.name)[1].lower() in extensions:
+                if not entry.is_file():
+                    raise FileNotFoundError(f"no regular file at {entry.path}")
+                status = entry.stat()
+                yield ImageFile(path, status.st_size, status.st_mtime_ns)
+
+
+def _identity(folder: Path | str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino

@@ -1,0 +1,34 @@
+"""SVHN: 73,257 training and 26,032 test colour crops of 32x32 from house numbers, ten digits (Netzer et al. 2011)."""
+
+import torch
+from torchvision.datasets import SVHN
+
+from dau_lightning.dataset import Data, Images, limited
+from dau_lightning.dataset.download import downloaded, numbered
+
+
+def svhn(root: str, train_limit: int | None, test_limit: int | None, seed: int) -> Data:
+    """The official training and test images, uint8 `(N, 3, 32, 32)`, downloaded into `root` at first use.
+
+    The file's label 10, the digit zero, is the target 0. The 531,131 easier `extra` images are left out.
+
+    Args:
+        root: the folder that holds `train_32x32.mat` and `test_32x32.mat`, or gets them.
+        train_limit: class-balanced number of training images to keep, or None for all.
+        test_limit: the same for the test images.
+        seed: decides which images a limit keeps.
+
+    Raises:
+        InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return Data(
+        train=limited(_official(root, "train"), train_limit, "dataset.train_limit", generator),
+        test=limited(_official(root, "test"), test_limit, "dataset.test_limit", generator),
+    )
+
+
+def _official(root: str, name: str) -> Images:
+    archive = SVHN.split_list[name][1]
+    part = downloaded(lambda download: SVHN(root, split=name, download=download), root, archive)
+    return numbered(name, part.data, part.labels, "0123456789")

@@ -1,0 +1,34 @@
+"""The run folder: the name that tells configurations apart, and the result that says it is finished."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+NO_PART_OF_THE_RUN = ("hydra", "store", "wandb", "overwrite")  # paths, loggers and display
+
+
+def config_hash(config: DictConfig) -> str:
+    """8 hex digits of a composed configuration without paths, loggers and display."""
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    content = {name: node for name, node in plain.items() if name not in NO_PART_OF_THE_RUN}
+    for path in ("root", "cache"):
+        content["dataset"].pop(path, None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The content of a finished run's `result.json`; None where the run is not finished."""
+    path = folder / "result.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write `result.json` in one step: it says that the run is finished."""
+    temporary = folder / ".result.json.tmp"
+    temporary.write_text(json.dumps(result, indent=2) + "\n")
+    os.replace(temporary, folder / "result.json")

@@ -1,0 +1,98 @@
+"""The objectives of the game as pure functions of tensors, one an equation of the paper, and the two objects that hold them."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attacker_loss(forget_logits: Tensor, val_logits: Tensor) -> Tensor:
+    """`-L_A` of Eq. 1, which the attacker minimises: `-E_f[log A] - E_v[log(1 - A)]`, `A` the probability of "member".
+
+    Args:
+        forget_logits: the attacker's membership logits of forget samples, `(B,)`.
+        val_logits: those of validation samples, `(B',)`.
+
+    Returns:
+        A scalar in nats; `2 log 2` where the attacker says 0.5 everywhere.
+
+    >>> attacker_loss(torch.zeros(4), torch.zeros(2))
+    tensor(1.3863)
+    """
+    return -F.logsigmoid(forget_logits).mean() - F.logsigmoid(-val_logits).mean()
+
+
+def defender_adversarial_loss(forget_logits: Tensor, val_logits: Tensor, saturating: bool) -> Tensor:
+    """What the defender minimises of the game, before its weight alpha.
+
+    Saturating, as Eq. 1 prints it: `L_A` itself. Otherwise the form of section 3.3 with the labels exchanged:
+    `-E_f[log(1 - A)] - E_v[log A]`.
+
+    Args:
+        forget_logits: the attacker's membership logits of forget samples, `(B,)`.
+        val_logits: those of validation samples, `(B',)`.
+        saturating: which of the two.
+
+    Returns:
+        A scalar in nats.
+    """
+    if saturating:
+        return -attacker_loss(forget_logits, val_logits)
+    return attacker_loss(-forget_logits, -val_logits)
+
+
+def redundancy_loss(forget_features: Tensor, val_features: Tensor, off_diagonal_weight: float) -> Tensor:
+    """`V_ss` of Eq. 2: the cross-correlation of two feature batches is drawn to the identity (Barlow Twins).
+
+    Features are centred over the batch, correlations computed in float32. A dimension without variance in a batch has
+    correlation 0 with everything.
+
+    Args:
+        forget_features: `(B, D)`.
+        val_features: `(B, D)`, paired with the former by position.
+        off_diagonal_weight: lambda.
+
+    Returns:
+        `sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`, a scalar.
+
+    Raises:
+        ValueError: the batches differ in size.
+    """
+    if forget_features.shape != val_features.shape:
+        raise ValueError(
+            f"feature batches must have one shape, got {tuple(forget_features.shape)}, {tuple(val_features.shape)}"
+        )
+    forget, val = (_standardise(features.float()) for features in (forget_features, val_features))
+    squares = (forget.T @ val).square()
+    diagonal = (1 - (forget * val).sum(0)).square().sum()
+    return diagonal + off_diagonal_weight * (squares.sum() - squares.diagonal().sum())
+
+
+def _standardise(features: Tensor) -> Tensor:
+    """Centre each column and scale it to length one; a constant column becomes zero."""
+    centred = features - features.mean(0)
+    return F.normalize(centred, dim=0, eps=1e-6)
+
+
+class MinMax:
+    """The game's objective (Eq. 1): what the attacker and what the defender minimise. Another game is another such object."""
+
+    def __init__(self, saturating: bool) -> None:
+        self.saturating = saturating
+
+    def attacker_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
+        """See `attacker_loss`."""
+        return attacker_loss(forget_logits, val_logits)
+
+    def defender_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
+        """See `defender_adversarial_loss`."""
+        return defender_adversarial_loss(forget_logits, val_logits, self.saturating)
+
+
+class RedundancyReduction:
+    """The regulariser on features (Eq. 2). Another regulariser is another callable of the same arguments."""
+
+    def __init__(self, off_diagonal_weight: float) -> None:
+        self.off_diagonal_weight = off_diagonal_weight
+
+    def __call__(self, forget_features: Tensor, val_features: Tensor) -> Tensor:
+        """See `redundancy_loss`."""
+        return redundancy_loss(forget_features, val_features, self.off_diagonal_weight)

@@ -1,0 +1,19 @@
+"""Distance to Retrain (section 4.1): lower is better, and neither a higher UA nor a higher MIA is."""
+
+from collections.abc import Mapping
+
+COLUMNS = ("UA", "MIA", "RA", "TA")
+
+
+def gaps(row: Mapping[str, float], reference: Mapping[str, float]) -> dict[str, float]:
+    """`|row - reference|` of UA, MIA, RA and TA, each in percentage points."""
+    return {column: abs(row[column] - reference[column]) for column in COLUMNS}
+
+
+def disparity(row: Mapping[str, float], reference: Mapping[str, float]) -> float:
+    """The mean of the four gaps, in percentage points.
+
+    >>> disparity({"UA": 5, "MIA": 10, "RA": 99, "TA": 94}, {"UA": 6, "MIA": 13, "RA": 100, "TA": 93})
+    1.5
+    """
+    return sum(gaps(row, reference).values()) / len(COLUMNS)

@@ -1,0 +1,139 @@
+"""Membership inference by statistics of a prediction, an SVM on each (Jia et al. 2023; Song & Mittal 2021)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from sklearn.svm import SVC
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+SMALLEST = 1e-30  # logarithms are clipped here
+
+
+def correctness(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """1 where the most probable class of `(N, K)` is the label `(N,)`, else 0; float `(N,)` (Yeom et al. 2018)."""
+    return (probabilities.argmax(1) == targets).to(probabilities.dtype)
+
+
+def confidence(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """`p_y`, the probability of the label; from `(N, K)` and `(N,)` to `(N,)`. The statistic of MIA-efficacy."""
+    return probabilities.gather(1, targets.unsqueeze(1)).squeeze(1)
+
+
+def max_confidence(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """The largest probability; from `(N, K)` to `(N,)` (Salem et al. 2018)."""
+    return probabilities.amax(1)
+
+
+def entropy(probabilities: Tensor, targets: Tensor | None = None) -> Tensor:
+    """`-sum_i p_i log p_i` in nats, low for members; from `(N, K)` to `(N,)` (Salem et al. 2018).
+
+    >>> entropy(torch.tensor([[0.7, 0.2, 0.1]]))
+    tensor([0.8018])
+    """
+    return -(probabilities * _log(probabilities)).sum(1)
+
+
+def modified_entropy(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """`-(1 - p_y) log p_y - sum_{i != y} p_i log(1 - p_i)` in nats, low for members (Song & Mittal 2021).
+
+    Args:
+        probabilities: float `(N, K)`.
+        targets: labels, int64 `(N,)`.
+
+    Returns:
+        Float `(N,)`.
+
+    >>> modified_entropy(torch.tensor([[0.7, 0.2, 0.1]]), torch.tensor([0]))
+    tensor([0.1622])
+    """
+    label = confidence(probabilities, targets)
+    others = (probabilities * _log(1 - probabilities)).sum(1) - label * _log(1 - label)
+    return -(1 - label) * _log(label) - others
+
+
+def probability(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """The whole prediction `(N, K)`."""
+    return probabilities
+
+
+def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Tensor) -> float:
+    """MIA-efficacy: the share of forget samples that an SVM fitted on members and nonmembers calls nonmember.
+
+    Args:
+        member_scores: a statistic of members, `(N,)` or `(N, d)`.
+        nonmember_scores: of nonmembers, as many.
+        forget_scores: of the forget samples, `(M,)` or `(M, d)`.
+
+    Returns:
+        True negatives / M, in percent.
+
+    Raises:
+        ValueError: one of the three is empty.
+    """
+    samples = [
+        scores.detach().cpu().double().reshape(len(scores), -1) for scores in (member_scores, nonmember_scores, forget_scores)
+    ]
+    if not all(map(len, samples)):
+        raise ValueError(
+            f"an attack needs members, nonmembers and forget samples, got {[len(scores) for scores in samples]} of them"
+        )
+    members, nonmembers, forget = samples
+    labels = torch.cat([torch.ones(len(members)), torch.zeros(len(nonmembers))])
+    attacker = SVC(C=3, gamma="auto", kernel="rbf").fit(torch.cat([members, nonmembers]).numpy(), labels.numpy())
+    return 100 * float((attacker.predict(forget.numpy()) == 0).mean())
+
+
+class SVMAttack(Metric):
+    """MIA-efficacy of an attack on one statistic, in percent: `efficacy` over the predictions it is fed.
+
+    Members and nonmembers are cut to the smaller count at random.
+
+    Args:
+        statistic: the name of a function of this module: probabilities `(N, K)`, targets `(N,)` to scores `(N,)` or `(N, d)`.
+        seed: of the cut.
+    """
+
+    full_state_update = False
+    member: list[Tensor]
+    nonmember: list[Tensor]
+    forget: list[Tensor]
+
+    def __init__(self, statistic: str, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.statistic: Callable[[Tensor, Tensor], Tensor] = STATISTICS[statistic]
+        self.seed = seed
+        for role in ("member", "nonmember", "forget"):
+            self.add_state(role, default=[], dist_reduce_fx="cat")
+
+    def update(self, role: str, logits: Tensor, targets: Tensor) -> None:
+        """Add predictions of samples.
+
+        Args:
+            role: `member`, `nonmember` or `forget`.
+            logits: of the model under test, float `(B, K)`.
+            targets: labels, int64 `(B,)`.
+        """
+        getattr(self, role).append(self.statistic(logits.float().softmax(1), targets))
+
+    def compute(self) -> float:
+        """The efficacy over everything added."""
+        member, nonmember, forget = (dim_zero_cat(getattr(self, role)) for role in ("member", "nonmember", "forget"))
+        count = min(len(member), len(nonmember))
+        generator = torch.Generator().manual_seed(self.seed)
+        member, nonmember = (
+            scores[torch.randperm(len(scores), generator=generator)[:count].to(scores.device)] for scores in (member, nonmember)
+        )
+        return efficacy(member, nonmember, forget)
+
+
+def _log(probabilities: Tensor) -> Tensor:
+    return probabilities.clamp_min(SMALLEST).log()
+
+
+STATISTICS = {
+    function.__name__: function
+    for function in (correctness, confidence, max_confidence, entropy, modified_entropy, probability)
+}

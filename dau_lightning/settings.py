@@ -1,0 +1,319 @@
+"""What a setting may be: mistakes that the command line shows by itself, found before torch is imported.
+
+A name means the same in every group, so one table of names gives the ranges. A name outside the table takes the type of
+its default in the yaml: a new method needs no line here.
+"""
+
+import argparse
+import copy
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import partial
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType, ValueType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from dau_lightning.error import InputError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting must be, in words and as a test."""
+
+    what: str
+    accepts: Callable[[Any], bool]
+
+
+def _integer(low: float = -inf, high: float = inf) -> Rule:
+    bounds = f" from {low} to {high}" if high < inf else f" of at least {low}" if low > -inf else ""
+    return Rule(f"an integer{bounds}", lambda value: type(value) is int and low <= value <= high)  # a bool is an int, too
+
+
+def _number(above: float = -inf, at_least: float = -inf, below: float = inf) -> Rule:
+    bounds = {"above": above, "of at least": at_least, "below": below}
+    what = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if isfinite(bound))
+
+    def accepts(value: Any) -> bool:
+        return type(value) in (int, float) and above < value < below and value >= at_least
+
+    return Rule(f"a finite number {what}".rstrip(), accepts)
+
+
+def _choice(*options: str) -> Rule:
+    return Rule(f"one of {', '.join(options)}", lambda value: value in options)
+
+
+def _optional(rule: Rule) -> Rule:
+    return Rule(f"null or {rule.what}", lambda value: value is None or rule.accepts(value))
+
+
+def _listed(rule: Rule) -> Rule:
+    return Rule(
+        f"a list, each {rule.what}", lambda value: isinstance(value, list) and value != [] and all(map(rule.accepts, value))
+    )
+
+
+def _filled(what: str) -> Rule:
+    return Rule(what, lambda value: isinstance(value, str) and value != "")
+
+
+def _increasing(value: Any) -> bool:
+    return value == [] or (_listed(_integer(1)).accepts(value) and value == sorted(set(value)))
+
+
+# The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
+TABLE: dict[str, Rule] = {
+    "seed crop_padding copies pretraining_steps": _integer(0),
+    "train_limit test_limit": _optional(_integer(1)),
+    "adversarial_steps": _optional(_integer(0)),
+    "epochs *batch_size *steps width trainer.devices": _integer(1),
+    "image_size": _integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
+    "lr attacker_lr noise_scale": _number(above=0),
+    "weight_decay adversarial_weight regulariser_weight off_diagonal_weight": _number(at_least=0),
+    "momentum amount": _number(at_least=0, below=1),
+    "fraction": _number(above=0, below=1),
+    "transform.mean": _listed(_number()),
+    "transform.std": _listed(_number(above=0)),
+    "milestones": Rule("an increasing list of integers of at least 1", _increasing),
+    "schedule": _choice("constant", "linear", "one_cycle", "step"),
+    "batch_norm": _choice("batch", "update", "running"),
+    "attacker_input": _choice("probabilities", "logits"),
+    "attacker_mode": _choice("eval", "train"),
+    "reference": _choice("train", "cached", "off"),
+    "wandb.mode": _choice("auto", "online", "offline", "disabled"),
+    "trainer.accelerator": _choice("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.precision": _choice("32-true", "bf16-mixed"),
+    "_target_": _filled("the dotted name of a class or function"),
+    "root": _filled("a folder (within quotes if it is a number)"),
+    "target": Rule(
+        "null, a class index of at least 0 or a class name",
+        lambda value: value is None or _integer(0).accepts(value) or _filled("").accepts(value),
+    ),
+}
+RULES = {name: rule for names, rule in TABLE.items() for name in names.split()}
+TYPES = {
+    bool: Rule("true or false", lambda value: isinstance(value, bool)),
+    int: _integer(),
+    float: _number(),
+    str: Rule("text (within quotes if it is a number)", lambda value: isinstance(value, str)),
+    list: Rule("a list", lambda value: isinstance(value, list)),
+}
+LATER = object()  # the value of an interpolation that only a run can resolve, such as ${hydra:job.num}
+
+
+class _Flags(argparse.ArgumentParser):
+    """Hydra's flags, a mistake in them as one line instead of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"cannot read the command line: {_one_line(message)} (flags stand before or after all settings)")
+
+
+def check(arguments: Sequence[str], config_folder: Path) -> None:
+    """Refuse the first mistake that the command line shows by itself.
+
+    A sweep is checked value by value, each choice of a group with the first choices of the others. Flags that only
+    inform, such as ``--help``, are left to Hydra.
+
+    Args:
+        arguments: The command line without the program's name.
+        config_folder: The folder of ``config.yaml`` and its groups.
+
+    Raises:
+        InputError: One line that names the setting, what is allowed and what was given.
+    """
+    if "--version" in arguments:  # argparse would print it and exit
+        return
+    flags = _Flags(parents=[get_args_parser()], add_help=False).parse_args(arguments)
+    if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
+        return
+    if flags.config_dir and not Path(flags.config_dir).is_dir():
+        raise InputError(f"--config-dir must be a folder that exists, got {flags.config_dir!r}")
+    folder = config_folder.parent / (flags.config_path or config_folder.name)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(folder.resolve()), version_base=None):
+            _check_overrides(flags, GlobalHydra.instance().config_loader())
+    except HydraException as error:
+        raise InputError(f"cannot use Hydra's settings: {_one_line(error)}") from error
+
+
+def _check_overrides(flags: argparse.Namespace, loader: ConfigLoader) -> None:
+    overrides = [_parse(argument, loader) for argument in flags.overrides]
+    hydra = [str(override.input_line) for override in overrides if override.is_hydra_override()]
+    if flags.config_dir:
+        hydra.append(f"hydra.searchpath=['{Path(flags.config_dir).resolve()}']")
+    composed = partial(_compose, flags.config_name or "config", hydra)
+    groups: list[list[str]] = []
+    settings: list[Override] = []
+    for override in overrides:
+        values = _expand(override, flags.multirun or "hydra.mode=MULTIRUN" in hydra)
+        if override.is_hydra_override():
+            continue
+        if override.type is not OverrideType.CHANGE:
+            near = _nearest(override.key_or_group, composed([])[0])
+            raise InputError(f"cannot use {override.input_line!r}: this project refuses to add or remove keys{near}")
+        if options := loader.get_group_options(override.key_or_group, overrides=hydra):
+            groups.append([_choose(value, options, composed) for value in values])
+        else:
+            settings += values
+    for picked in _combinations(groups):
+        _check_settings(settings, *composed(picked))
+
+
+def _one_line(message: object) -> str:
+    return " ".join(re.split(r"\n\s*(?:full_key:|Config search path:|See https)", str(message))[0].split())
+
+
+def _show(value: Any) -> str:
+    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
+
+
+def _parse(argument: str, loader: ConfigLoader) -> Override:
+    try:
+        (override,) = OverridesParser.create(loader).parse_overrides([argument])
+    except HydraException as error:
+        reason = re.search(r"while evaluating .*", str(error))
+        detail = f" ({reason[0]})" if reason else ""
+        raise InputError(
+            f"cannot read {argument!r}: write KEY=VALUE, special characters within \"KEY='VALUE'\"{detail}"
+        ) from error
+    if not override.key_or_group:
+        raise InputError(f"cannot read {argument!r}: write KEY=VALUE")
+    return override
+
+
+def _expand(override: Override, sweeping: bool) -> list[Override]:
+    """The override once for each value that it sweeps over."""
+    if not override.is_sweep_override():
+        return [override]
+    key, given = override.key_or_group, override.get_value_string()
+    if override.is_hydra_override() or not sweeping:
+        hint = "" if override.is_hydra_override() else "add -m to run one job for each, or "
+        raise InputError(
+            f"{key} must be one value, got {given!r}; {hint}write [...] for a list, \"'...'\" for text with commas"
+        )
+    values = [] if override.is_interval_sweep() else list(override.sweep_iterator())
+    if not values:
+        raise InputError(f"{key} must be a list of values to sweep over, got {given!r}")
+    return [replace(override, _value=value, value_type=ValueType.ELEMENT) for value in values]
+
+
+def _choose(override: Override, options: list[str], composed: Callable[[list[str]], Any]) -> str:
+    """The override of a group as one text, once every name in it is known."""
+    group, value = override.key_or_group, override.value()
+    if value == []:  # Hydra would leave out the node
+        raise InputError(f"{group} must be at least one of {', '.join(options)}, got []")
+    for name in value if isinstance(value, list) else [value]:
+        if name not in options:
+            near = get_close_matches(str(name), options, 1)
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            raise InputError(f"unknown {group} {_show(name)}; choose from {', '.join(options)}{hint}")
+    if isinstance(value, list) and group in composed([])[1]:
+        raise InputError(
+            f"{group} must be one of {', '.join(options)}, got {_show(value)}; -m {group}=A,B runs one job for each"
+        )
+    return f"{override.get_key_element()}={override.get_value_element_as_str()}"
+
+
+def _combinations(groups: list[list[str]]) -> Iterator[list[str]]:
+    """The first choice of every group, then each further choice among the first ones of the others."""
+    first = [choices[0] for choices in groups]
+    yield first
+    for index, choices in enumerate(groups):
+        for choice in choices[1:]:
+            yield [*first[:index], choice, *first[index + 1 :]]
+
+
+def _compose(name: str, hydra: list[str], picked: list[str]) -> tuple[DictConfig, dict[str, str]]:
+    """The configuration that Hydra makes of the picked groups, and the choice in every group that takes one."""
+    try:
+        config = compose(name, overrides=hydra + picked, return_hydra_config=True)
+    except Exception as error:  # a yaml of the user's own can fail in any way
+        raise InputError(
+            f"cannot compose the settings: {_one_line(error)} {_one_line(error.__cause__ or '')}".rstrip()
+        ) from error
+    choices = dict(config.hydra.runtime.choices)
+    with open_dict(config):
+        del config["hydra"]
+    return config, choices
+
+
+def _check_settings(settings: list[Override], config: DictConfig, choices: dict[str, str]) -> None:
+    """Put the settings into a composed configuration one by one, then look at all that it holds."""
+    defaults = copy.deepcopy(config)
+    for override in settings:
+        key, value = override.key_or_group, override.value()
+        if re.search(r"\b_partial_ *[=:]", str(override.input_line)):
+            raise InputError(f"{key} must be left as it is, got {_show(value)}: _partial_ belongs to the code")
+        try:
+            OmegaConf.update(config, key, value, merge=True)
+        except (KeyError, AttributeError, IndexError, ValueError) as error:  # ValueError: a list has no element "x"
+            name = str(getattr(error, "full_key", key))
+            name = name if name.startswith(key) else key
+            group = name.split(".")[0]
+            source = f" ({group}={choices[group]})" if group in choices else ""
+            raise InputError(f"unknown setting '{name}'{_nearest(name, defaults)}{source}") from error
+        except OmegaConfBaseException as error:
+            raise InputError(f"cannot use {override.input_line!r}: {_one_line(error)}") from error
+        _verify(key, _read(defaults, key), _read(config, key))
+    _verify("", defaults, config)
+
+
+def _nearest(name: str, config: DictConfig) -> str:
+    """Words that point to the known settings most like a name."""
+    known = list(_names(OmegaConf.to_container(config)))
+    near = [other for other in known if f".{other}".endswith(f".{name}")] or get_close_matches(name, known, 1)
+    return (
+        f"; did you mean {' or '.join(map(repr, sorted(near, key=len)[:2]))}?" if near else "; `--cfg job` shows all settings"
+    )
+
+
+def _names(node: Any, prefix: str = "") -> Iterator[str]:
+    for name, child in node.items() if isinstance(node, dict) else ():
+        if not str(name).startswith("_"):
+            yield f"{prefix}{name}"
+            yield from _names(child, f"{prefix}{name}.")
+
+
+def _read(node: DictConfig, key: Any) -> Any:
+    try:
+        value = OmegaConf.select(node, str(key), throw_on_missing=True)
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_list(value) else value
+    except MissingMandatoryValue:
+        return "???"
+    except OmegaConfBaseException as error:
+        if "HydraConfig was not set" in str(error):
+            return LATER
+        raise InputError(f"cannot use the value of {error.full_key or key}: {_one_line(error)}") from error
+
+
+def _verify(name: str, default: Any, value: Any) -> None:
+    """Raise unless a value, or all that a node holds, is what the table or else its default asks for."""
+    if isinstance(default, DictConfig) and isinstance(value, DictConfig):
+        for key in default:
+            _verify(f"{name}.{key}".lstrip("."), _read(default, key), _read(value, key))
+        return
+    if isinstance(default, DictConfig):
+        raise InputError(f"{name} must be a group of settings ({', '.join(map(str, default))}), got {_show(value)}")
+    if value == "???":
+        raise InputError(f"{name} must be given: write {name}=VALUE")
+    rule = next((rule for pattern, rule in RULES.items() if fnmatchcase(f".{name}", f"*.{pattern}")), None)
+    if rule is None and isinstance(default, list) and _listed(_number()).accepts(default):
+        rule = _listed(_number())
+    elif rule is None and default != "???":
+        rule = TYPES.get(type(default))
+    if rule is not None and value is not LATER and not rule.accepts(value):
+        raise InputError(f"{name} must be {rule.what}, got {_show(value)}")

@@ -1,0 +1,73 @@
+"""Where metrics go: always a CSV in the run folder, and Weights & Biases unless it is disabled."""
+
+import netrc
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+
+def make_loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any]) -> list[Logger]:
+    """The loggers of a run.
+
+    Args:
+        folder: of the run.
+        mode: `auto` (online when credentials exist, else offline), `online`, `offline` or `disabled`.
+        project: of Weights & Biases.
+        name: of the run there.
+        settings: the composed configuration, shown there.
+    """
+    warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
+    loggers: list[Logger] = [CSVLogger(folder, name="", version="")]
+    if mode == "auto":
+        mode = "online" if has_credentials() else "offline"
+    if mode != "disabled":
+        loggers.append(_wandb(folder, mode, project, name, settings))
+    return loggers
+
+
+def has_credentials() -> bool:
+    """Whether Weights & Biases would find an API key, in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").removeprefix("https://").removeprefix("http://").rstrip("/")
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def finish(loggers: list[Logger]) -> None:
+    """Close every logger; the next run in this process starts its own."""
+    for logger in loggers:
+        logger.finalize("success")
+    if len(loggers) > 1:
+        import wandb
+
+        wandb.finish()
+
+
+def _wandb(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any]) -> Logger:
+    """A started W&B run; offline with one warning where it cannot be reached. A network that hangs costs ten seconds."""
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    def start(offline: bool) -> WandbLogger:
+        options = wandb.Settings(init_timeout=10, silent=True, console="off")
+        run = wandb.init(
+            project=project, name=name, dir=folder, config=settings, mode="offline" if offline else "online", settings=options
+        )
+        return WandbLogger(experiment=run)
+
+    try:
+        return start(offline=mode == "offline")
+    except (wandb.Error, OSError) as error:
+        warnings.warn(
+            f"Weights & Biases cannot be reached ({type(error).__name__}); this run is kept offline: "
+            f"`wandb sync {folder}/wandb/offline-*` sends it later",
+            stacklevel=2,
+        )
+        return start(offline=True)

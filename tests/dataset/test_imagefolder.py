@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import center_crop, resize
+from torchvision.transforms.v2 import InterpolationMode
+
+from dau_lightning import decode
+from dau_lightning.dataset import Data
+from dau_lightning.dataset.imagefolder import imagefolder
+from dau_lightning.error import InputError
+
+SIZE = 8
+
+
+def picture(seed: int, width: int = 11, height: int = 9, mode: str = "RGB") -> Image.Image:
+    """A smooth random picture, so that neighbours mean something and JPEG keeps it."""
+    values = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), dtype=np.uint8)
+    return Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+def save(root: Path, name: str, image: Image.Image, **options: object) -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    image.save(root / name, **options)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes with four training and two test images each."""
+    folder = tmp_path / "images"
+    for i in range(8):
+        save(folder, f"train/{'cat' if i < 4 else 'dog'}/{i}.png", picture(i))
+    for i in range(4):
+        save(folder, f"test/{'cat' if i < 2 else 'dog'}/{i}.png", picture(100 + i))
+    return folder
+
+
+def load(root: Path, train_limit: int | None = None, test_limit: int | None = None, seed: int = 0, size: int = SIZE) -> Data:
+    return imagefolder(str(root), size, train_limit, test_limit, seed, str(root.parent / "store"))
+
+
+def reference(image: Image.Image, size: int = SIZE) -> np.ndarray:
+    """Torchvision's own resize and crop."""
+    resized = resize(image, [size], InterpolationMode.BICUBIC)
+    return np.asarray(center_crop(resized, [size])).transpose(2, 0, 1).astype(int)  # type: ignore[arg-type]
+
+
+def refused(root: Path, *parts: str, **settings: int) -> None:
+    with pytest.raises(InputError) as caught:
+        load(root, **settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in ("dataset.root: needs", *parts)), message
+
+
+def test_shapes_names_ids_and_targets(root: Path) -> None:
+    data = load(root)
+    assert data.val is None
+    for name, part, count in (("train", data.train, 8), ("test", data.test, 4)):
+        assert part.images.shape == (count, 3, SIZE, SIZE)
+        assert (part.images.dtype, part.targets.dtype) == (torch.uint8, torch.int64)
+        assert part.class_names == ("cat", "dog")
+        assert part.targets.tolist() == [0] * (count // 2) + [1] * (count // 2)
+        assert part.ids == tuple(f"{name}/{'cat' if i < count // 2 else 'dog'}/{i}.png" for i in range(count))
+    for i in range(4):
+        assert np.abs(data.test.images[i].numpy() - reference(picture(100 + i))).max() <= 1
+
+
+def test_names_with_spaces_and_unicode_nested_hidden_and_other_files(tmp_path: Path) -> None:
+    root = tmp_path / "my images"
+    for name in ("train/été 1/b.png", "train/été 1/a/z.png", "train/犬/x y.png", "test/犬/ü.png", "val/été 1/v.png"):
+        save(root, name, picture(len(name)))
+    for name in ("train/犬/.hidden.png", "train/犬/.git/x.png", "train/.cache/x.png"):
+        save(root, name, picture(0))
+    (root / "train/犬/notes.txt").write_text("no image")
+    (root / "train/README.md").write_text("no class")
+    data = load(root)
+    assert data.train.class_names == ("été 1", "犬")
+    assert data.train.ids == ("train/été 1/a/z.png", "train/été 1/b.png", "train/犬/x y.png")
+    assert data.train.targets.tolist() == [0, 0, 1]
+    assert (data.test.ids, data.test.targets.tolist()) == (("test/犬/ü.png",), [1])
+    assert data.val is not None
+    assert (data.val.ids, data.val.targets.tolist()) == (("val/été 1/v.png",), [0])
+    assert np.abs(data.val.images[0].numpy() - reference(picture(len("val/été 1/v.png")))).max() <= 1
+
+
+def test_links_are_followed_once(root: Path, tmp_path: Path) -> None:
+    save(tmp_path, "elsewhere/e.png", picture(0))
+    (root / "train/cat/linked").symlink_to(tmp_path / "elsewhere")
+    for name, target in (("self", "."), ("up", ".."), ("top", "../.."), ("again", "linked")):
+        (root / "train/cat" / name).symlink_to(target)
+    ids = load(root).train.ids
+    assert sorted(ids[:5]) == [
+        "train/cat/0.png",
+        "train/cat/1.png",
+        "train/cat/2.png",
+        "train/cat/3.png",
+        "train/cat/again/e.png",
+    ]
+    assert len(ids) == 9
+
+
+def test_limits_are_balanced_seeded_and_applied_before_decoding(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again = load(root, 4, 2, 0), load(root, 4, 2, 0)
+    assert first.train.targets.tolist() == [0, 0, 1, 1]
+    assert first.test.targets.tolist() == [0, 1]
+    assert (first.train.ids, first.test.ids) == (again.train.ids, again.test.ids)
+    assert len({load(root, 4, 2, seed).train.ids for seed in range(8)}) > 1
+    for part in (first.train, first.test):
+        for name, image in zip(part.ids, part.images, strict=True):
+            with Image.open(root / name) as stored:
+                assert np.abs(image.numpy() - reference(stored)).max() <= 1
+    original, paths = decode.decode, []
+    monkeypatch.setattr(decode, "decode", lambda path, size: (paths.append(path), original(path, size))[1])
+    load(root, 3, 3, 0)
+    assert len(paths) == 6
+    load(root, 3, 3, 0)
+    assert len(paths) == 6
+
+
+def test_a_limit_below_the_number_of_classes(root: Path) -> None:
+    with pytest.raises(InputError, match=r"^dataset\.train_limit: needs at least one image a class, 2 classes, got 1$"):
+        load(root, train_limit=1)
+    with pytest.raises(InputError, match=r"^dataset\.test_limit: needs at least one image a class, 2 classes, got 1$"):
+        load(root, test_limit=1)
+
+
+def test_no_root(tmp_path: Path) -> None:
+    refused(tmp_path / "none", f"found no folder {tmp_path / 'none'}")
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_no_set(root: Path, name: str) -> None:
+    (root / name).rename(root / "other")
+    refused(root, f"found no folder {root / name}")
+
+
+@pytest.mark.parametrize(("name", "found"), [("train", "at least two class folders"), ("test", "class folders in")])
+def test_no_class_folder(root: Path, name: str, found: str) -> None:
+    (root / name).rename(root / "other")
+    (root / name).mkdir()
+    save(root, f"{name}/a.png", picture(0))
+    refused(root, found, str(root / name), "found none")
+
+
+def test_one_class(root: Path) -> None:
+    (root / "train/dog").rename(root / "dog")
+    refused(root, "at least two class folders", "found ['cat']")
+
+
+@pytest.mark.parametrize("name", ["train/empty", "test/dog", "val/dog"])
+def test_a_class_without_images(root: Path, name: str) -> None:
+    if (root / name).exists():
+        (root / name).rename(root / "dog")
+    (root / name).mkdir(parents=True)
+    (root / name / "notes.txt").write_text("")
+    refused(root, f"at least one image in every class, found none in {root / name}")
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_a_class_that_train_lacks(root: Path, name: str) -> None:
+    save(root, f"{name}/horse/a.png", picture(0))
+    refused(root, f"found ['horse'] only in {root / name}")
+
+
+def test_test_may_lack_a_class(root: Path) -> None:
+    (root / "test/cat").rename(root / "cat")
+    assert load(root, test_limit=1).test.targets.tolist() == [1]
+
+
+def test_an_image_that_cannot_be_read(root: Path) -> None:
+    (root / "train/dog/bad.png").write_bytes(b"no image")
+    refused(root, f"cannot read {root}/train/dog/bad.png (")
+    assert not list((root.parent / "store").glob("*.safetensors"))
+
+
+def test_a_dangling_link(root: Path) -> None:
+    (root / "train/dog/link.png").symlink_to("nowhere.png")
+    refused(root, f"no regular file at {root}/train/dog/link.png")
