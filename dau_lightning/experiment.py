@@ -54,14 +54,13 @@ class Experiment:
         transform: pixels to inputs.
         scheme: what to forget.
         network: makes a network from `num_classes` and `in_channels`.
-        network_settings: what `network` was made from, for the store.
-        recipe: how original and Retrain are trained: the keywords of `UnlearningModule`.
+        settings: the composed configuration; of it this file reads `network` for the store, `recipe`, the keywords of
+            `UnlearningModule` by which original and Retrain are trained, and `trainer`, those of Lightning's Trainer.
         method: makes the unlearning module.
         attacks: metrics by name; `confidence` gives the column MIA.
         reference: `train`, `cached` or `off`.
         selection: judge by the selection score, without Retrain and test data.
         store: of trained defenders.
-        trainer: keywords of Lightning's Trainer: accelerator, devices, precision.
         loggers: of every metric.
         folder: of the run.
     """
@@ -72,14 +71,12 @@ class Experiment:
     transform: Transform
     scheme: Scheme
     network: Callable[..., nn.Module]
-    network_settings: Mapping[str, Any]
-    recipe: Mapping[str, Any]
+    settings: Mapping[str, Any]
     method: Method
     attacks: Mapping[str, Metric]
     reference: str
     selection: bool
     store: Store
-    trainer: Mapping[str, Any]
     loggers: list[Logger]
     folder: Path
 
@@ -119,16 +116,16 @@ class Experiment:
             torch.manual_seed(key(self.seed, "weights", kind.phase))
             classes, channels = len(split.train.class_names), split.train.images.shape[1]
             network = self.network(num_classes=classes, in_channels=channels).to(memory_format=torch.channels_last)
-            return method(defender=Defender(network), seed=self.seed, **(self.recipe if kind.from_scratch else {}))
+            return method(defender=Defender(network), seed=self.seed, **(self.settings["recipe"] if kind.from_scratch else {}))
 
     def _content(self, module: UnlearningModule, split: Split) -> dict[str, Any]:
         """All that a defender trained from scratch depends on."""
         return {
             "data": split.data_hash if module.part == "train" else split.split_hash,
-            "network": dict(self.network_settings),
-            "recipe": dict(self.recipe),
+            "network": self.settings["network"],
+            "recipe": self.settings["recipe"],
             "transform": asdict(self.transform),
-            "precision": self.trainer["precision"],
+            "precision": self.settings["trainer"]["precision"],
             "seed": self.seed,
         }
 
@@ -221,7 +218,7 @@ class Experiment:
         """A quiet Trainer: its own bar, checkpoints and summary are off."""
         try:
             return L.Trainer(
-                **self.trainer,
+                **self.settings["trainer"],
                 max_epochs=max_epochs,
                 logger=self.loggers,
                 callbacks=list(callbacks),
@@ -233,7 +230,9 @@ class Experiment:
                 use_distributed_sampler=False,
             )
         except MisconfigurationException as error:
-            raise InputError(f"trainer.accelerator={self.trainer['accelerator']} cannot be used here: {error}") from error
+            raise InputError(
+                f"trainer.accelerator={self.settings['trainer']['accelerator']} cannot be used here: {error}"
+            ) from error
 
     def _record(self, rows: dict[str, Row], method: UnlearningModule, split: Split) -> dict[str, Any]:
         """Write weights, CSV and `result.json`, the last by renaming, since it says that the run is finished."""
@@ -254,6 +253,7 @@ class Experiment:
             "counts": {part: len(getattr(split, part)) for part in PARTS},
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "hardware": hardware(method.device),
+            "settings": self.settings,
             "rows": rows,
         }
         write_result(self.folder, result)

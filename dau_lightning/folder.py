@@ -9,6 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dau_lightning.error import InputError
+
 NO_PART_OF_THE_RUN = ("hydra", "store", "wandb", "overwrite")  # paths, loggers and display
 
 
@@ -21,10 +23,32 @@ def config_hash(config: DictConfig) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
+OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
+
+
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The content of a finished run's `result.json`; None where the run is not finished."""
     path = folder / "result.json"
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a finished run of other data: the hash of a configuration leaves out paths, also that of the images.
+
+    Args:
+        finished: the settings of the finished run.
+        asked: those of the run asked for.
+        folder: of the run.
+
+    Raises:
+        InputError: the two have different roots.
+    """
+    roots = finished["dataset"].get("root"), asked["dataset"].get("root")
+    if roots[0] != roots[1]:
+        raise InputError(
+            f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; "
+            "for a run of its own give it a folder of its own with hydra.run.dir=..., or overwrite=true"
+        )
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ def attacker_loss(forget_logits: Tensor, val_logits: Tensor) -> Tensor:
     Returns:
         A scalar in nats; `2 log 2` where the attacker says 0.5 everywhere.
 
+    >>> import torch
     >>> attacker_loss(torch.zeros(4), torch.zeros(2))
     tensor(1.3863)
     """

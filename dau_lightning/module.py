@@ -116,7 +116,7 @@ class UnlearningModule(L.LightningModule):
 
 def log(loggers: Sequence[Any], phase: str, step: int, values: Mapping[str, Tensor | float]) -> None:
     """Send values to loggers as `phase/name`; synchronises the device."""
-    metrics = {f"{phase}/{name}": float(torch.as_tensor(value).detach()) for name, value in values.items()}
+    metrics = {f"{phase}/{name}": value.item() if isinstance(value, Tensor) else float(value) for name, value in values.items()}
     for logger in loggers:
         logger.log_metrics(metrics, step)
 

@@ -1,32 +1,155 @@
-"""Tables of results: one run as it ends, or many runs over seeds (`python -m dau_lightning.report FOLDER...`)."""
+"""Tables of results: one run as it ends, and many runs over seeds: `python -m dau_lightning.report FOLDER...`."""
 
-from collections.abc import Mapping
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.error import InputError
+from dau_lightning.folder import read_result
+from dau_lightning.metric.disparity import COLUMNS, disparity
+
+GAPS = tuple(f"Δ{column}" for column in COLUMNS)
+SELECTION_COLUMNS = ("UA", "MIA", "RA", "judge_error", "judge_MIA", "score")
+
+Row = Mapping[str, Any]
+Cell = tuple[str, ...]  # dataset, network, scheme, sparsity
 
 
 def run_table(result: Mapping[str, Any]) -> Table:
-    """The rows of one run: the four numbers in percent, their gaps to Retrain, disparity, and seconds."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    selection = ("judge_error", "judge_MIA", "score") if result["selection"] else ()
-    columns = ("UA", "MIA", "RA", *selection) if selection else (*COLUMNS, *(f"Δ{column}" for column in COLUMNS), "disparity")
-    for column in (*columns, "seconds"):
-        table.add_column(column, justify="right")
+    """The rows of one run: UA, MIA, RA, TA in percent, their gaps to Retrain, disparity, and seconds."""
+    columns = SELECTION_COLUMNS if result["selection"] else (*COLUMNS, *GAPS, "disparity")
+    cells = []
     for row in result["rows"].values():
         values = row | {f"Δ{column}": gap for column, gap in row.get("gaps", {}).items()}
-        cells = ["-" if values.get(column) is None else f"{values[column]:.2f}" for column in columns]
-        table.add_row(row["label"], *cells, f"{row['seconds']:.1f}")
-    return table
+        numbers = ("-" if values.get(column) is None else f"{values[column]:.2f}" for column in columns)
+        cells.append([row["label"], *numbers, f"{row['seconds']:.1f}"])
+    return _table(["", *columns, "seconds"], cells)
 
 
 def print_run(result: Mapping[str, Any], folder: Path) -> None:
-    """Print a run's table, what its columns mean, and where it is."""
-    console = Console()
-    console.print(run_table(result))
+    """Print a run's table, what its test set is, and where everything is."""
+    Console().print(run_table(result))
+    forgotten = ", ".join(result["forgotten_classes"])
+    if forgotten and not result["selection"]:
+        accuracies = ", ".join(
+            f"{row['label']} {row['TA_forgotten']:.2f}" for row in result["rows"].values() if row["TA_forgotten"]
+        )
+        print(f"TA: retained classes only; test accuracy of the forgotten class {forgotten}: {accuracies or 'no test image'}")
     print(folder)
+
+
+def seeds_tables(folders: Iterable[Path]) -> dict[Cell, tuple[list[str], list[list[str]]]]:
+    """Header and rows over seeds for every cell (dataset, network, scheme, sparsity) that finished runs are found of.
+
+    Runs of one method with different settings are rows of their own, named by what differs.
+
+    Raises:
+        InputError: no finished run; one cell and seed on different splits; two runs of one method, settings and seed.
+    """
+    runs = [
+        (path.parent, result)
+        for folder in folders
+        for path in sorted(folder.rglob("result.json"))
+        if (result := read_result(path.parent))
+    ]
+    if not runs:
+        raise InputError(f"no finished run (result.json) in {', '.join(map(str, folders))}")
+    cells: dict[Cell, list[tuple[Path, dict[str, Any]]]] = defaultdict(list)
+    for folder, result in runs:
+        cells[tuple(result[name] for name in ("dataset", "network", "scheme", "sparsity"))].append((folder, result))
+    return {cell: _cell_table(members) for cell, members in sorted(cells.items())}
+
+
+def _cell_table(runs: Sequence[tuple[Path, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:
+    rows = _rows_by_seed(runs)
+    selection = runs[0][1]["selection"]
+    columns = SELECTION_COLUMNS if selection else (*COLUMNS, "disparity")
+    header = ["", *columns, *([] if selection else ["of means"]), "seconds", "seeds"]
+    reference = {column: mean(row[column] for row in rows["Retrain"].values()) for column in COLUMNS}
+    table = []
+    for name, by_seed in rows.items():
+        found = [[row[column] for row in by_seed.values() if row.get(column) is not None] for column in (*columns, "seconds")]
+        cells = [_spread(values) for values in found]
+        if not selection:
+            means: dict[str, float] = dict(zip(COLUMNS, map(mean, found), strict=False)) if reference else {}
+            cells.insert(-1, f"{disparity(means, reference):.2f}" if reference else "-")
+        table.append([name, *cells, str(len(by_seed))])
+    return header, table
+
+
+def _rows_by_seed(runs: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, dict[int, Row]]:
+    """Rows by name and seed; the same original and Retrain stand in the runs of every method."""
+    settings = {folder: _flat(result["settings"]["baseline"]) for folder, result in runs}
+    rows: dict[str, dict[int, Row]] = {}
+    splits: dict[int, tuple[str, Path]] = {}
+    found: dict[tuple[str, int], Path] = {}
+    for folder, result in runs:
+        split, other = splits.setdefault(result["seed"], (result["split_hash"], folder))
+        if split != result["split_hash"]:
+            raise InputError(f"{folder} and {other} have one seed and different splits: they cannot share a table")
+        beside = [settings[other] for other, theirs in runs if theirs["baseline"] == result["baseline"]]
+        varied = {key for each in beside for key in each if any(each.get(key) != every.get(key) for every in beside)}
+        for kind, row in result["rows"].items():
+            name = row["label"]
+            if kind == result["baseline"] and kind not in ("retrain", "original"):
+                name = " ".join([name, *(f"{key}={settings[folder].get(key)}" for key in sorted(varied))])
+                if (other := found.setdefault((name, result["seed"]), folder)) != folder:
+                    raise InputError(
+                        f"{folder} and {other} are two runs of {name} with seed {result['seed']}: give one of them"
+                    )
+            rows.setdefault(name, {})[result["seed"]] = row
+    return rows
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A tree of settings as one level of dotted names."""
+    flat: dict[str, str] = {}
+    for key, value in node.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+    return flat
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation over seeds."""
+    if not values:
+        return "-"
+    return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
+    for index, column in enumerate(header):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a table a cell, for the terminal or as Markdown."""
+    parser = argparse.ArgumentParser(prog="python -m dau_lightning.report", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for finished runs")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    options = parser.parse_args(arguments)
+    for cell, (header, rows) in seeds_tables(options.folders).items():
+        print(("\n**{}**\n" if options.markdown else "\n{}").format(", ".join(cell)))
+        if options.markdown:
+            for line in (header, ["---", *["--:"] * (len(header) - 1)], *rows):
+                print(f"| {' | '.join(line)} |")
+        else:
+            Console().print(_table(header, rows))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")

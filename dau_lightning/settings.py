@@ -1,18 +1,13 @@
-"""What a setting may be: mistakes that the command line shows by itself, found before torch is imported.
-
-A name means the same in every group, so one table of names gives the ranges. A name outside the table takes the type of
-its default in the yaml: a new method needs no line here.
-"""
+"""Mistakes that the command line shows by itself, found before torch is imported; `ranges.py` says what a setting may be."""
 
 import argparse
 import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
-from math import inf, isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,90 +22,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dau_lightning.error import InputError
+from dau_lightning.ranges import RULES, TYPES, listed, number
 
-
-@dataclass(frozen=True)
-class Rule:
-    """What a setting must be, in words and as a test."""
-
-    what: str
-    accepts: Callable[[Any], bool]
-
-
-def _integer(low: float = -inf, high: float = inf) -> Rule:
-    bounds = f" from {low} to {high}" if high < inf else f" of at least {low}" if low > -inf else ""
-    return Rule(f"an integer{bounds}", lambda value: type(value) is int and low <= value <= high)  # a bool is an int, too
-
-
-def _number(above: float = -inf, at_least: float = -inf, below: float = inf) -> Rule:
-    bounds = {"above": above, "of at least": at_least, "below": below}
-    what = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if isfinite(bound))
-
-    def accepts(value: Any) -> bool:
-        return type(value) in (int, float) and above < value < below and value >= at_least
-
-    return Rule(f"a finite number {what}".rstrip(), accepts)
-
-
-def _choice(*options: str) -> Rule:
-    return Rule(f"one of {', '.join(options)}", lambda value: value in options)
-
-
-def _optional(rule: Rule) -> Rule:
-    return Rule(f"null or {rule.what}", lambda value: value is None or rule.accepts(value))
-
-
-def _listed(rule: Rule) -> Rule:
-    return Rule(
-        f"a list, each {rule.what}", lambda value: isinstance(value, list) and value != [] and all(map(rule.accepts, value))
-    )
-
-
-def _filled(what: str) -> Rule:
-    return Rule(what, lambda value: isinstance(value, str) and value != "")
-
-
-def _increasing(value: Any) -> bool:
-    return value == [] or (_listed(_integer(1)).accepts(value) and value == sorted(set(value)))
-
-
-# The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
-TABLE: dict[str, Rule] = {
-    "seed crop_padding copies pretraining_steps": _integer(0),
-    "train_limit test_limit": _optional(_integer(1)),
-    "adversarial_steps": _optional(_integer(0)),
-    "epochs *batch_size *steps width trainer.devices": _integer(1),
-    "image_size": _integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
-    "lr attacker_lr noise_scale": _number(above=0),
-    "weight_decay adversarial_weight regulariser_weight off_diagonal_weight": _number(at_least=0),
-    "momentum amount": _number(at_least=0, below=1),
-    "fraction": _number(above=0, below=1),
-    "transform.mean": _listed(_number()),
-    "transform.std": _listed(_number(above=0)),
-    "milestones": Rule("an increasing list of integers of at least 1", _increasing),
-    "schedule": _choice("constant", "linear", "one_cycle", "step"),
-    "batch_norm": _choice("batch", "update", "running"),
-    "attacker_input": _choice("probabilities", "logits"),
-    "attacker_mode": _choice("eval", "train"),
-    "reference": _choice("train", "cached", "off"),
-    "wandb.mode": _choice("auto", "online", "offline", "disabled"),
-    "trainer.accelerator": _choice("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
-    "trainer.precision": _choice("32-true", "bf16-mixed"),
-    "_target_": _filled("the dotted name of a class or function"),
-    "root": _filled("a folder (within quotes if it is a number)"),
-    "target": Rule(
-        "null, a class index of at least 0 or a class name",
-        lambda value: value is None or _integer(0).accepts(value) or _filled("").accepts(value),
-    ),
-}
-RULES = {name: rule for names, rule in TABLE.items() for name in names.split()}
-TYPES = {
-    bool: Rule("true or false", lambda value: isinstance(value, bool)),
-    int: _integer(),
-    float: _number(),
-    str: Rule("text (within quotes if it is a number)", lambda value: isinstance(value, str)),
-    list: Rule("a list", lambda value: isinstance(value, list)),
-}
 LATER = object()  # the value of an interpolation that only a run can resolve, such as ${hydra:job.num}
 
 
@@ -311,8 +224,8 @@ def _verify(name: str, default: Any, value: Any) -> None:
     if value == "???":
         raise InputError(f"{name} must be given: write {name}=VALUE")
     rule = next((rule for pattern, rule in RULES.items() if fnmatchcase(f".{name}", f"*.{pattern}")), None)
-    if rule is None and isinstance(default, list) and _listed(_number()).accepts(default):
-        rule = _listed(_number())
+    if rule is None and isinstance(default, list) and listed(number()).accepts(default):
+        rule = listed(number())
     elif rule is None and default != "???":
         rule = TYPES.get(type(default))
     if rule is not None and value is not LATER and not rule.accepts(value):

@@ -3,14 +3,17 @@
 import netrc
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 
-def make_loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any]) -> list[Logger]:
-    """The loggers of a run.
+@contextmanager
+def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any]) -> Iterator[list[Logger]]:
+    """The loggers of a run, closed at its end, whatever the end; the next run in this process starts its own.
 
     Args:
         folder: of the run.
@@ -20,12 +23,23 @@ def make_loggers(folder: Path, mode: str, project: str, name: str, settings: dic
         settings: the composed configuration, shown there.
     """
     warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
-    loggers: list[Logger] = [CSVLogger(folder, name="", version="")]
+    warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
+    made: list[Logger] = [CSVLogger(folder, name="", version="")]
     if mode == "auto":
         mode = "online" if has_credentials() else "offline"
     if mode != "disabled":
-        loggers.append(_wandb(folder, mode, project, name, settings))
-    return loggers
+        made.append(_wandb(folder, mode, project, name, settings))
+    status = "failed"
+    try:
+        yield made
+        status = "success"
+    finally:
+        for logger in made:
+            logger.finalize(status)
+        if mode != "disabled":
+            import wandb
+
+            wandb.finish(exit_code=int(status == "failed"))
 
 
 def has_credentials() -> bool:
@@ -38,16 +52,6 @@ def has_credentials() -> bool:
         return netrc.netrc(path).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
-
-
-def finish(loggers: list[Logger]) -> None:
-    """Close every logger; the next run in this process starts its own."""
-    for logger in loggers:
-        logger.finalize("success")
-    if len(loggers) > 1:
-        import wandb
-
-        wandb.finish()
 
 
 def _wandb(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any]) -> Logger:

@@ -74,7 +74,7 @@ def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Ten
         ValueError: one of the three is empty.
     """
     samples = [
-        scores.detach().cpu().double().reshape(len(scores), -1) for scores in (member_scores, nonmember_scores, forget_scores)
+        scores.detach().cpu().double().unsqueeze(-1).flatten(1) for scores in (member_scores, nonmember_scores, forget_scores)
     ]
     if not all(map(len, samples)):
         raise ValueError(

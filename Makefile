@@ -1,0 +1,35 @@
+# The contributor's menu. PYTHON chooses the interpreter of a new .venv, ARGS goes to train.py: make run ARGS="seed=1"
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:    ## this list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev]'
+	touch $@
+
+install: .venv/installed  ## create .venv and install everything into it
+
+run: install    ## python train.py, on digits: under a minute
+	$(BIN)/python train.py $(ARGS)
+
+test: install   ## the tests, with coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+check: install  ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: install ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:   ## remove what can be made again; runs/ and store/ stay
+	rm -rf .venv .pytest_cache .ruff_cache .coverage build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help install run test check format clean

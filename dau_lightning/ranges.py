@@ -1,0 +1,101 @@
+"""What a setting may be: one table of names to ranges.
+
+A name means the same in every group, so one line serves all of them. A name outside the table takes the type of its
+default in the yaml: a new method needs no line here, and its constructor checks what is special to it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting must be, in words and as a test."""
+
+    what: str
+    accepts: Callable[[Any], bool]
+
+
+def integer(low: float = -inf, high: float = inf) -> Rule:
+    """An integer within bounds, both allowed."""
+    bounds = f" from {low} to {high}" if high < inf else f" of at least {low}" if low > -inf else ""
+    return Rule(f"an integer{bounds}", lambda value: type(value) is int and low <= value <= high)  # a bool is an int, too
+
+
+def number(above: float = -inf, at_least: float = -inf, below: float = inf) -> Rule:
+    """A finite number within bounds."""
+    bounds = {"above": above, "of at least": at_least, "below": below}
+    what = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if isfinite(bound))
+
+    def accepts(value: Any) -> bool:
+        return type(value) in (int, float) and above < value < below and value >= at_least
+
+    return Rule(f"a finite number {what}".rstrip(), accepts)
+
+
+def choice(*options: str) -> Rule:
+    """One of some words."""
+    return Rule(f"one of {', '.join(options)}", lambda value: value in options)
+
+
+def optional(rule: Rule) -> Rule:
+    """What a rule takes, or null."""
+    return Rule(f"null or {rule.what}", lambda value: value is None or rule.accepts(value))
+
+
+def listed(rule: Rule) -> Rule:
+    """A list, not empty, of what a rule takes."""
+    return Rule(
+        f"a list, each {rule.what}", lambda value: isinstance(value, list) and value != [] and all(map(rule.accepts, value))
+    )
+
+
+def filled(what: str) -> Rule:
+    """Text that is not empty."""
+    return Rule(what, lambda value: isinstance(value, str) and value != "")
+
+
+def _increasing(value: Any) -> bool:
+    return value == [] or (listed(integer(1)).accepts(value) and value == sorted(set(value)))
+
+
+# The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
+TABLE: dict[str, Rule] = {
+    "seed crop_padding copies pretraining_steps": integer(0),
+    "train_limit test_limit": optional(integer(1)),
+    "adversarial_steps": optional(integer(0)),
+    "epochs *batch_size *steps width": integer(1),
+    "trainer.devices": integer(1, 1),  # the loader can share a batch among devices; the methods are not yet tested so
+    "image_size": integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
+    "lr attacker_lr noise_scale": number(above=0),
+    "weight_decay adversarial_weight regulariser_weight off_diagonal_weight": number(at_least=0),
+    "momentum amount": number(at_least=0, below=1),
+    "fraction": number(above=0, below=1),
+    "transform.mean": listed(number()),
+    "transform.std": listed(number(above=0)),
+    "milestones": Rule("an increasing list of integers of at least 1", _increasing),
+    "schedule": choice("constant", "linear", "one_cycle", "step"),
+    "batch_norm": choice("batch", "update", "running"),
+    "attacker_input": choice("probabilities", "logits"),
+    "attacker_mode": choice("eval", "train"),
+    "reference": choice("train", "cached", "off"),
+    "wandb.mode": choice("auto", "online", "offline", "disabled"),
+    "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.precision": choice("32-true", "bf16-mixed"),
+    "_target_": filled("the dotted name of a class or function"),
+    "root": filled("a folder (within quotes if it is a number)"),
+    "target": Rule(
+        "null, a class index of at least 0 or a class name",
+        lambda value: value is None or integer(0).accepts(value) or filled("").accepts(value),
+    ),
+}
+RULES = {name: rule for names, rule in TABLE.items() for name in names.split()}
+TYPES = {
+    bool: Rule("true or false", lambda value: isinstance(value, bool)),
+    int: integer(),
+    float: number(),
+    str: Rule("text (within quotes if it is a number)", lambda value: isinstance(value, str)),
+    list: Rule("a list", lambda value: isinstance(value, list)),
+}

@@ -1,0 +1,213 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import SVC
+from torch import Tensor
+
+from dau_lightning.metric import mia
+from dau_lightning.metric.mia import SVMAttack, efficacy
+
+VECTOR = torch.tensor([[0.7, 0.2, 0.1]])
+
+
+def predictions(count: int, seed: int = 0, sharpness: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Logits of five classes and labels."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(count, 5)) * sharpness
+    return torch.from_numpy(logits.astype(np.float32)), torch.from_numpy(generator.integers(5, size=count))
+
+
+def log(probability: float) -> float:
+    return math.log(max(probability, 1e-30))
+
+
+def test_entropy() -> None:
+    assert mia.entropy(VECTOR).item() == pytest.approx(0.80182, abs=5e-6)
+    logits, targets = predictions(50)
+    probabilities = logits.softmax(1)
+    expected = [-sum(p * log(p) for p in row) for row in probabilities.double().tolist()]
+    np.testing.assert_allclose(mia.entropy(probabilities, targets), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("label", "value"), [(0, 0.16217), (1, 2.14087), (2, 2.95974)])
+def test_modified_entropy_of_the_vector(label: int, value: float) -> None:
+    assert mia.modified_entropy(VECTOR, torch.tensor([label])).item() == pytest.approx(value, abs=5e-6)
+
+
+def test_modified_entropy_takes_each_row_at_its_own_label() -> None:
+    found = mia.modified_entropy(VECTOR.repeat(3, 1), torch.tensor([2, 0, 1]))
+    assert found.tolist() == pytest.approx([2.95974, 0.16217, 2.14087], abs=5e-6)
+    assert not torch.isclose(found, torch.tensor(3.46688), atol=0.1).any()  # log p in place of log(1 - p)
+    logits, targets = predictions(50)
+    probabilities = logits.softmax(1)
+    expected = [
+        -(1 - row[y]) * log(row[y]) - sum(p * log(1 - p) for i, p in enumerate(row) if i != y)
+        for row, y in zip(probabilities.double().tolist(), targets.tolist(), strict=True)
+    ]
+    np.testing.assert_allclose(mia.modified_entropy(probabilities, targets), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("label", "modified"), [(0, 0.0), (1, 2 * 30 * math.log(10))])
+def test_logarithms_are_clipped(label: int, modified: float) -> None:
+    certain = torch.tensor([[1.0, 0.0, 0.0]])
+    assert mia.entropy(certain).item() == 0
+    assert mia.modified_entropy(certain, torch.tensor([label])).item() == pytest.approx(modified, rel=1e-6)
+
+
+def test_entropies_are_low_for_members() -> None:
+    sure, unsure = torch.tensor([[0.98, 0.01, 0.01], [0.4, 0.3, 0.3]]).split(1)
+    label = torch.tensor([0])
+    assert mia.entropy(sure) < mia.entropy(unsure)
+    assert mia.modified_entropy(sure, label) < mia.modified_entropy(unsure, label)
+
+
+def test_simple_statistics() -> None:
+    probabilities, targets = torch.tensor([[0.7, 0.2, 0.1], [0.3, 0.1, 0.6]]), torch.tensor([1, 2])
+    assert mia.correctness(probabilities, targets).tolist() == [0, 1]
+    assert mia.correctness(probabilities, targets).dtype == torch.float32
+    assert mia.confidence(probabilities, targets).tolist() == pytest.approx([0.2, 0.6])
+    assert mia.max_confidence(probabilities, targets).tolist() == pytest.approx([0.7, 0.6])
+    assert torch.equal(mia.probability(probabilities, targets), probabilities)
+
+
+def expected_efficacy(member: Tensor, nonmember: Tensor, forget: Tensor) -> float:
+    """The attack of EVALUATION section 1, straight from scikit-learn: members are class 1."""
+    arrays = [scores.double().numpy().reshape(len(scores), -1) for scores in (member, nonmember, forget)]
+    labels = [1] * len(member) + [0] * len(nonmember)
+    fitted = SVC(C=3, gamma="auto", kernel="rbf").fit(np.concatenate(arrays[:2]), labels)
+    return 100 * sum(int(label) == 0 for label in fitted.predict(arrays[2])) / len(forget)
+
+
+@pytest.mark.parametrize("width", [None, 1, 4])
+def test_efficacy_is_the_published_attack(width: int | None) -> None:
+    generator = np.random.default_rng(0)
+    shape = () if width is None else (width,)
+    samples = [
+        torch.from_numpy(generator.normal(mean, 1, size=(count, *shape))) for mean, count in ((1, 40), (0, 40), (0.6, 30))
+    ]
+    expected = expected_efficacy(*samples)
+    assert 0 < expected < 100
+    assert efficacy(*samples) == pytest.approx(expected)
+
+
+def test_efficacy_of_separable_scores() -> None:
+    member, nonmember = torch.linspace(0.9, 1, 20), torch.linspace(0, 0.1, 20)
+    assert efficacy(member, nonmember, torch.linspace(0, 0.05, 7)) == 100
+    assert efficacy(member, nonmember, torch.linspace(0.95, 1, 7)) == 0
+    assert efficacy(member, nonmember, torch.tensor([0.01, 0.99, 0.98, 0.97])) == 25
+
+
+def test_efficacy_needs_no_detached_scores() -> None:
+    member, nonmember = torch.linspace(0.9, 1, 20).requires_grad_(), torch.linspace(0, 0.1, 20).bfloat16()
+    assert efficacy(member, nonmember, torch.tensor([0.01])) == 100
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_efficacy_of_nothing(empty: int) -> None:
+    scores = [torch.rand(3), torch.rand(3), torch.rand(3)]
+    scores[empty] = torch.zeros(0)
+    counts = [3, 3, 3]
+    counts[empty] = 0
+    with pytest.raises(ValueError, match=f"members, nonmembers and forget samples, got \\{counts}"):
+        efficacy(*scores)
+
+
+@pytest.mark.parametrize(
+    "statistic", ["correctness", "confidence", "max_confidence", "entropy", "modified_entropy", "probability"]
+)
+def test_attack_of_batches_is_the_attack_of_everything(statistic: str) -> None:
+    parts = {"member": predictions(40, 0, 3.0), "nonmember": predictions(40, 1, 1.0), "forget": predictions(30, 2, 2.0)}
+    attack = SVMAttack(statistic, seed=0)
+    for batch in range(4):
+        for role, (logits, targets) in parts.items():
+            attack.update(role, logits[10 * batch : 10 * batch + 10], targets[10 * batch : 10 * batch + 10])
+    scores = [getattr(mia, statistic)(logits.softmax(1), targets) for logits, targets in parts.values()]
+    expected = expected_efficacy(*scores)
+    assert float(attack.compute()) == pytest.approx(expected, abs=1e-9)
+    whole = SVMAttack(statistic, seed=0)
+    for role, (logits, targets) in parts.items():
+        whole.update(role, logits, targets)
+    assert float(whole.compute()) == pytest.approx(expected, abs=1e-9)
+
+
+def test_attack_knows_roles() -> None:
+    sure, unsure = torch.tensor([[9.0, 0.0]]).repeat(8, 1), torch.zeros(8, 2)
+    targets = torch.zeros(8, dtype=torch.long)
+    for member, nonmember, expected in ((sure, unsure, 0), (unsure, sure, 100)):
+        attack = SVMAttack("confidence", seed=0)
+        for role, logits in (("member", member), ("nonmember", nonmember), ("forget", sure)):
+            attack.update(role, logits, targets)
+        assert float(attack.compute()) == expected
+
+
+def test_attack_starts_again_after_a_reset_and_in_a_clone() -> None:
+    sure, unsure, targets = torch.tensor([[9.0, 0.0]]).repeat(8, 1), torch.zeros(8, 2), torch.zeros(8, dtype=torch.long)
+    attack = SVMAttack("confidence", seed=0)
+    for role, logits in (("member", sure), ("nonmember", unsure), ("forget", sure)):
+        attack.update(role, logits, targets)
+    other = attack.clone()
+    other.reset()
+    for role, logits in (("member", sure), ("nonmember", unsure), ("forget", unsure)):
+        other.update(role, logits, targets)
+    assert (float(attack.compute()), float(other.compute())) == (0, 100)
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, seed: int, members: int, nonmembers: int) -> tuple[Tensor, Tensor]:
+    """The scores that an attack is fitted on; the score of sample i of n is about i / n."""
+    kept: list[Tensor] = []
+
+    def keep(*scores: Tensor) -> float:
+        kept.extend(scores)
+        return 0.0
+
+    monkeypatch.setattr(mia, "efficacy", keep)
+    attack = SVMAttack("confidence", seed)
+    for role, count in (("member", members), ("nonmember", nonmembers), ("forget", 3)):
+        confidence = (torch.arange(count) + 0.5) / count
+        attack.update(role, torch.stack([confidence, 1 - confidence], 1).log(), torch.zeros(count, dtype=torch.long))
+    attack.compute()
+    return kept[0], kept[1]
+
+
+@pytest.mark.parametrize(("members", "nonmembers"), [(50, 12), (12, 50)])
+def test_attack_cuts_to_the_smaller_count_at_random(monkeypatch: pytest.MonkeyPatch, members: int, nonmembers: int) -> None:
+    def drawn(seed: int) -> tuple[list[int], list[int]]:
+        pair = zip(cut(monkeypatch, seed, members, nonmembers), (members, nonmembers), strict=True)
+        larger, smaller = sorted(
+            ((count, (scores * count - 0.5).round().long().tolist()) for scores, count in pair), reverse=True
+        )
+        return larger[1], smaller[1]
+
+    larger, smaller = drawn(0)
+    assert sorted(smaller) == list(range(12))
+    assert len(larger) == len(set(larger)) == 12
+    assert max(larger) >= 12  # not the first of the file
+    assert drawn(0) == (larger, smaller)
+    assert set(drawn(1)[0]) != set(larger)
+
+
+def test_cut_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = torch.zeros(20)
+    for seed in range(100):
+        counts[(cut(monkeypatch, seed, 20, 10)[0] * 20 - 0.5).round().long()] += 1
+    assert counts.min() > 25  # 50 expected, standard deviation 5
+    assert counts.max() < 75
+
+
+def test_attack_computes_in_float32() -> None:
+    attack, (logits, targets) = SVMAttack("confidence", seed=0), predictions(20)
+    attack.update("member", logits.bfloat16(), targets)
+    assert attack.member[0].dtype == torch.float32
+    exact = logits.bfloat16().double().softmax(1)[torch.arange(20), targets]
+    torch.testing.assert_close(attack.member[0].double(), exact, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("missing", ["member", "nonmember", "forget"])
+def test_attack_without_a_role(missing: str) -> None:
+    attack = SVMAttack("confidence", seed=0)
+    for role in {"member", "nonmember", "forget"} - {missing}:
+        attack.update(role, *predictions(5))
+    with pytest.raises(ValueError, match=r"(?i)samples"):
+        attack.compute()

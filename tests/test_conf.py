@@ -1,0 +1,119 @@
+"""Every yaml binds to what it names, and every preset holds the values that its name promises."""
+
+import inspect
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
+
+CONF = Path(__file__).parents[1] / "conf"
+GROUPS = ["dataset", "network", "recipe", "scheme", "sparsity", "baseline", "metric"]
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base=None):
+        return compose(
+            "config",
+            overrides=[*overrides, "dataset.root=somewhere"] if "dataset=imagefolder" in overrides else list(overrides),
+        )
+
+
+def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Every node with a `_target_`, and those inside it."""
+    found = [(path, node)] if "_target_" in node else []
+    return found + [
+        each for name, child in node.items() if isinstance(child, dict) for each in targets(child, f"{path}.{name}")
+    ]
+
+
+@pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in GROUPS for choice in choices(group)])
+def test_targets_bind_to_their_signatures(group, choice):
+    config = composed(f"{group}=[{choice}]" if group == "metric" else f"{group}={choice}")
+    plain = OmegaConf.to_container(config, resolve=True)
+    recipe = {**plain["recipe"]}
+    given = {
+        "dataset": {},
+        "scheme": {"train": 0, "generator": 0},
+        "network": {"num_classes": 2, "in_channels": 1},
+        "attacker": {"num_classes": 2},
+    }
+    for path, node in targets(plain):
+        target = get_method(node["_target_"]) if not inspect.isclass(_load(node["_target_"])) else _load(node["_target_"])
+        settings = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
+        later = dict(given.get(path.split(".")[-1], {})) if node.get("_partial_") else {}
+        if path == ".baseline":
+            later = {"defender": 0, "seed": 0, **(recipe if target.from_scratch else {})}
+            arguments = inspect.signature(target).bind(**settings, **later).arguments
+            inherited = {key: value for key, value in (settings | later).items() if key in arguments.get("settings", {})}
+            if inherited:
+                base = {key: value for key, value in inherited.items()} | {"batch_size": 1}
+                inspect.signature(target.__mro__[1]).bind(**base)
+            continue
+        inspect.signature(target).bind(**settings, **later)
+
+
+def _load(path: str) -> Any:
+    module, name = path.rsplit(".", 1)
+    return getattr(__import__(module, fromlist=[name]), name)
+
+
+@pytest.mark.parametrize("folder", ["paper", "tuned"])
+def test_every_preset_names_a_combination(folder):
+    combinations = {
+        "-".join(names) for names in itertools.product(*map(choices, ("dataset", "baseline", "scheme", "sparsity")))
+    }
+    assert {path.stem for path in (CONF / folder).glob("*.yaml")} <= combinations
+
+
+PAPER = {"random": {"lr": 0.01, "adversarial_steps": None}, "classwise": {"lr": 0.02, "adversarial_steps": 30}}
+
+
+@pytest.mark.parametrize("scheme", PAPER)
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
+def test_the_papers_settings_apply_by_themselves(dataset, scheme):
+    config = composed(f"dataset={dataset}", f"scheme={scheme}")
+    method = config.baseline
+    assert {name: method[name] for name in PAPER[scheme]} == PAPER[scheme]
+    assert (method.adversarial_weight, method.regulariser_weight) == (0.9, 1e-3)
+    assert (method.regulariser.off_diagonal_weight, method.sensitivity.copies, method.pretraining_steps) == (5e-3, 10, 1000)
+    recipe = {"epochs": 182, "batch_size": 256, "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "schedule": "step"}
+    assert {name: config.recipe[name] for name in recipe} == recipe
+    assert list(config.recipe.milestones) == [91, 136]
+    assert config.network._target_ == "dau_lightning.network.resnet18"
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("scheme", PAPER)
+def test_the_papers_fine_tuning(dataset, scheme):
+    method = composed(f"dataset={dataset}", f"scheme={scheme}", "baseline=finetune").baseline
+    assert (method.epochs, method.lr, method.schedule) == (10, 0.01, "constant")
+
+
+def test_the_command_line_wins_over_a_preset():
+    config = composed("dataset=cifar10", "scheme=classwise", "baseline.lr=0.5", "baseline.sensitivity.copies=3")
+    assert (config.baseline.lr, config.baseline.sensitivity.copies, config.baseline.adversarial_steps) == (0.5, 3, 30)
+
+
+def test_a_preset_does_not_reach_another_method():
+    assert "adversarial_weight" not in composed("dataset=cifar10", "baseline=finetune").baseline
+
+
+@pytest.mark.parametrize(("dataset", "network"), [("digits", "convnet"), ("cifar10", "resnet18"), ("imagefolder", "resnet18")])
+def test_the_dataset_chooses_network_and_recipe(dataset, network):
+    config = composed(f"dataset={dataset}")
+    assert config.network._target_ == f"dau_lightning.network.{network}"
+    assert config.recipe == OmegaConf.load(CONF / "recipe" / f"{network}.yaml")
+
+
+def test_the_command_line_chooses_the_network():
+    config = composed("dataset=cifar10", "network=resnet9")
+    assert config.network._target_ == "dau_lightning.network.resnet9"
+    assert config.recipe == OmegaConf.load(CONF / "recipe" / "resnet9.yaml")

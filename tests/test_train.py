@@ -1,0 +1,303 @@
+"""The real entry point with the real yaml on tiny real data."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import train
+from dau_lightning.network import convnet
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "wandb.mode=disabled",
+    "dataset.train_limit=200",
+    "dataset.test_limit=100",
+    "recipe.epochs=2",
+    "trainer.accelerator=cpu",
+]
+TINY_DAU = [
+    *TINY,
+    "baseline.epochs=1",
+    "baseline.pretraining_steps=3",
+    "baseline.retain_batch_size=64",
+    "baseline.sensitivity.copies=1",
+]
+TINY_METHOD = {"dau": TINY_DAU, "finetune": [*TINY, "baseline.epochs=1"]}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Call the command line in this process; gives what it printed."""
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        train.main()
+        return capsys.readouterr().out
+
+    return call
+
+
+def results() -> dict[Path, dict]:
+    return {path.parent: json.loads(path.read_text()) for path in sorted(Path("runs").rglob("result.json"))}
+
+
+def the_result() -> tuple[Path, dict]:
+    ((folder, result),) = results().items()
+    return folder, result
+
+
+def stored(kind: str) -> list[Path]:
+    return sorted(Path("store").glob(f"{kind}-*.safetensors"))
+
+
+def test_a_run_writes_what_the_contract_says(run):
+    printed = run(*TINY_DAU)
+    folder, result = the_result()
+    names = {"dataset": "digits", "scheme": "random", "sparsity": "dense", "baseline": "dau", "network": "convnet", "seed": 0}
+    assert {name: result[name] for name in names} == names
+    assert len(result["data_hash"]) == len(result["split_hash"]) == 64
+    assert result["hardware"]["device"] == "cpu"
+    assert result["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert list(result["rows"]) == ["retrain", "original", "dau"]
+    for row in result["rows"].values():
+        assert all(0 <= row[column] <= 100 for column in ("UA", "MIA", "RA", "TA"))
+        assert row["TA_forgotten"] is None
+        assert row["MIA"] == row["attacks"]["confidence"]
+        assert set(row["attacks"]) == {
+            "correctness",
+            "confidence",
+            "max_confidence",
+            "entropy",
+            "modified_entropy",
+            "probability",
+        }
+        gaps = {column: abs(row[column] - result["rows"]["retrain"][column]) for column in ("UA", "MIA", "RA", "TA")}
+        assert row["gaps"] == pytest.approx(gaps)
+        assert row["disparity"] == pytest.approx(sum(gaps.values()) / 4)
+        assert row["seconds"] > 0
+    attacker = {"balanced_accuracy_pretrained", "balanced_accuracy_final", "mean_output_forget", "mean_output_val"}
+    assert attacker <= set(result["rows"]["dau"])
+    assert folder.parts[:6] == ("runs", "digits", "convnet", "random", "dense", "dau")
+    assert folder.name.startswith("seed=0-")
+    assert str(folder) in printed
+    assert "Retrain" in printed
+    assert "trained into" in printed
+    convnet(10, 1, 16).load_state_dict(load_file(folder / "unlearned.safetensors"))
+    with open(folder / "metrics.csv") as file:
+        logged = {name: value for line in csv.DictReader(file) for name, value in line.items() if value}
+    for kind, row in result["rows"].items():
+        assert float(logged[f"row/{kind}/UA"]) == pytest.approx(row["UA"])
+        assert float(logged[f"row/{kind}/attacks/entropy"]) == pytest.approx(row["attacks"]["entropy"])
+    assert {"original/loss", "retrain/loss", "pretraining/attacker_loss", "unlearning/regulariser"} <= set(logged)
+    assert (folder / ".hydra" / "config.yaml").is_file()
+
+
+def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
+    run(*TINY_DAU)
+    folder, before = the_result()
+    weights = load_file(folder / "unlearned.safetensors")
+    stamp = (folder / "result.json").stat().st_mtime_ns
+    assert "finished before" in run(*TINY_DAU)
+    assert (folder / "result.json").stat().st_mtime_ns == stamp
+    printed = run(*TINY_DAU, "overwrite=true")
+    assert printed.count("taken from") == 2
+    _, after = the_result()
+    assert (folder / "result.json").stat().st_mtime_ns > stamp
+    again = load_file(folder / "unlearned.safetensors")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    for kind, row in before["rows"].items():
+        assert {k: v for k, v in row.items() if k != "seconds"} == {
+            k: v for k, v in after["rows"][kind].items() if k != "seconds"
+        }
+
+
+@pytest.mark.parametrize(
+    ("baseline", "rows"),
+    [
+        ("original", ["retrain", "original"]),
+        ("retrain", ["retrain", "original"]),
+        ("finetune", ["retrain", "original", "finetune"]),
+        ("retrain_again", ["retrain", "original", "retrain_again"]),
+    ],
+)
+def test_baselines_share_table_and_file(run, baseline, rows):
+    run(f"baseline={baseline}", "scheme=classwise", "scheme.target=3", *TINY_METHOD.get(baseline, TINY))
+    _, result = the_result()
+    assert list(result["rows"]) == rows
+    assert result["forgotten_classes"] == ["3"]
+    assert all(row["TA_forgotten"] is not None for row in result["rows"].values())
+    assert result["rows"]["retrain"]["UA"] == 100  # a network that never saw a class cannot name it
+
+
+def test_a_sweep_shares_originals_and_keeps_folders_apart(run):
+    sweep = ["-m", "seed=0,1", "scheme=random,classwise", "baseline=finetune", "baseline.lr=0.1,0.2", *TINY_METHOD["finetune"]]
+    run(*sweep)
+    assert len(results()) == 8
+    assert len(stored("original")) == 2
+    assert len(stored("retrain")) == 4
+    stamps = {folder: (folder / "result.json").stat().st_mtime_ns for folder in results()}
+    assert run(*sweep).count("finished before") == 8
+    assert stamps == {folder: (folder / "result.json").stat().st_mtime_ns for folder in results()}
+    hashes = {(result["seed"], result["scheme"]): (result["data_hash"], result["split_hash"]) for result in results().values()}
+    assert hashes[0, "random"][0] == hashes[0, "classwise"][0] != hashes[1, "random"][0]
+    assert hashes[0, "random"][1] != hashes[0, "classwise"][1]
+
+
+def test_without_a_reference_there_is_no_disparity(run):
+    run("baseline=finetune", "reference=off", *TINY_METHOD["finetune"])
+    _, result = the_result()
+    assert list(result["rows"]) == ["original", "finetune"]
+    assert "disparity" not in result["rows"]["finetune"]
+    assert not stored("retrain")
+
+
+def test_a_cached_reference_is_never_trained(run):
+    with pytest.raises(SystemExit, match="reference=cached needs a Retrain"):
+        run("baseline=finetune", "reference=cached", *TINY_METHOD["finetune"])
+    assert not results()
+    assert not stored("original")
+    run("baseline=retrain", *TINY)
+    run("baseline=finetune", "reference=cached", *TINY_METHOD["finetune"])
+    assert len(results()) == 2
+
+
+def test_a_selection_run_needs_neither_retrain_nor_test_data(run):
+    run("selection=true", *TINY_DAU)
+    _, result = the_result()
+    assert list(result["rows"]) == ["original", "dau"]
+    row = result["rows"]["dau"]
+    assert row["score"] == pytest.approx(sum(row[f"score_{term}"] for term in ("UA", "MIA", "RA", "judge")) / 4)
+    assert "TA" not in row
+    assert not stored("retrain")
+
+
+def make_folder(root: Path, count: int, size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for part in ("train", "test"):
+        for label, colour in (("blue cat", 40), ("röd hund", 200)):
+            folder = root / part / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = torch.randint(colour - 40, colour + 40, (size, size + 3, 3), generator=generator, dtype=torch.uint8)
+                Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
+
+
+def test_own_images_on_resnet18(run):
+    make_folder(Path("own"), count=12, size=40)
+    small = [
+        "recipe.epochs=1",
+        "recipe.batch_size=8",
+        "baseline.epochs=1",
+        "baseline.retain_batch_size=8",
+        "baseline.pretraining_steps=1",
+    ]
+    run(
+        "dataset=imagefolder",
+        "dataset.root=own",
+        *small,
+        "wandb.mode=disabled",
+        "baseline.forget_batch_size=4",
+        "baseline.val_batch_size=4",
+    )
+    folder, result = the_result()
+    assert (result["network"], result["counts"]["train"], result["counts"]["val"]) == ("resnet18", 22, 2)
+    assert sum(tensor.numel() for name, tensor in load_file(folder / "unlearned.safetensors").items() if "conv1.weight" in name)
+    make_folder(Path("other"), count=13, size=40)
+    with pytest.raises(SystemExit, match=r"dataset\.root must be own"):
+        run(
+            "dataset=imagefolder",
+            "dataset.root=other",
+            *small,
+            "wandb.mode=disabled",
+            "baseline.forget_batch_size=4",
+            "baseline.val_batch_size=4",
+        )
+
+
+def test_a_single_image_may_be_forgotten(run):
+    run(*TINY_DAU, "scheme.fraction=0.001")
+    _, result = the_result()
+    assert result["counts"]["forget"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dataset=cifr10"], "unknown dataset 'cifr10'.*did you mean 'cifar10'"),
+        (["seed=abc"], "seed must be an integer.*'abc'"),
+        (["+unknown=1"], "unknown"),
+        (["scheme.fraction=nan"], "scheme.fraction must.*nan"),
+        (["scheme=classwise", "scheme.target=eleven"], "scheme.target must.*eleven"),
+        (["scheme=classwise", "scheme.target=10"], r"scheme.target must.*\[0, 9\].*10"),
+        (["scheme.fraction=0.999"], "scheme.fraction must leave every class"),
+        (["dataset=imagefolder", "dataset.root=nowhere"], "dataset.root.*nowhere"),
+        (["trainer.accelerator=gpu"], "trainer.accelerator=gpu cannot be used here"),
+        (["metric=[entropy]"], "metric must include confidence"),
+        (["baseline.forget_batch_size=3"], "baseline.forget_batch_size"),
+        (["transform.mean=[0.5,0.5,0.5]"], "transform.mean"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(run, arguments, message):
+    if "trainer.accelerator=gpu" in arguments and torch.cuda.is_available():
+        return
+    tiny = [setting for setting in TINY_DAU if not setting.startswith(("trainer.acc", "dataset.t"))]
+    with pytest.raises(SystemExit, match=message) as raised:
+        run(*arguments, *tiny)
+    assert "\n" not in str(raised.value)
+    assert not results()
+    assert not stored("original")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "phase"),
+    [(["recipe.lr=1e30"], "Retrain"), (["baseline.lr=1e30"], "DAU"), (["baseline.attacker_lr=1e30"], "attacker|DAU")],
+)
+def test_a_loss_that_is_not_finite_stops_the_run(run, arguments, phase):
+    with pytest.raises(SystemExit, match=f"error: ({phase}).*the loss is (nan|inf|-inf) at step \\d+"):
+        run(*TINY_DAU, "baseline.epochs=4", *arguments)
+    assert not results()
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:__main__"}
+    return subprocess.run(
+        [sys.executable, ROOT / "train.py", *arguments], capture_output=True, text=True, env=environment, timeout=120
+    )
+
+
+def test_the_command_itself():
+    done = command("seed=-1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == ["error: seed must be an integer of at least 0, got -1"]
+    assert not Path("runs").exists()
+
+
+def test_help_needs_no_torch():
+    tail = "try: train.main()\nfinally: assert 'torch' not in sys.modules"
+    code = f"import sys; sys.argv = ['train.py', '--help']; import train\n{tail}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "classwise" in done.stdout
+
+
+def test_a_run_without_account_or_network_is_offline(monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    done = command("baseline=original", *[setting for setting in TINY if not setting.startswith("wandb")])
+    assert done.returncode == 0, done.stderr
+    folder, _ = the_result()
+    assert list(folder.glob("wandb/offline-run-*/*.wandb"))
