@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -61,8 +62,8 @@ def main() -> None:
     try:
         settings.check(sys.argv[1:], CONF)
         run()
-    except (InputError, TrainingError) as error:
-        sys.exit(f"error: {error}")
+    except (InputError, TrainingError, InstantiationException) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

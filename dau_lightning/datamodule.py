@@ -1,6 +1,5 @@
 """Batches on the device: the joint loader of training, the plain loader of evaluation, and the data module that owns both."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from dau_lightning.dataset import Images
 from dau_lightning.error import InputError
+from dau_lightning.randomness import generator
 from dau_lightning.split import Split
 
 EVALUATION_BATCH_SIZE = 1000
@@ -22,11 +22,6 @@ class Batch(NamedTuple):
 
     images: Tensor
     targets: Tensor
-
-
-def key(*parts: object) -> int:
-    """A seed of 63 bits from anything printable: `key(seed, "retain", epoch)`; different parts, different streams."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
 class Order:
@@ -55,8 +50,7 @@ class Order:
         return indices[first - passes[0] * self.size :][: self.batch_size]
 
     def _permutation(self, number: int) -> Tensor:
-        generator = torch.Generator().manual_seed(key(self.seed, self.name, "order", number))
-        return torch.randperm(self.size, generator=generator)
+        return torch.randperm(self.size, generator=generator(self.seed, self.name, "order", number))
 
 
 @dataclass(frozen=True)
@@ -157,8 +151,7 @@ class JointLoader:
         """This device's share of the batch of a part at a step counted over all epochs."""
         part = self.parts[name]
         index = self._orders[name].batch(step).to(part.images.device)
-        generator = torch.Generator().manual_seed(key(self.seed, name, "augmentation", step))
-        images = self.transform.augment(part.images[index], generator)
+        images = self.transform.augment(part.images[index], generator(self.seed, name, "augmentation", step))
         mine = slice(self.rank, None, self.world_size)
         return Batch(self.transform.normalise(images[mine]), part.targets[index][mine])
 

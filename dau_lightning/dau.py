@@ -14,6 +14,7 @@ from dau_lightning.dataset import Images, balanced
 from dau_lightning.error import InputError
 from dau_lightning.module import UnlearningModule, batch_norm, evaluating, frozen, log
 from dau_lightning.pretraining import Rows, balanced_accuracy, observe_all, outputs, pretrain
+from dau_lightning.randomness import generator
 
 HELD_OUT = 1000  # members and nonmembers, at most, that only judge the attacker
 SMALL_NOISE = 0.05  # below it bfloat16 cannot resolve what the noise changes
@@ -118,11 +119,11 @@ class DAU(UnlearningModule):
         """Pre-train the attacker to tell `D` from `D_v`, on stored outputs of the defender; part of the run time."""
         data = self.data
         train, retain = data.part("train"), data.part("retain")
-        held = balanced(retain.targets.cpu(), min(HELD_OUT, 1 + len(retain) // 10), torch.Generator().manual_seed(self.seed))
+        held = balanced(retain.targets.cpu(), min(HELD_OUT, 1 + len(retain) // 10), generator(self.seed, "held out"))
         held_ids = {retain.ids[index] for index in held.tolist()}
         fitted = torch.tensor([index for index, name in enumerate(train.ids) if name not in held_ids])
         judges = data.part("judge" if len(data.split.judge) else "test_retain")
-        drawn = balanced(judges.targets.cpu(), min(HELD_OUT, len(judges)), torch.Generator().manual_seed(self.seed))
+        drawn = balanced(judges.targets.cpu(), min(HELD_OUT, len(judges)), generator(self.seed, "judges"))
         self.unseen = {"members": retain[held], "nonmembers": judges[drawn]}
         if self.pretraining_steps:
             rows = self.observe_parts({"members": train[fitted], "nonmembers": data.part("val")})

@@ -5,7 +5,7 @@ import os
 import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from torchmetrics import Metric
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
 from dau_lightning.callbacks import Clock, Evaluation, Guard, PhaseBar
-from dau_lightning.datamodule import Transform, UnlearningDataModule, key
+from dau_lightning.datamodule import Transform, UnlearningDataModule
 from dau_lightning.dataset import Data
 from dau_lightning.error import InputError
 from dau_lightning.folder import write_result
@@ -28,6 +28,7 @@ from dau_lightning.metric.disparity import disparity, gaps
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.module import UnlearningModule, log
 from dau_lightning.network import Defender
+from dau_lightning.randomness import key
 from dau_lightning.split import Scheme, Split, emptied_classes, make_split
 from dau_lightning.store import Store, save_weights
 
@@ -79,6 +80,7 @@ class Experiment:
     store: Store
     loggers: list[Logger]
     folder: Path
+    _device: torch.device = field(init=False)
 
     def run(self) -> dict[str, Any]:
         """Run it, and write `result.json` last of all.
@@ -217,7 +219,7 @@ class Experiment:
     def _trainer(self, callbacks: Sequence[L.Callback], max_epochs: int = 1) -> L.Trainer:
         """A quiet Trainer: its own bar, checkpoints and summary are off."""
         try:
-            return L.Trainer(
+            trainer = L.Trainer(
                 **self.settings["trainer"],
                 max_epochs=max_epochs,
                 logger=self.loggers,
@@ -230,9 +232,10 @@ class Experiment:
                 use_distributed_sampler=False,
             )
         except MisconfigurationException as error:
-            raise InputError(
-                f"trainer.accelerator={self.settings['trainer']['accelerator']} cannot be used here: {error}"
-            ) from error
+            accelerator = self.settings["trainer"]["accelerator"]
+            raise InputError(f"trainer.accelerator={accelerator} cannot be used here: {error}") from error
+        self._device = trainer.strategy.root_device  # modules are back on the CPU once a fit or test is over
+        return trainer
 
     def _record(self, rows: dict[str, Row], method: UnlearningModule, split: Split) -> dict[str, Any]:
         """Write weights, CSV and `result.json`, the last by renaming, since it says that the run is finished."""
@@ -252,7 +255,7 @@ class Experiment:
             "forgotten_classes": emptied_classes(split),
             "counts": {part: len(getattr(split, part)) for part in PARTS},
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-            "hardware": hardware(method.device),
+            "hardware": hardware(self._device),
             "settings": self.settings,
             "rows": rows,
         }

@@ -55,7 +55,7 @@ def redundancy_loss(forget_features: Tensor, val_features: Tensor, off_diagonal_
         `sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`, a scalar.
 
     Raises:
-        ValueError: the batches differ in size.
+        ValueError: the batches differ in shape.
     """
     if forget_features.shape != val_features.shape:
         raise ValueError(
@@ -70,6 +70,7 @@ def redundancy_loss(forget_features: Tensor, val_features: Tensor, off_diagonal_
 def _standardise(features: Tensor) -> Tensor:
     """Centre each column and scale it to length one; a constant column becomes zero."""
     centred = features - features.mean(0)
+    centred = centred - centred.mean(0)  # what rounding left of a constant column, which must not be scaled up to one
     return F.normalize(centred, dim=0, eps=1e-6)
 
 

@@ -11,8 +11,9 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dau_lightning.datamodule import Batch, UnlearningDataModule, key
+from dau_lightning.datamodule import Batch, UnlearningDataModule
 from dau_lightning.network import Defender
+from dau_lightning.randomness import key
 
 LOG_EVERY = 50  # steps; each logged step costs a synchronisation of the device
 

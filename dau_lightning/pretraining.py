@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from dau_lightning.console import progress
-from dau_lightning.datamodule import JointLoader, Order, key
+from dau_lightning.datamodule import JointLoader, Order
 from dau_lightning.error import TrainingError
 from dau_lightning.module import LOG_EVERY, evaluating
+from dau_lightning.randomness import key
 
 Judge = Callable[["Rows"], Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -17,10 +17,11 @@ from dau_lightning.folder import read_result
 from dau_lightning.metric.disparity import COLUMNS, disparity
 
 GAPS = tuple(f"Δ{column}" for column in COLUMNS)
+WIDE = 110  # columns of a terminal that holds mean and deviation side by side
 SELECTION_COLUMNS = ("UA", "MIA", "RA", "judge_error", "judge_MIA", "score")
 
 Row = Mapping[str, Any]
-Cell = tuple[str, ...]  # dataset, network, scheme, sparsity
+Cell = tuple[str, ...]  # dataset, network, scheme, sparsity, and whether it is a selection
 
 
 def run_table(result: Mapping[str, Any]) -> Table:
@@ -43,7 +44,8 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
             f"{row['label']} {row['TA_forgotten']:.2f}" for row in result["rows"].values() if row["TA_forgotten"]
         )
         print(f"TA: retained classes only; test accuracy of the forgotten class {forgotten}: {accuracies or 'no test image'}")
-    print(folder)
+    hardware = result["hardware"]
+    print(f"measured on {hardware['device']} ({hardware['name']}, {hardware['threads']} threads); everything is in\n{folder}")
 
 
 def seeds_tables(folders: Iterable[Path]) -> dict[Cell, tuple[list[str], list[list[str]]]]:
@@ -64,7 +66,8 @@ def seeds_tables(folders: Iterable[Path]) -> dict[Cell, tuple[list[str], list[li
         raise InputError(f"no finished run (result.json) in {', '.join(map(str, folders))}")
     cells: dict[Cell, list[tuple[Path, dict[str, Any]]]] = defaultdict(list)
     for folder, result in runs:
-        cells[tuple(result[name] for name in ("dataset", "network", "scheme", "sparsity"))].append((folder, result))
+        judged = "selection" if result["selection"] else "evaluation"
+        cells[result["dataset"], result["network"], result["scheme"], result["sparsity"], judged].append((folder, result))
     return {cell: _cell_table(members) for cell, members in sorted(cells.items())}
 
 
@@ -72,17 +75,22 @@ def _cell_table(runs: Sequence[tuple[Path, dict[str, Any]]]) -> tuple[list[str],
     rows = _rows_by_seed(runs)
     selection = runs[0][1]["selection"]
     columns = SELECTION_COLUMNS if selection else (*COLUMNS, "disparity")
-    header = ["", *columns, *([] if selection else ["of means"]), "seconds", "seeds"]
-    reference = {column: mean(row[column] for row in rows["Retrain"].values()) for column in COLUMNS}
     table = []
     for name, by_seed in rows.items():
-        found = [[row[column] for row in by_seed.values() if row.get(column) is not None] for column in (*columns, "seconds")]
-        cells = [_spread(values) for values in found]
-        if not selection:
-            means: dict[str, float] = dict(zip(COLUMNS, map(mean, found), strict=False)) if reference else {}
-            cells.insert(-1, f"{disparity(means, reference):.2f}" if reference else "-")
-        table.append([name, *cells, str(len(by_seed))])
-    return header, table
+        spreads = [_spread([row[column] for row in by_seed.values() if row.get(column) is not None]) for column in columns]
+        of_means = [] if selection else [_disparity_of_means(by_seed, rows.get("Retrain"))]
+        seconds = mean(row["seconds"] for row in by_seed.values())
+        table.append([name, *spreads, *of_means, f"{seconds:.1f}", str(len(by_seed))])
+    return ["", *columns, *([] if selection else ["of means"]), "seconds", "seeds"], table
+
+
+def _disparity_of_means(by_seed: Mapping[int, Row], reference: Mapping[int, Row] | None) -> str:
+    """Disparity between the means over the seeds that a row and Retrain share; beside it stands the mean of disparities."""
+    shared = [seed for seed in by_seed if seed in (reference or {})]
+    if not shared or reference is None:
+        return "-"
+    means = [{column: mean(rows[seed][column] for seed in shared) for column in COLUMNS} for rows in (by_seed, reference)]
+    return f"{disparity(*means):.2f}"
 
 
 def _rows_by_seed(runs: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, dict[int, Row]]:
@@ -121,7 +129,7 @@ def _spread(values: Sequence[float]) -> str:
     """Mean and standard deviation over seeds."""
     if not values:
         return "-"
-    return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+    return f"{mean(values):.2f}" + (f"±{stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -145,7 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for line in (header, ["---", *["--:"] * (len(header) - 1)], *rows):
                 print(f"| {' | '.join(line)} |")
         else:
-            Console().print(_table(header, rows))
+            console = Console()
+            narrow = console.width < WIDE
+            console.print(_table(header, [[text.replace("±", "\n±" if narrow else "±") for text in row] for row in rows]))
 
 
 if __name__ == "__main__":

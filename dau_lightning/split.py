@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dau_lightning.dataset import Data, Images, balanced
+from dau_lightning.dataset import Data, Images, stratified
 from dau_lightning.error import InputError
+from dau_lightning.randomness import generator
 
 VAL_FRACTION = 0.1  # held out of the official training set where the data set brings no validation set of its own
 
@@ -52,13 +53,13 @@ def make_split(data: Data, scheme: Scheme, seed: int, selection: bool = False) -
         data: the official sets.
         scheme: `D` to the bool mask of the samples to forget.
         seed: of the split.
-        selection: halve `D_v` by class into the part that plays and the part that judges (see `metric.selection`).
+        selection: halve `D_v`, classes in proportion: one half plays, the other judges (see `metric.selection`).
 
     Raises:
         InputError: nothing to forget, nothing to retain, or no validation or test image.
     """
     train, val = _hold_out(data, seed)
-    mask = scheme(train, torch.Generator().manual_seed(seed))
+    mask = scheme(train, generator(seed, "scheme"))
     retain, forget = train[(~mask).nonzero().flatten()], train[mask.nonzero().flatten()]
     kept_class = torch.isin(data.test.targets, retain.targets)
     test_retain, test_forget = (data.test[where.nonzero().flatten()] for where in (kept_class, ~kept_class))
@@ -68,18 +69,23 @@ def make_split(data: Data, scheme: Scheme, seed: int, selection: bool = False) -
     )
     _require(len(test_retain) > 0, "no test image belongs to a retained class: add images to the test set")
     data_hash = _digest(data.train, data.test, *([data.val] if data.val else []), ids=(train.ids, val.ids))
-    split_hash = _digest(ids=((data_hash,), forget.ids))
-    generator = torch.Generator().manual_seed(seed)
-    rest, val = _halve(val, generator) if selection else (val[torch.arange(0)], val)
-    judge, outside = _halve(rest[torch.isin(rest.targets, retain.targets).nonzero().flatten()], generator)
+    split_hash = _digest(ids=((data_hash, *(["selection"] if selection else [])), forget.ids))
+    rest, val = _halve(val, seed, "play") if selection else (val[torch.arange(0)], val)
+    judge, outside = _halve(rest[torch.isin(rest.targets, retain.targets).nonzero().flatten()], seed, "judge")
+    _require(not selection or len(judge) > 0, "selection=true needs at least 4 validation images of retained classes")
     return Split(train, retain, forget, val, judge, outside, test_retain, test_forget, data_hash, split_hash)
 
 
-def _halve(images: Images, generator: torch.Generator) -> tuple[Images, Images]:
-    """Two class-balanced halves; the second has the odd sample."""
-    first = torch.zeros(len(images), dtype=torch.bool)
-    first[balanced(images.targets, len(images) // 2, generator)] = True
-    return images[first.nonzero().flatten()], images[(~first).nonzero().flatten()]
+def _halve(images: Images, seed: int, name: str) -> tuple[Images, Images]:
+    """Two halves with the classes in proportion; the second has the odd sample."""
+    return _part(images, stratified(images.targets, len(images) // 2, generator(seed, name)))
+
+
+def _part(images: Images, index: Tensor) -> tuple[Images, Images]:
+    """The images at an index, and the others."""
+    chosen = torch.zeros(len(images), dtype=torch.bool)
+    chosen[index] = True
+    return images[chosen.nonzero().flatten()], images[(~chosen).nonzero().flatten()]
 
 
 def emptied_classes(split: Split) -> list[str]:
@@ -89,16 +95,14 @@ def emptied_classes(split: Split) -> list[str]:
 
 
 def _hold_out(data: Data, seed: int) -> tuple[Images, Images]:
-    """`D` and `D_v`: the official training set less a class-balanced tenth, or all of it where there is a val set."""
+    """`D` and `D_v`: the official training set less a tenth of every class, or all of it where there is a val set."""
     if data.val is not None:
+        _require(len(data.val) > 0, "the val set must hold at least one image, or leave it out")
         return data.train, data.val
-    held = torch.zeros(len(data.train), dtype=torch.bool)
     count = round(VAL_FRACTION * len(data.train))
-    held[balanced(data.train.targets, count, torch.Generator().manual_seed(seed))] = True
-    _require(
-        count > 0, f"a tenth of {len(data.train)} training images is no validation set: use at least 10, or add a val/ folder"
-    )
-    return data.train[(~held).nonzero().flatten()], data.train[held.nonzero().flatten()]
+    _require(count > 0, f"a tenth of {len(data.train)} training images is no validation set: use 10 or add a val/ folder")
+    val, train = _part(data.train, stratified(data.train.targets, count, generator(seed, "hold out")))
+    return train, val
 
 
 def _digest(*sets: Images, ids: tuple[tuple[str, ...], ...]) -> str:

@@ -24,7 +24,7 @@ def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str
     """
     warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
     warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
-    made: list[Logger] = [CSVLogger(folder, name="", version="")]
+    made: list[Logger] = [CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)]
     if mode == "auto":
         mode = "online" if has_credentials() else "offline"
     if mode != "disabled":

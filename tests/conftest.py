@@ -61,7 +61,7 @@ class Tiny:
         recipe = {"epochs": 2, "batch_size": 12, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
         recipe |= {"schedule": "constant", "milestones": []}
         trainer = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
-        parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Experiment))
+        parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Experiment) if field.init)
         parts |= {"seed": seed, "transform": self.transform, "loggers": list(loggers), "folder": self.folder}
         parts |= {"network": lambda num_classes, in_channels: convnet(num_classes, in_channels, width=4)}
         return Experiment(**(parts | {"settings": {"network": {"width": 4}, "recipe": recipe, "trainer": trainer}}))

@@ -156,15 +156,20 @@ def test_no_copies_no_pass() -> None:
 def test_gradient_can_be_switched(norm: bool) -> None:
     weight = WEIGHT.clone().requires_grad_()
 
+    enabled: list[bool] = []
+
     def learned(images: Tensor) -> Tensor:
+        enabled.append(torch.is_grad_enabled())
         return (images.flatten(1) @ weight).softmax(1)
 
+    probabilities = (IMAGES.flatten(1) @ weight).softmax(1)
     for gradient in (True, False):
         sensitivity = Sensitivity(2, 0.5, True, norm, gradient)
-        assert sensitivity(learned, IMAGES, learned(IMAGES)).requires_grad is gradient
+        assert sensitivity(learned, IMAGES, probabilities).requires_grad is gradient
         assert torch.is_grad_enabled()
         with torch.no_grad():
-            assert not sensitivity(learned, IMAGES, learned(IMAGES)).requires_grad
+            assert not sensitivity(learned, IMAGES, probabilities).requires_grad
+    assert enabled == [True, True, False, False, False, False, False, False]
 
 
 @pytest.mark.parametrize("norm", [True, False])

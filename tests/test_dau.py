@@ -305,10 +305,8 @@ def equation_3(module: DAU, record: Record, step: int, saturating: bool) -> Stat
     prediction = probabilities if module.attacker_input == "probabilities" else logits
     member = 1 / (1 + (-judge(prediction, s, targets)).exp())
     f, v = member[: len(forget)], member[len(forget) :]
-    if saturating:
-        adversarial = f.log().mean() + (1 - v).log().mean()
-    else:
-        adversarial = -(1 - f).log().mean() - v.log().mean()
+    forms = {True: f.log().mean() + (1 - v).log().mean(), False: -(1 - f).log().mean() - v.log().mean()}
+    adversarial = forms[saturating]
 
     zf, zv = features[0][: len(forget)], features[0][len(forget) :]
     zf, zv = zf - zf.mean(0), zv - zv.mean(0)
@@ -350,8 +348,8 @@ def without_dropout(num_classes: int) -> Attacker:
 def test_the_defenders_gradient_is_that_of_equation_3(
     tiny: Any, build: Build, settings: dict[str, Any], noise: dict[str, Any], saturating: bool
 ) -> None:
-    # An alpha of 200 gives the terms about the same length: an attacker so little trained moves the defender little.
-    settings = {"adversarial_weight": 200.0} | settings
+    # A large alpha gives the terms about the same length: an attacker so little trained moves the defender little.
+    settings = {"adversarial_weight": 50.0} | settings
     parts = {"sensitivity": sensitivity(**noise), "objective": MinMax(saturating), "attacker": without_dropout}
     module = build(pretraining_steps=5, **parts, **settings)
     record = Record()
@@ -560,7 +558,9 @@ def test_pretraining_moves_only_the_attacker(tiny: Any, build: Build) -> None:
 
 def test_records_what_the_game_is_made_of(tiny: Any, build: Build) -> None:
     module, found = build(pretraining_steps=1), []
-    module.record = lambda **values: found.append({name: float(torch.as_tensor(value).detach()) for name, value in values.items()})
+    module.record = lambda **values: found.append(
+        {name: float(torch.as_tensor(value).detach()) for name, value in values.items()}
+    )
     tiny.fit(module)
     for values in found:
         terms = values["retain_loss"] + 0.9 * values["adversarial_loss"] + 0.1 * values["regulariser"]
@@ -584,16 +584,15 @@ def test_same_seed_gives_the_same_game(tiny: Any, build: Build) -> None:
 
 
 # Ten steps on the CPU in float32. They change only in a commit that says so.
-TRACE: list[float] = []
+TRACE = [0.506425, 0.903101, 0.818282, 0.464064, 0.622741, 0.764664, -0.169309, 0.548266, 0.328378, 0.758969]
 
 
 def test_loss_trace(tiny: Any, build: Build) -> None:
     module = build(
-        retain_batch_size=8, epochs=2, pretraining_steps=5, schedule="linear", sensitivity=sensitivity(gradient=True)
+        retain_batch_size=8, epochs=2, pretraining_steps=5, schedule="linear", lr=0.02, sensitivity=sensitivity(gradient=True)
     )
     record = Record()
     tiny.fit(module, record)
-    print("TRACE", record.losses)
     assert record.losses == pytest.approx(TRACE, rel=1e-3)
 
 

@@ -135,10 +135,9 @@ def test_redundancy_of_a_constant_column() -> None:
 
 
 @pytest.mark.xfail(strict=True, reason="the mean of a constant is rounded, and the rest of the rounding scaled to length one")
-@pytest.mark.parametrize("constant", [0.7, 3.3, 33.3])
-def test_redundancy_of_a_constant_column_whose_mean_is_rounded(constant: float) -> None:
-    forget, val = rows(36, 3), rows(36, 3, seed=1)
-    forget[:, 1], val[:, 1] = constant, constant
+def test_redundancy_of_constant_columns_whose_mean_is_rounded() -> None:
+    forget, val = rows(36, 30), rows(36, 30, seed=1)
+    forget[:, :20] = val[:, :20] = torch.linspace(0.1, 50, 20)
     assert redundancy_loss(forget, val, 0.1).item() == pytest.approx(reference_redundancy(forget, val, 0.1), rel=1e-4)
 
 

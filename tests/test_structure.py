@@ -8,7 +8,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dau_lightning"
 ORDER = [
-    *("error", "ranges", "settings", "folder", "console", "decode", "dataset", "scheme", "split", "datamodule", "network"),
+    *(
+        "error",
+        "ranges",
+        "settings",
+        "folder",
+        "console",
+        "randomness",
+        "decode",
+        "dataset",
+        "scheme",
+        "split",
+        "datamodule",
+        "network",
+    ),
     *("attacker", "losses", "module", "pretraining", "dau", "baseline", "metric", "report", "callbacks", "store", "tracking"),
     "experiment",
 ]

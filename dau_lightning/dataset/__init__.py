@@ -1,5 +1,6 @@
 """What a data set is here: labelled uint8 images, and how a class-balanced part of them is drawn."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -59,18 +60,41 @@ def balanced(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
     Raises:
         ValueError: `count` is outside `[0, N]`.
     """
+    return _first(targets, count, generator, lambda ranks, size: ranks.double())
+
+
+def stratified(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Indices of `count` samples drawn at random, from every class in proportion to its size.
+
+    For classes of one size the same as `balanced`. With less than half of all samples no class is emptied.
+
+    Args:
+        targets: int64 `(N,)`.
+        count: how many, in `[0, N]`.
+        generator: the source of randomness.
+
+    Returns:
+        int64 `(count,)`, sorted.
+
+    Raises:
+        ValueError: `count` is outside `[0, N]`.
+    """
+    return _first(targets, count, generator, lambda ranks, size: (ranks + 0.5) / size)
+
+
+def _first(targets: Tensor, count: int, generator: torch.Generator, priority: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """The `count` samples of lowest priority: a function of a sample's random rank in its class, and the class's size."""
     if not 0 <= count <= len(targets):
         raise ValueError(f"count must lie in [0, {len(targets)}], got {count}")
     shuffled = torch.randperm(len(targets), generator=generator)
-    classes = targets[shuffled].unique()
-    classes = classes[torch.randperm(len(classes), generator=generator)]
-    # The k-th drawn sample of every class comes before the (k + 1)-th of any: the first `count` are balanced.
-    rank, order = torch.empty_like(shuffled), torch.empty_like(shuffled)
-    for position, label in enumerate(classes.tolist()):
+    priorities = torch.empty(len(targets), dtype=torch.double)
+    for label in targets.unique():
         members = (targets[shuffled] == label).nonzero().flatten()
-        rank[members] = torch.arange(len(members))
-        order[members] = position
-    return shuffled[torch.argsort(rank * len(classes) + order)[:count]].sort().values
+        priorities[members] = priority(torch.arange(len(members)), len(members))
+    # A second shuffle breaks ties between classes at random: a stable sort keeps its order among equals.
+    tie_break = torch.randperm(len(targets), generator=generator)
+    order = tie_break[torch.argsort(priorities[tie_break], stable=True)]
+    return shuffled[order[:count]].sort().values
 
 
 def within_limit(targets: Tensor, limit: int | None, setting: str, generator: torch.Generator) -> Tensor:

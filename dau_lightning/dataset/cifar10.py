@@ -1,10 +1,10 @@
 """CIFAR-10: 50,000 training and 10,000 test colour photographs of 32x32 in ten classes (Krizhevsky 2009)."""
 
-import torch
 from torchvision.datasets import CIFAR10
 
 from dau_lightning.dataset import Data, Images, limited
 from dau_lightning.dataset.download import downloaded, numbered
+from dau_lightning.randomness import generator
 
 
 def cifar10(root: str, train_limit: int | None, test_limit: int | None, seed: int) -> Data:
@@ -19,10 +19,10 @@ def cifar10(root: str, train_limit: int | None, test_limit: int | None, seed: in
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    generator = torch.Generator().manual_seed(seed)
+    draws = generator(seed, "limit")
     return Data(
-        train=limited(official(CIFAR10, root, "train"), train_limit, "dataset.train_limit", generator),
-        test=limited(official(CIFAR10, root, "test"), test_limit, "dataset.test_limit", generator),
+        train=limited(official(CIFAR10, root, "train"), train_limit, "dataset.train_limit", draws),
+        test=limited(official(CIFAR10, root, "test"), test_limit, "dataset.test_limit", draws),
     )
 
 

@@ -1,10 +1,10 @@
 """CIFAR-100: 50,000 training and 10,000 test colour photographs of 32x32 in a hundred classes (Krizhevsky 2009)."""
 
-import torch
 from torchvision.datasets import CIFAR100
 
 from dau_lightning.dataset import Data, limited
 from dau_lightning.dataset.cifar10 import official
+from dau_lightning.randomness import generator
 
 
 def cifar100(root: str, train_limit: int | None, test_limit: int | None, seed: int) -> Data:
@@ -19,8 +19,8 @@ def cifar100(root: str, train_limit: int | None, test_limit: int | None, seed: i
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    generator = torch.Generator().manual_seed(seed)
+    draws = generator(seed, "limit")
     return Data(
-        train=limited(official(CIFAR100, root, "train"), train_limit, "dataset.train_limit", generator),
-        test=limited(official(CIFAR100, root, "test"), test_limit, "dataset.test_limit", generator),
+        train=limited(official(CIFAR100, root, "train"), train_limit, "dataset.train_limit", draws),
+        test=limited(official(CIFAR100, root, "test"), test_limit, "dataset.test_limit", draws),
     )

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
 from dau_lightning.dataset import Data, Images, balanced, limited
+from dau_lightning.randomness import generator
 
 TEST_COUNT = 450  # The set has no official test set: this one is fixed, class-balanced and the same for every seed.
 
@@ -27,9 +28,9 @@ def digits(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     targets = torch.from_numpy(bunch.target).long()
     everything = Images(images, targets, tuple("0123456789"), tuple(f"{i:04d}" for i in range(len(targets))))
     test = torch.zeros(len(targets), dtype=torch.bool)
-    test[balanced(targets, TEST_COUNT, torch.Generator().manual_seed(0))] = True
-    generator = torch.Generator().manual_seed(seed)
+    test[balanced(targets, TEST_COUNT, generator("the test set of the digits"))] = True
+    draws = generator(seed, "limit")
     return Data(
-        train=limited(everything[(~test).nonzero().flatten()], train_limit, "dataset.train_limit", generator),
-        test=limited(everything[test.nonzero().flatten()], test_limit, "dataset.test_limit", generator),
+        train=limited(everything[(~test).nonzero().flatten()], train_limit, "dataset.train_limit", draws),
+        test=limited(everything[test.nonzero().flatten()], test_limit, "dataset.test_limit", draws),
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from dau_lightning.dataset import Data, Images, within_limit
 from dau_lightning.decode import ImageFile, decoded
 from dau_lightning.error import InputError
+from dau_lightning.randomness import generator
 
 
 class Listing(NamedTuple):
@@ -42,11 +43,11 @@ def imagefolder(root: str, image_size: int, train_limit: int | None, test_limit:
         InputError: the folder has another layout, an image cannot be read, or a limit is smaller than the number of
             classes.
     """
-    base, generator = Path(root).expanduser(), torch.Generator().manual_seed(seed)
+    base, draws = Path(root).expanduser(), generator(seed, "limit")
     class_names = _class_names(base)
     sets = {name: _listing(base, name, class_names) for name in _set_names(base)}
-    sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", generator)
-    sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", generator)
+    sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", draws)
+    sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", draws)
     files = [file for listing in sets.values() for file in listing.files]
     pixels = torch.from_numpy(decoded(base, files, image_size, Path(cache).expanduser()))
     parts = pixels.split([len(listing.files) for listing in sets.values()])

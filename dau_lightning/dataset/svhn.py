@@ -1,10 +1,10 @@
 """SVHN: 73,257 training and 26,032 test colour crops of 32x32 from house numbers, ten digits (Netzer et al. 2011)."""
 
-import torch
 from torchvision.datasets import SVHN
 
 from dau_lightning.dataset import Data, Images, limited
 from dau_lightning.dataset.download import downloaded, numbered
+from dau_lightning.randomness import generator
 
 
 def svhn(root: str, train_limit: int | None, test_limit: int | None, seed: int) -> Data:
@@ -21,10 +21,10 @@ def svhn(root: str, train_limit: int | None, test_limit: int | None, seed: int) 
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    generator = torch.Generator().manual_seed(seed)
+    draws = generator(seed, "limit")
     return Data(
-        train=limited(_official(root, "train"), train_limit, "dataset.train_limit", generator),
-        test=limited(_official(root, "test"), test_limit, "dataset.test_limit", generator),
+        train=limited(_official(root, "train"), train_limit, "dataset.train_limit", draws),
+        test=limited(_official(root, "test"), test_limit, "dataset.test_limit", draws),
     )
 
 

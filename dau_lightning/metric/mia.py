@@ -9,6 +9,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from dau_lightning.error import InputError
+from dau_lightning.randomness import generator
+
 SMALLEST = 1e-30  # logarithms are clipped here
 
 
@@ -50,8 +53,8 @@ def modified_entropy(probabilities: Tensor, targets: Tensor) -> Tensor:
     tensor([0.1622])
     """
     label = confidence(probabilities, targets)
-    others = (probabilities * _log(1 - probabilities)).sum(1) - label * _log(1 - label)
-    return -(1 - label) * _log(label) - others
+    others = probabilities.scatter(1, targets.unsqueeze(1), 0)  # 0 log 1 = 0
+    return -(1 - label) * _log(label) - (others * _log(1 - others)).sum(1)
 
 
 def probability(probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -94,6 +97,9 @@ class SVMAttack(Metric):
     Args:
         statistic: the name of a function of this module: probabilities `(N, K)`, targets `(N,)` to scores `(N,)` or `(N, d)`.
         seed: of the cut.
+
+    Raises:
+        InputError: there is no such statistic.
     """
 
     full_state_update = False
@@ -103,6 +109,8 @@ class SVMAttack(Metric):
 
     def __init__(self, statistic: str, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if statistic not in STATISTICS:
+            raise InputError(f"statistic must be one of {', '.join(STATISTICS)}, got {statistic!r}")
         self.statistic: Callable[[Tensor, Tensor], Tensor] = STATISTICS[statistic]
         self.seed = seed
         for role in ("member", "nonmember", "forget"):
@@ -122,9 +130,9 @@ class SVMAttack(Metric):
         """The efficacy over everything added."""
         member, nonmember, forget = (dim_zero_cat(getattr(self, role)) for role in ("member", "nonmember", "forget"))
         count = min(len(member), len(nonmember))
-        generator = torch.Generator().manual_seed(self.seed)
+        draws = generator(self.seed, "members and nonmembers")
         member, nonmember = (
-            scores[torch.randperm(len(scores), generator=generator)[:count].to(scores.device)] for scores in (member, nonmember)
+            scores[torch.randperm(len(scores), generator=draws)[:count].to(scores.device)] for scores in (member, nonmember)
         )
         return efficacy(member, nonmember, forget)
 

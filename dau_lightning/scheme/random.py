@@ -19,8 +19,10 @@ def random(train: Images, generator: torch.Generator, fraction: float) -> Tensor
         bool `(N,)`, true for the samples to forget.
 
     Raises:
-        InputError: a class would keep no sample.
+        InputError: `fraction` is out of range, or a class would keep no sample.
     """
+    if not 0 < fraction < 1:
+        raise InputError(f"scheme.fraction must be a number above 0 and below 1, got {fraction}")
     mask = torch.zeros(len(train), dtype=torch.bool)
     mask[torch.randperm(len(train), generator=generator)[: max(1, round(fraction * len(train)))]] = True
     emptied = sorted(set(train.targets.tolist()) - set(train.targets[~mask].tolist()))

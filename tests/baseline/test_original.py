@@ -1,0 +1,17 @@
+from typing import Any
+
+from dau_lightning.baseline.original import Original
+
+
+def test_sees_the_whole_training_set_and_nothing_else(tiny: Any) -> None:
+    assert tiny.seen(Original) == dict.fromkeys(range(48), 2)  # two epochs
+
+
+def test_what_it_is() -> None:
+    assert (Original.label, Original.phase, Original.part, Original.from_scratch) == ("Original", "original", "train", True)
+
+
+def test_its_store_entry_depends_on_the_training_set_alone(tiny: Any) -> None:
+    experiment, split = tiny.experiment(), tiny.split()
+    content = experiment._content(experiment._module(Original, split), split)
+    assert content["data"] == split.data_hash

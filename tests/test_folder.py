@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from dau_lightning.error import InputError
+from dau_lightning.folder import check_same_data, config_hash, read_result, write_result
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+
+@pytest.fixture(scope="module")
+def composed() -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base=None):
+        return compose("config", overrides=["dataset=imagefolder", "dataset.root=somewhere"])
+
+
+@pytest.fixture
+def config(composed: DictConfig) -> DictConfig:
+    return OmegaConf.create(OmegaConf.to_container(composed))  # type: ignore[arg-type]
+
+
+def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict) or not node:
+        return {prefix: node}
+    return {
+        name: leaf
+        for key, child in node.items()
+        for name, leaf in leaves(child, f"{prefix}{'.' if prefix else ''}{key}").items()
+    }
+
+
+def outside(name: str) -> bool:
+    return name.split(".")[0] in ("hydra", "store", "wandb", "overwrite") or name in ("dataset.root", "dataset.cache")
+
+
+def test_is_eight_hex_digits_that_stay(config: DictConfig) -> None:
+    assert len(config_hash(config)) == 8
+    assert int(config_hash(config), 16) >= 0
+    assert config_hash(config) == config_hash(config)
+
+
+def test_paths_loggers_and_display_do_not_count(config: DictConfig) -> None:
+    before = config_hash(config)
+    ignored = [name for name in leaves(OmegaConf.to_container(config)) if outside(name)]
+    assert {"store.root", "wandb.mode", "wandb.project", "overwrite", "dataset.root"} <= set(ignored)
+    for name in ignored:
+        OmegaConf.update(config, name, "something else")
+    assert config_hash(config) == before
+    config.hydra = {"run": {"dir": "elsewhere"}}
+    assert config_hash(config) == before
+    for name in ("hydra", "store", "wandb", "overwrite"):
+        del config[name]
+    del config.dataset["root"]
+    assert config_hash(config) == before
+
+
+def test_every_other_value_counts(config: DictConfig) -> None:
+    plain = OmegaConf.to_container(config)
+    counted = [name for name in leaves(plain) if not outside(name)]
+    assert {"seed", "reference", "selection", "baseline.lr", "trainer.precision", "scheme.fraction"} <= set(counted)
+    hashes = {config_hash(config)}
+    for name in counted:
+        changed = OmegaConf.create(plain)  # type: ignore[arg-type]
+        OmegaConf.update(changed, name, "something else")
+        hashes.add(config_hash(changed))
+    assert len(hashes) == 1 + len(counted)
+
+
+def test_a_key_more_or_less_counts(config: DictConfig) -> None:
+    before = config_hash(config)
+    config.baseline.more = 1
+    more = config_hash(config)
+    del config.baseline["more"], config.baseline["lr"]
+    assert len({before, more, config_hash(config)}) == 3
+
+
+def test_the_order_of_keys_does_not_count(config: DictConfig) -> None:
+    plain: Any = OmegaConf.to_container(config)
+    backwards = {
+        name: dict(reversed(node.items())) if isinstance(node, dict) else node for name, node in reversed(plain.items())
+    }
+    assert config_hash(OmegaConf.create(backwards)) == config_hash(config)
+
+
+def test_the_config_is_left_as_it_is(config: DictConfig) -> None:
+    before = OmegaConf.to_yaml(config)
+    config_hash(config)
+    assert OmegaConf.to_yaml(config) == before
+
+
+def test_what_cannot_be_resolved_yet_does_no_harm(config: DictConfig) -> None:
+    config.scheme.fraction = "${hydra:job.num}"
+    assert len(config_hash(config)) == 8
+
+
+def test_result_is_read_as_written(tmp_path: Path) -> None:
+    result = {"seed": 0, "rows": {"dau": {"UA": 3.4600000000000004, "gaps": None}}, "name": "Ärger"}
+    assert read_result(tmp_path) is None
+    write_result(tmp_path, result)
+    assert read_result(tmp_path) == result
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_no_result_where_there_is_no_folder(tmp_path: Path) -> None:
+    assert read_result(tmp_path / "missing") is None
+
+
+def test_a_result_that_cannot_be_written_leaves_the_former(tmp_path: Path) -> None:
+    write_result(tmp_path, {"seed": 0})
+    with pytest.raises(TypeError):
+        write_result(tmp_path, {"seed": object()})
+    assert read_result(tmp_path) == {"seed": 0}
+
+
+def test_a_result_appears_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError("killed")
+
+    write_result(tmp_path, {"seed": 0})
+    with monkeypatch.context() as patch:
+        patch.setattr("dau_lightning.folder.os.replace", fails)
+        with pytest.raises(OSError, match="killed"):
+            write_result(tmp_path, {"seed": 1})
+    assert read_result(tmp_path) == {"seed": 0}
+
+
+def test_a_finished_run_of_other_images_is_refused(tmp_path: Path) -> None:
+    finished = {"seed": 0, "dataset": {"root": "here"}}
+    check_same_data(finished, {"seed": 0, "dataset": {"root": "here"}}, tmp_path)
+    check_same_data({"dataset": {}}, {"dataset": {}}, tmp_path)  # digits have no root
+    with pytest.raises(InputError, match=r"dataset\.root must be here .* got there; .*overwrite=true"):
+        check_same_data(finished, {"seed": 0, "dataset": {"root": "there"}}, tmp_path)
