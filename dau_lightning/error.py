@@ -1,5 +1,11 @@
 """What the person in front of the command line can mend: printed as one line, without a traceback."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hydra.errors import InstantiationException
+
 
 class InputError(ValueError):
     """A setting, file or folder that cannot be used. The message names it, what is allowed and what was given."""
@@ -7,3 +13,16 @@ class InputError(ValueError):
 
 class TrainingError(RuntimeError):
     """A training that cannot go on, such as a loss that is not finite. The message names phase and step."""
+
+
+@contextmanager
+def one_line(sweep: bool = False) -> Iterator[None]:
+    """End the program with the error inside as one line; within a sweep print it and raise it, so that the other jobs run."""
+    try:
+        yield
+    except (InputError, TrainingError, InstantiationException) as error:
+        message = f"error: {' '.join(str(error).split())}"
+        if not sweep:
+            sys.exit(message)
+        print(message, file=sys.stderr)
+        raise

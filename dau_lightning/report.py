@@ -41,7 +41,7 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
     forgotten = ", ".join(result["forgotten_classes"])
     if forgotten and not result["selection"]:
         accuracies = ", ".join(
-            f"{row['label']} {row['TA_forgotten']:.2f}" for row in result["rows"].values() if row["TA_forgotten"]
+            f"{row['label']} {row['TA_forgotten']:.2f}" for row in result["rows"].values() if row["TA_forgotten"] is not None
         )
         print(f"TA: retained classes only; test accuracy of the forgotten class {forgotten}: {accuracies or 'no test image'}")
     hardware = result["hardware"]

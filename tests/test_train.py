@@ -13,6 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train
+from dau_lightning import settings
+from dau_lightning.error import one_line
 from dau_lightning.network import convnet
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +46,9 @@ def run(monkeypatch, capsys):
 
     def call(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        train.main()
+        with one_line():
+            settings.check(sys.argv[1:], train.CONF)
+            train.main()
         return capsys.readouterr().out
 
     return call

@@ -60,7 +60,7 @@ def balanced(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
     Raises:
         ValueError: `count` is outside `[0, N]`.
     """
-    return _first(targets, count, generator, lambda ranks, size: ranks.double())
+    return _first(targets, count, generator, lambda ranks, size: ranks)
 
 
 def stratified(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -90,7 +90,7 @@ def _first(targets: Tensor, count: int, generator: torch.Generator, priority: Ca
     priorities = torch.empty(len(targets), dtype=torch.double)
     for label in targets.unique():
         members = (targets[shuffled] == label).nonzero().flatten()
-        priorities[members] = priority(torch.arange(len(members)), len(members))
+        priorities[members] = priority(torch.arange(len(members)), len(members)).double()
     # A second shuffle breaks ties between classes at random: a stable sort keeps its order among equals.
     tie_break = torch.randperm(len(targets), generator=generator)
     order = tie_break[torch.argsort(priorities[tie_break], stable=True)]
