@@ -11,11 +11,12 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
-from dau_lightning.datamodule import Transform, UnlearningDataModule, key
+from dau_lightning.datamodule import Transform, UnlearningDataModule
 from dau_lightning.dataset import Images
 from dau_lightning.experiment import Experiment
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender, convnet
+from dau_lightning.randomness import key
 from dau_lightning.split import Split
 
 SIZES = {"retain": 36, "forget": 12, "val": 12, "judge": 0, "outside": 0, "test_retain": 18, "test_forget": 0}

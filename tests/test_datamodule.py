@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import normalize
 
-from dau_lightning.datamodule import Batch, JointLoader, Order, PlainLoader, Transform, UnlearningDataModule, key
+from dau_lightning.datamodule import Batch, JointLoader, Order, PlainLoader, Transform, UnlearningDataModule
 from dau_lightning.dataset import Data, Images
 from dau_lightning.error import InputError
+from dau_lightning.randomness import key
 from dau_lightning.scheme.random import random
 from dau_lightning.split import Split, make_split
 

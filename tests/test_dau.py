@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from dau_lightning.attacker import Attacker, Sensitivity
 from dau_lightning.baseline.finetune import FineTune
-from dau_lightning.datamodule import key
 from dau_lightning.dau import DAU
 from dau_lightning.error import InputError
 from dau_lightning.losses import MinMax, RedundancyReduction
+from dau_lightning.randomness import key
 
 Build = Callable[..., DAU]
 State = dict[str, Tensor]

@@ -134,7 +134,6 @@ def test_redundancy_of_a_constant_column() -> None:
     assert (gradient[:, [0, 2]] != 0).all()
 
 
-@pytest.mark.xfail(strict=True, reason="the mean of a constant is rounded, and the rest of the rounding scaled to length one")
 def test_redundancy_of_constant_columns_whose_mean_is_rounded() -> None:
     forget, val = rows(36, 30), rows(36, 30, seed=1)
     forget[:, :20] = val[:, :20] = torch.linspace(0.1, 50, 20)

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from dau_lightning.datamodule import Batch, key
+from dau_lightning.datamodule import Batch
 from dau_lightning.module import LOG_EVERY, UnlearningModule, batch_norm, evaluating, frozen, log, rate_factor
+from dau_lightning.randomness import key
 
 
 class Memory(Logger):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dau_lightning.dataset import Data, Images
 from dau_lightning.error import InputError
+from dau_lightning.randomness import generator
 from dau_lightning.scheme.classwise import classwise
 from dau_lightning.scheme.random import random
 from dau_lightning.split import Split, emptied_classes, make_split
@@ -99,7 +100,7 @@ def test_split_is_a_function_of_its_arguments(data: Data) -> None:
 def test_the_scheme_sees_train_and_the_seed(data: Data) -> None:
     for seed in (0, 1):
         split = make_split(data, RANDOM, seed)
-        mask = random(split.train, torch.Generator().manual_seed(seed), 0.25)
+        mask = random(split.train, generator(seed, "scheme"), 0.25)
         assert set(split.forget.ids) == {split.train.ids[i] for i in mask.nonzero().flatten().tolist()}
     assert set(make_split(data, RANDOM, 0).forget.ids) != set(make_split(data, RANDOM, 1).forget.ids)
 
@@ -255,3 +256,23 @@ def test_too_few_images_for_a_val_set(make_images: Callable[..., Images]) -> Non
     with pytest.raises(InputError, match="a tenth of 4 training images is no validation set"):
         make_split(tiny, RANDOM, 0)
     make_split(replace(tiny, val=make_images(1, name="val")), CLASS_2, 0)
+
+
+def test_a_small_class_keeps_its_training_images() -> None:
+    targets = torch.tensor([0] * 100 + [1] * 100 + [2] * 6)
+    images = Images(torch.zeros(206, 1, 2, 2, dtype=torch.uint8), targets, ("a", "b", "c"), tuple(map(str, range(206))))
+    split = make_split(Data(images, images), RANDOM, 0)
+    assert split.train.targets.bincount().tolist() in (
+        [90, 90, 5],
+        [90, 90, 6],
+        [89, 90, 6],
+        [90, 89, 6],
+        [91, 90, 5],
+        [90, 91, 5],
+    )
+
+
+def test_selection_without_judges_is_refused() -> None:
+    images = Images(torch.zeros(20, 1, 2, 2, dtype=torch.uint8), torch.arange(20) % 2, ("a", "b"), tuple(map(str, range(20))))
+    with pytest.raises(InputError, match="selection=true needs"):
+        make_split(Data(images, images), RANDOM, 0, selection=True)
