@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from dau_lightning.console import progress_bar
 from dau_lightning.error import TrainingError
 from dau_lightning.module import LOG_EVERY
+from dau_lightning.network import finite
 
 
 class PhaseBar(L.Callback):
@@ -36,8 +37,12 @@ class PhaseBar(L.Callback):
         """One step further."""
         self.bar.advance(self.task)
 
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Leave the finished bar on the screen, after an exception too."""
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave the finished bar on the screen."""
+        self.bar.stop()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Leave the bar as far as it came."""
         self.bar.stop()
 
 
@@ -87,27 +92,33 @@ class Guard(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Collect the loss; look at all of them once an interval is full."""
+        if not isinstance(outputs, Mapping) or "loss" not in outputs:
+            return  # a step may have no loss
         self.losses.append(outputs["loss"].detach())
         if len(self.losses) == LOG_EVERY:
             self._look()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the rest."""
+        """Look at the rest, and at what the last step left."""
         self._look()
+        if not finite(pl_module):
+            self._stop(f"the weights after the last step ({self.first - 1}) are not finite")
 
     def _look(self) -> None:
-        finite = torch.isfinite(torch.stack(self.losses)).tolist() if self.losses else []
-        if finite and finite[0]:
+        are_finite = torch.isfinite(torch.stack(self.losses)).tolist() if self.losses else []
+        if are_finite and are_finite[0]:
             self.good = self.candidate
-        if not all(finite):
-            step = self.first + finite.index(False)
-            value = float(self.losses[finite.index(False)])
-            if self.good:
-                save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, self.path)
-            left = f"the last good weights are in {self.path}" if self.good else "no weights gave a finite loss"
-            raise TrainingError(f"{self.phase}: the loss is {value} at step {step}; {left}; try a smaller learning rate")
+        if not all(are_finite):
+            step = are_finite.index(False)
+            self._stop(f"the loss is {float(self.losses[step])} at step {self.first + step}")
         self.first += len(self.losses)
         self.losses = []
+
+    def _stop(self, reason: str) -> None:
+        if self.good:
+            save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, self.path)
+        left = f"the last good weights are in {self.path}" if self.good else "no weights gave a finite loss"
+        raise TrainingError(f"{self.phase}: {reason}; {left}; try a smaller learning rate")
 
 
 class Evaluation(L.Callback):

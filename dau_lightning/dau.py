@@ -125,7 +125,7 @@ class DAU(UnlearningModule):
         judges = data.part("judge" if len(data.split.judge) else "test_retain")
         drawn = balanced(judges.targets.cpu(), min(HELD_OUT, len(judges)), generator(self.seed, "judges"))
         self.unseen = {"members": retain[held], "nonmembers": judges[drawn]}
-        if self.pretraining_steps:
+        if self.pretraining_steps and self.adversarial_weight and self.adversarial_steps != 0:
             rows = self.observe_parts({"members": train[fitted], "nonmembers": data.part("val")})
             settings = self.pretraining_steps, self.pretraining_batch_size, self.seed
             optimizer = self.trainer.optimizers[1]
@@ -140,7 +140,7 @@ class DAU(UnlearningModule):
         if alpha or beta:
             images, targets = (torch.cat(both) for both in zip(batch["forget"], batch["val"], strict=True))
             forget, val = slice(0, len(batch["forget"].targets)), slice(len(batch["forget"].targets), None)
-            seen, features = self.observe(images, targets, with_sensitivity=alpha > 0)
+            seen, features = self.observe(images, targets, self.batch_norm, with_sensitivity=alpha > 0)
             if alpha:
                 values["attacker_loss"] = self.attacker_step(Rows(*(column.detach() for column in seen)), forget, val)
                 with frozen(self.attacker), self.attacker_in_defender_step():
@@ -172,9 +172,13 @@ class DAU(UnlearningModule):
         self.manual_backward(loss)
         optimizer.step()
 
-    def observe(self, images: Tensor, targets: Tensor, with_sensitivity: bool = True) -> tuple[Rows, Tensor]:
-        """What the attacker sees of images `(B, C, H, W)` of labels `(B,)`; and their features `(B, D)`."""
-        with batch_norm(self.defender, self.batch_norm):
+    def observe(self, images: Tensor, targets: Tensor, mode: str, with_sensitivity: bool = True) -> tuple[Rows, Tensor]:
+        """What the attacker sees of images `(B, C, H, W)` of labels `(B,)`, and their features `(B, D)`.
+
+        Noise too small for a shorter type to resolve is measured in float32, prediction and noisy predictions alike.
+        """
+        small = with_sensitivity and self.sensitivity.copies > 0 and self.sensitivity.noise_scale < SMALL_NOISE
+        with batch_norm(self.defender, mode), self.float32() if small else nullcontext():
             logits, features = self.defender(images)
             probabilities = logits.float().softmax(1)
             sensitivity = torch.zeros_like(probabilities)
@@ -184,14 +188,16 @@ class DAU(UnlearningModule):
         return Rows(prediction, sensitivity, targets), features
 
     def predict(self, images: Tensor) -> Tensor:
-        """Probabilities `(B, K)` of noisy images; in float32 where the noise is too small for a shorter type to resolve."""
-        small = self.sensitivity.noise_scale < SMALL_NOISE
-        with torch.autocast(self.device.type, enabled=False) if small else nullcontext():
-            return self.defender(images)[0].float().softmax(1)
+        """Probabilities `(B, K)` of noisy images."""
+        return self.defender(images)[0].float().softmax(1)
+
+    def float32(self) -> torch.autocast:
+        """No shorter type inside."""
+        return torch.autocast(self.device.type, enabled=False)
 
     def membership(self, seen: Rows) -> Tensor:
         """The attacker's logits `(B,)`, always in float32."""
-        with torch.autocast(self.device.type, enabled=False):
+        with self.float32():
             return self.attacker(*seen)
 
     def record_pretraining(self, step: int, loss: float) -> None:
@@ -203,9 +209,11 @@ class DAU(UnlearningModule):
         return evaluating(self.attacker) if self.attacker_mode == "eval" else batch_norm(self.attacker, "batch")
 
     def observe_parts(self, parts: Mapping[str, Images]) -> tuple[Rows, Rows]:
-        """What the attacker sees of two parts, observed as in the game."""
+        """What the attacker sees of two parts, as in the game, but never with an effect on the defender's statistics."""
+        mode = "batch" if self.batch_norm == "update" else self.batch_norm
         sizes = dict.fromkeys(parts, self.pretraining_batch_size)
-        return observe_all(lambda *batch: self.observe(*batch)[0], JointLoader(parts, sizes, self.data.transform, self.seed))
+        loader = JointLoader(parts, sizes, self.data.transform, self.seed)
+        return observe_all(lambda images, targets: self.observe(images, targets, mode)[0], loader)
 
     def unseen_accuracy(self) -> float:
         """The attacker's balanced accuracy on members and nonmembers that it was not fitted on, in percent."""

@@ -54,5 +54,8 @@ def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folde
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json` in one step: it says that the run is finished."""
     temporary = folder / ".result.json.tmp"
-    temporary.write_text(json.dumps(result, indent=2) + "\n")
+    with open(temporary, "w") as file:
+        file.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, folder / "result.json")

@@ -62,7 +62,8 @@ def redundancy_loss(forget_features: Tensor, val_features: Tensor, off_diagonal_
             f"feature batches must have one shape, got {tuple(forget_features.shape)}, {tuple(val_features.shape)}"
         )
     forget, val = (_standardise(features.float()) for features in (forget_features, val_features))
-    squares = (forget.T @ val).square()
+    with torch.autocast(forget.device.type, enabled=False):
+        squares = (forget.T @ val).square()
     diagonal = (1 - (forget * val).sum(0)).square().sum()
     return diagonal + off_diagonal_weight * (squares.sum() - squares.diagonal().sum())
 

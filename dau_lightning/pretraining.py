@@ -81,6 +81,7 @@ def pretrain(
     """
     names = ("members", "nonmembers")
     orders = [Order(len(part.targets), batch_size, seed, name) for part, name in zip(rows, names, strict=True)]
+    losses: list[Tensor] = []  # looked at now and then, so that the device is not synchronised at every step
     for step in progress(range(steps), "attacker pre-training"):
         torch.manual_seed(key(seed, "pretraining", step))
         members, nonmembers = (
@@ -91,11 +92,15 @@ def pretrain(
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
+        losses.append(value.detach())
         if step % LOG_EVERY == 0 or step == steps - 1:
-            if not torch.isfinite(value):
-                found = f"attacker pre-training: the loss is {float(value.detach())} at step {step}"
+            finite = torch.isfinite(torch.stack(losses)).tolist()
+            if not all(finite):
+                first = step - len(losses) + 1 + finite.index(False)
+                found = f"attacker pre-training: the loss is {float(losses[finite.index(False)])} at step {first}"
                 raise TrainingError(f"{found}; the original is unchanged; try a smaller baseline.attacker_lr")
             record(step, float(value.detach()))
+            losses = []
 
 
 @torch.no_grad()

@@ -20,6 +20,8 @@ FORMAT = 1  # of the files; another number is another file name
 # Raise it whenever the same settings train another network than before: a test trains the digits original and compares.
 RECIPE_NUMBER = 1
 
+BAD_FILE = (SafetensorError, ValueError, KeyError)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -61,10 +63,23 @@ class Store:
             return None
         try:
             return _read(path, content)
-        except (SafetensorError, ValueError, KeyError) as error:
+        except BAD_FILE:
+            with self._lock(path):
+                return self._get_locked(path, content)
+
+    def _lock(self, path: Path) -> FileLock:
+        return FileLock(path.with_suffix(".lock"))
+
+    def _get_locked(self, path: Path, content: Mapping[str, Any]) -> Entry | None:
+        """The entry once more, now that no other process rebuilds it or sets it aside."""
+        if not path.is_file():
+            return None
+        try:
+            return _read(path, content)
+        except BAD_FILE as error:
             aside = path.with_suffix(".bad")
             os.replace(path, aside)
-            warnings.warn(f"store entry {path.name} cannot be used ({error}); it is set aside as {aside.name}", stacklevel=2)
+            warnings.warn(f"store entry {path.name} cannot be used ({error}); it is set aside as {aside.name}", stacklevel=3)
             return None
 
     def get_or_train(
@@ -84,8 +99,8 @@ class Store:
             return entry, False
         path = self.path(kind, content)
         self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if (entry := self.get(kind, content)) is not None:
+        with self._lock(path):
+            if (entry := self._get_locked(path, content)) is not None:
                 return entry, False
             weights, seconds = train()
             _write(path, content, weights, seconds)

@@ -23,7 +23,6 @@ def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str
         settings: the composed configuration, shown there.
     """
     warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
-    warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
     made: list[Logger] = [CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)]
     if mode == "auto":
         mode = "online" if has_credentials() else "offline"
@@ -50,7 +49,7 @@ def has_credentials() -> bool:
     host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").removeprefix("https://").removeprefix("http://").rstrip("/")
     try:
         return netrc.netrc(path).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, ValueError, netrc.NetrcParseError):  # ValueError: not text
         return False
 
 

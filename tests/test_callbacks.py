@@ -95,7 +95,6 @@ def test_guard_looks_only_at_the_end_of_an_interval(tiny: Any, monkeypatch: pyte
     assert looks == [50, 50, 8]
 
 
-@pytest.mark.xfail(strict=True, reason="Guard reads outputs['loss'], which a step that returns None does not have")
 def test_guard_lets_a_step_return_none(tiny: Any) -> None:
     class OneShot(UnlearningModule):  # gathers over an epoch, as later methods will, and has no loss to descend
         def training_step(self, batch: Any, batch_idx: int) -> None:
@@ -106,7 +105,6 @@ def test_guard_lets_a_step_return_none(tiny: Any) -> None:
     tiny.fit(module, Guard("Somebody", tiny.folder / "good"))
 
 
-@pytest.mark.xfail(strict=True, reason="only losses are looked at, not the weights that the last step leaves")
 def test_guard_looks_at_what_the_last_step_did(tiny: Any) -> None:
     class Explodes(UnlearningModule):
         def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -181,7 +179,6 @@ def test_phase_bar_starts_after_what_the_module_does_first(tiny: Any) -> None:
     assert started == [False, True, True, True]
 
 
-@pytest.mark.xfail(strict=True, reason="Lightning calls no teardown hook after an exception, only on_exception")
 def test_phase_bar_ends_after_an_exception(tiny: Any) -> None:
     module, bar = tiny.module(Breaking, epochs=1), PhaseBar("Somebody")
     module.breaks = lambda step: True

@@ -177,7 +177,6 @@ def test_a_loss_that_stays_broken_is_found() -> None:
     assert break_at(101) >= 101
 
 
-@pytest.mark.xfail(strict=True, reason="losses between logged steps are not looked at: step 50 is named")
 def test_the_first_step_that_is_not_finite_is_named() -> None:
     assert break_at(7) == 7
 

@@ -295,7 +295,6 @@ def test_different_entries_do_not_wait_for_each_other(root: Path) -> None:
     assert other.calls == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a bad file is set aside outside the lock", raises=FileNotFoundError)
 @pytest.mark.filterwarnings("ignore:store entry")
 def test_two_that_find_the_same_bad_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry, _ = Store(root).get_or_train("original", CONTENT, Training())

@@ -6,7 +6,7 @@ from dau_lightning.module import UnlearningModule
 class RetrainAgain(UnlearningModule):
     """Descent on the retain set from new weights, none of them shared with Retrain."""
 
-    label = "Retrain again"
+    label = "Retrain 2"
     phase = "retrain_again"
     part = "retain"
     from_scratch = True

@@ -12,7 +12,7 @@ def test_sees_the_retain_set_and_nothing_else(tiny: Any) -> None:
 
 
 def test_what_it_is() -> None:
-    assert (RetrainAgain.label, RetrainAgain.part, RetrainAgain.from_scratch) == ("Retrain again", "retain", True)
+    assert (RetrainAgain.label, RetrainAgain.part, RetrainAgain.from_scratch) == ("Retrain 2", "retain", True)
     assert RetrainAgain.phase != Retrain.phase  # on which everything random in it depends
 
 
