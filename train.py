@@ -27,6 +27,8 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
         print("finished before; overwrite=true runs it again")
         return report.print_run(result, folder)
 
+    (folder / "result.json").unlink(missing_ok=True)  # it says that a run is finished
+    OmegaConf.save(config, folder / "config.yaml")
     from dau_lightning.experiment import Experiment, Store, Transform  # torch, after every check that needs none
     from dau_lightning.tracking import loggers
 

@@ -78,40 +78,41 @@ class Guard(L.Callback):
 
     def __init__(self, phase: str, path: Path) -> None:
         self.phase, self.path = phase, path
-        self.losses: list[Tensor] = []
-        self.first = 0  # the step of the first loss in the list
+        self.losses: list[tuple[int, Tensor]] = []  # with their steps
+        self.step = 0
         self.good: dict[str, Tensor] = {}
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Copy the weights that the first loss of the coming interval will judge."""
-        if not self.losses:
+        if self.step % LOG_EVERY == 0:
             network: nn.Module = pl_module.defender.network  # pyright: ignore[reportAssignmentType, reportAttributeAccessIssue]
             self.candidate = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Collect the loss; look at all of them once an interval is full."""
-        if not isinstance(outputs, Mapping) or "loss" not in outputs:
-            return  # a step may have no loss
-        self.losses.append(outputs["loss"].detach())
-        if len(self.losses) == LOG_EVERY:
+        """Collect the loss, if the step has one; look at all of them once an interval is full."""
+        if isinstance(outputs, Mapping) and "loss" in outputs:
+            self.losses.append((self.step, outputs["loss"].detach()))
+        self.step += 1
+        if self.step % LOG_EVERY == 0:
             self._look()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at the rest, and at what the last step left."""
         self._look()
         if not finite(pl_module):
-            self._stop(f"the weights after the last step ({self.first - 1}) are not finite")
+            self._stop(f"the weights after the last step ({self.step - 1}) are not finite")
 
     def _look(self) -> None:
-        are_finite = torch.isfinite(torch.stack(self.losses)).tolist() if self.losses else []
-        if are_finite and are_finite[0]:
+        if not self.losses:
+            return
+        are_finite = torch.isfinite(torch.stack([loss for _, loss in self.losses])).tolist()
+        if are_finite[0]:
             self.good = self.candidate
         if not all(are_finite):
-            step = are_finite.index(False)
-            self._stop(f"the loss is {float(self.losses[step])} at step {self.first + step}")
-        self.first += len(self.losses)
+            step, loss = self.losses[are_finite.index(False)]
+            self._stop(f"the loss is {float(loss)} at step {step}")
         self.losses = []
 
     def _stop(self, reason: str) -> None:

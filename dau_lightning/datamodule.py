@@ -155,10 +155,6 @@ class JointLoader:
         mine = slice(self.rank, None, self.world_size)
         return Batch(self.transform.normalise(images[mine]), part.targets[index][mine])
 
-    def visits(self, name: str) -> float:
-        """How often an epoch visits each sample of a part, on average."""
-        return len(self) * self.batch_sizes[name] / len(self.parts[name])
-
 
 class PlainLoader:
     """Evaluation batches: every sample once, in order, not augmented."""

@@ -92,6 +92,7 @@ class Experiment:
             InputError: something given cannot be used; before any training.
             TrainingError: a loss is not finite.
         """
+        self._trainer([])  # an accelerator that is not there is told before any data is read
         split = make_split(self.dataset(), self.scheme, self.seed, self.selection)
         modules = {"retrain": self._module(Retrain, split)} if self.reference != "off" and not self.selection else {}
         modules["original"] = self._module(Original, split)
@@ -103,11 +104,11 @@ class Experiment:
         rows: dict[str, Row] = {}
         for kind, module in modules.items():
             if module.from_scratch:
-                seconds = self._train(module, split)
+                training = self._train(module, split)
             else:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
-                seconds = self._fit(module, split)
-            rows[kind] = {"label": module.label, **self._evaluate(module, split), "seconds": seconds, **module.findings}
+                training = {"seconds": self._fit(module, split)}
+            rows[kind] = {"label": module.label, **self._evaluate(module, split), **training, **module.findings}
         self._compare(rows, split)
         return self._record(rows, modules[name], split)
 
@@ -140,6 +141,7 @@ class Experiment:
             )
         if "confidence" not in self.attacks:
             raise InputError(f"metric must include confidence, the attack of the column MIA; got {', '.join(self.attacks)}")
+        self.store.check_writable()
         if self.reference == "cached" and "retrain" in modules:
             content = self._content(modules["retrain"], split)
             if self.store.get("retrain", content) is None:
@@ -163,8 +165,8 @@ class Experiment:
                 f"{method.label}: {method.epochs} epochs of {steps} steps, each visits every forget sample {visits:.1f} times"
             )
 
-    def _train(self, module: UnlearningModule, split: Split) -> float:
-        """Weights from the store, trained into it first where they are missing; the seconds of their training."""
+    def _train(self, module: UnlearningModule, split: Split) -> Row:
+        """Weights from the store, trained into it first where they are missing; the seconds of their training, and where."""
 
         def train() -> tuple[dict[str, Any], float]:
             seconds = self._fit(module, split)
@@ -173,7 +175,7 @@ class Experiment:
         entry, trained = self.store.get_or_train(module.phase, self._content(module, split), train)
         module.defender.network.load_state_dict(entry.weights)
         print(f"{module.label}: {'trained into' if trained else 'taken from'} {entry.path}")
-        return entry.seconds
+        return {"seconds": entry.seconds, "store": str(entry.path)}
 
     def _fit(self, module: UnlearningModule, split: Split) -> float:
         """Train a module; the seconds that it took."""
@@ -181,7 +183,7 @@ class Experiment:
         guard = Guard(module.label, self.folder / "last_good.safetensors")
         data = UnlearningDataModule(split, self.transform, module.batch_sizes, key(self.seed, module.phase))
         self._trainer([clock, guard, PhaseBar(module.label)], max_epochs=module.epochs).fit(module, datamodule=data)
-        return clock.seconds
+        return clock.seconds - module.untimed
 
     def _evaluate(self, module: UnlearningModule, split: Split) -> Row:
         """Accuracies and attacks of a defender, as in EVALUATION section 1."""
@@ -215,6 +217,7 @@ class Experiment:
                 row |= selection_score(row, rows["original"], whole_class=bool(emptied_classes(split)))
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
+                row["time_ratio"] = row["seconds"] / rows["retrain"]["seconds"]
 
     def _trainer(self, callbacks: Sequence[L.Callback], max_epochs: int = 1) -> L.Trainer:
         """A quiet Trainer: its own bar, checkpoints and summary are off."""

@@ -43,7 +43,7 @@ def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folde
     Raises:
         InputError: the two have different roots.
     """
-    roots = finished["dataset"].get("root"), asked["dataset"].get("root")
+    roots = [Path(settings["dataset"].get("root") or ".").resolve() for settings in (finished, asked)]
     if roots[0] != roots[1]:
         raise InputError(
             f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; "

@@ -1,5 +1,6 @@
 """The objectives of the game as pure functions of tensors, one an equation of the paper, and the two objects that hold them."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -56,6 +56,7 @@ class UnlearningModule(L.LightningModule):
         super().__init__()
         self.defender, self.seed, self.batch_size, self.epochs, self.lr = defender, seed, batch_size, epochs, lr
         self.findings: dict[str, float] = {}  # of the training, for the row
+        self.untimed = 0.0  # seconds of findings within the run time
         self.momentum, self.weight_decay, self.schedule, self.milestones = momentum, weight_decay, schedule, milestones
 
     @property
@@ -94,7 +95,7 @@ class UnlearningModule(L.LightningModule):
             group["lr"] = self.lr * rate_factor(self.schedule, self.progress, [m / self.epochs for m in self.milestones])
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
-        """One step of descent; a method with steps of its own returns the loss it wants descended, or None."""
+        """One step of descent; a method that descends by itself returns a loss to watch, or None."""
         loss = self.cross_entropy(batch[self.part])
         self.record(loss=loss)
         return loss

@@ -93,11 +93,6 @@ class _Residual(nn.Module):
         return images + self.body(images)
 
 
-def count_parameters(module: nn.Module) -> int:
-    """Number of trainable numbers."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
 def finite(module: nn.Module) -> bool:
     """Whether every parameter and buffer is finite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values())

@@ -71,7 +71,7 @@ TABLE: dict[str, Rule] = {
     "image_size": integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
     "lr attacker_lr noise_scale": number(above=0),
     "weight_decay adversarial_weight regulariser_weight off_diagonal_weight": number(at_least=0),
-    "momentum amount": number(at_least=0, below=1),
+    "momentum": number(at_least=0, below=1),
     "fraction": number(above=0, below=1),
     "transform.mean": listed(number()),
     "transform.std": listed(number(above=0)),
@@ -82,7 +82,7 @@ TABLE: dict[str, Rule] = {
     "attacker_mode": choice("eval", "train"),
     "reference": choice("train", "cached", "off"),
     "wandb.mode": choice("auto", "online", "offline", "disabled"),
-    "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
     "trainer.precision": choice("32-true", "bf16-mixed"),
     "_target_": filled("the dotted name of a class or function"),
     "root": filled("a folder (within quotes if it is a number)"),

@@ -45,6 +45,9 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
         )
         print(f"TA: retained classes only; test accuracy of the forgotten class {forgotten}: {accuracies or 'no test image'}")
     hardware = result["hardware"]
+    for row in result["rows"].values():
+        if row.get("store"):
+            print(f"{row['label']}: {row['store']}")
     print(f"measured on {hardware['device']} ({hardware['name']}, {hardware['threads']} threads); everything is in\n{folder}")
 
 
@@ -74,14 +77,16 @@ def seeds_tables(folders: Iterable[Path]) -> dict[Cell, tuple[list[str], list[li
 def _cell_table(runs: Sequence[tuple[Path, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:
     rows = _rows_by_seed(runs)
     selection = runs[0][1]["selection"]
-    columns = SELECTION_COLUMNS if selection else (*COLUMNS, "disparity")
+    whole_class = any(row.get("TA_forgotten") is not None for by_seed in rows.values() for row in by_seed.values())
+    columns = SELECTION_COLUMNS if selection else (*COLUMNS, *(["TA_forgotten"] if whole_class else []), *GAPS, "disparity")
+    columns = (*columns, "seconds", *([] if selection else ["time_ratio"]))
     table = []
     for name, by_seed in rows.items():
-        spreads = [_spread([row[column] for row in by_seed.values() if row.get(column) is not None]) for column in columns]
+        flat = [{**row} | {f"Δ{column}": gap for column, gap in row.get("gaps", {}).items()} for row in by_seed.values()]
+        spreads = [_spread([row[column] for row in flat if row.get(column) is not None]) for column in columns]
         of_means = [] if selection else [_disparity_of_means(by_seed, rows.get("Retrain"))]
-        seconds = mean(row["seconds"] for row in by_seed.values())
-        table.append([name, *spreads, *of_means, f"{seconds:.1f}", str(len(by_seed))])
-    return ["", *columns, *([] if selection else ["of means"]), "seconds", "seeds"], table
+        table.append([name, *spreads, *of_means, str(len(by_seed))])
+    return ["", *columns, *([] if selection else ["of means"]), "seeds"], table
 
 
 def _disparity_of_means(by_seed: Mapping[int, Row], reference: Mapping[int, Row] | None) -> str:
@@ -113,7 +118,12 @@ def _rows_by_seed(runs: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, dict
                     raise InputError(
                         f"{folder} and {other} are two runs of {name} with seed {result['seed']}: give one of them"
                     )
-            rows.setdefault(name, {})[result["seed"]] = row
+            before = rows.setdefault(name, {}).setdefault(result["seed"], row)
+            if any(before.get(column) != row.get(column) for column in COLUMNS):
+                raise InputError(
+                    f"{name} with seed {result['seed']} has other numbers in {folder} than in another run: "
+                    "recipe, network or precision differ; give runs of one recipe"
+                )
     return rows
 
 

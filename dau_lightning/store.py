@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from dau_lightning.error import InputError
 
 FORMAT = 1  # of the files; another number is another file name
 
@@ -48,6 +51,15 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def check_writable(self) -> None:
+        """Raise an `InputError` where no entry could be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise InputError(f"store.root must be a folder that can be written, got {self.root}: {error.strerror}") from error
+
     def path(self, kind: str, content: Mapping[str, Any]) -> Path:
         """Where an entry stands or would stand."""
         described = json.dumps({**content, "recipe_number": RECIPE_NUMBER, "format": FORMAT}, sort_keys=True)
@@ -63,7 +75,7 @@ class Store:
             return None
         try:
             return _read(path, content)
-        except BAD_FILE:
+        except (FileNotFoundError, *BAD_FILE):  # not found: set aside by another process just now
             with self._lock(path):
                 return self._get_locked(path, content)
 

@@ -24,8 +24,10 @@ def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str
     """
     warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
     made: list[Logger] = [CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)]
-    if mode == "auto":
-        mode = "online" if has_credentials() else "offline"
+    if mode in ("auto", "online") and not has_credentials():
+        if mode == "online":
+            warnings.warn("wandb.mode=online needs credentials (`wandb login`); this run is kept offline", stacklevel=3)
+        mode = "offline"
     if mode != "disabled":
         made.append(_wandb(folder, mode, project, name, settings))
     status = "failed"
