@@ -17,7 +17,6 @@ from dau_lightning.folder import read_result
 from dau_lightning.metric.disparity import COLUMNS, disparity
 
 GAPS = tuple(f"Δ{column}" for column in COLUMNS)
-WIDE = 110  # columns of a terminal that holds mean and deviation side by side
 SELECTION_COLUMNS = ("UA", "MIA", "RA", "judge_error", "judge_MIA", "score")
 
 Row = Mapping[str, Any]
@@ -145,7 +144,7 @@ def _spread(values: Sequence[float]) -> str:
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
     for index, column in enumerate(header):
-        table.add_column(column, justify="right" if index else "left")
+        table.add_column(column, justify="right" if index else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
@@ -163,9 +162,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for line in (header, ["---", *["--:"] * (len(header) - 1)], *rows):
                 print(f"| {' | '.join(line)} |")
         else:
-            console = Console()
-            narrow = console.width < WIDE
-            console.print(_table(header, [[text.replace("±", "\n±" if narrow else "±") for text in row] for row in rows]))
+            for group in _groups(header):
+                _print_spreads([header[i] for i in group], [[row[i] for i in group] for row in rows])
+
+
+def _groups(header: Sequence[str]) -> list[list[int]]:
+    """Columns that share a table on a terminal: the numbers, and the distances to Retrain."""
+    distances = [i for i, column in enumerate(header) if column.startswith("Δ") or column in ("disparity", "of means")]
+    numbers = [i for i in range(len(header)) if i not in distances]
+    return [numbers, *([[0, *distances]] if distances else [])]
+
+
+def _print_spreads(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, the deviations below the means where the terminal is too narrow for both in one line."""
+    console = Console()
+    width = sum(max(map(len, column)) + 1 for column in zip(header, *rows, strict=True))
+    separator = "±" if width <= console.width else "\n±"
+    console.print(_table(header, [[text.replace("±", separator) for text in row] for row in rows]))
+    print()
 
 
 if __name__ == "__main__":

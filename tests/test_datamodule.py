@@ -251,13 +251,6 @@ def test_a_part_without_samples(parts: dict[str, Images]) -> None:
     assert len(JointLoader(empty, {"retain": 8}, PLAIN, seed=0)) == 4
 
 
-def test_visits(parts: dict[str, Images]) -> None:
-    loader = JointLoader(parts, SIZES, PLAIN, seed=0)
-    assert loader.visits("retain") == pytest.approx(32 / 30)
-    assert loader.visits("forget") == pytest.approx(16 / 5)
-    assert sum(len(batch["forget"].targets) for batch in loader) == 16
-
-
 # The plain loader and the data module
 
 

@@ -12,9 +12,9 @@ RETRAIN = np.array([[5.0, 14.0, 100.0, 94.0], [7.0, 12.0, 99.0, 95.0], [6.0, 13.
 METHOD = np.array([[3.0, 8.0, 99.5, 93.0], [9.0, 15.0, 97.5, 96.0], [6.5, 12.0, 99.0, 94.5]])
 
 
-def write(root: Path, seed: int, name: str = "dau", lr: float = 0.1, split: str = "s", **changes) -> Path:
+def write(root: Path, seed: int, name: str = "dau", lr: float = 0.1, split: str = "s", retrained: float = 0) -> Path:
     """A finished run of made-up rows."""
-    numbers = {"retrain": RETRAIN[seed], "original": RETRAIN[seed] + 1, name: METHOD[seed] * (lr / 0.1)}
+    numbers = {"retrain": RETRAIN[seed] - retrained, "original": RETRAIN[seed] + 1, name: METHOD[seed] * (lr / 0.1)}
     rows = {}
     for kind, values in numbers.items():
         row = dict(zip(COLUMNS, map(float, values), strict=True))
@@ -27,7 +27,7 @@ def write(root: Path, seed: int, name: str = "dau", lr: float = 0.1, split: str 
     result |= {"hardware": {"device": "cpu", "name": "x", "threads": 1}, "settings": {"baseline": {"lr": lr}}, "rows": rows}
     folder = root / f"{name}-{seed}-{lr}"
     folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps(result | changes))
+    (folder / "result.json").write_text(json.dumps(result))
     return folder
 
 
@@ -43,7 +43,9 @@ def test_rows_over_seeds_against_numpy(tmp_path):
     by_seed = np.abs(METHOD - RETRAIN).mean(axis=1)
     assert found["disparity"] == f"{by_seed.mean():.2f}±{by_seed.std(ddof=1):.2f}"
     assert found["of means"] == f"{np.abs(METHOD.mean(0) - RETRAIN.mean(0)).mean():.2f}"
-    assert (found["seconds"], found["seeds"]) == ("20.0", "3")
+    assert (found["seconds"], found["seeds"]) == ("20.00±10.00", "3")
+    for column, values in zip(COLUMNS, np.abs(METHOD - RETRAIN).T, strict=True):
+        assert found[f"Δ{column}"] == f"{values.mean():.2f}±{values.std(ddof=1):.2f}"
 
 
 def test_what_differs_names_the_row(tmp_path):
@@ -56,7 +58,11 @@ def test_what_differs_names_the_row(tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"split": "other", "name": "finetune"}, "different splits"), ({"seed": 0}, "two runs of DAU with seed 0")],
+    [
+        ({"split": "other", "name": "finetune"}, "different splits"),
+        ({"seed": 0}, "two runs of DAU with seed 0"),
+        ({"name": "finetune", "retrained": 1.0}, "Retrain with seed 0 has other numbers"),
+    ],
 )
 def test_what_cannot_share_a_table(tmp_path, changes, message):
     write(tmp_path / "a", 0)

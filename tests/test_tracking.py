@@ -188,6 +188,19 @@ def test_credentials_decide_the_mode_only_when_it_is_auto(
     assert modes == [started, "offline"]
 
 
+def test_online_without_credentials_asks_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch, wandb: Any) -> None:
+    modes: list[str] = []
+
+    def init(*, mode: str, **_: Any) -> Any:
+        modes.append(mode)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.warns(UserWarning, match="needs credentials"), pytest.raises(ZeroDivisionError):
+        loggers(folder, "online", **SETTINGS).__enter__()
+    assert modes == ["offline"]
+
+
 # Weights & Biases itself, about a second a run
 
 

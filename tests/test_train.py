@@ -106,7 +106,7 @@ def test_a_run_writes_what_the_contract_says(run):
         assert float(logged[f"row/{kind}/UA"]) == pytest.approx(row["UA"])
         assert float(logged[f"row/{kind}/attacks/entropy"]) == pytest.approx(row["attacks"]["entropy"])
     assert {"original/loss", "retrain/loss", "pretraining/attacker_loss", "unlearning/regulariser"} <= set(logged)
-    assert (folder / ".hydra" / "config.yaml").is_file()
+    assert (folder / "config.yaml").is_file()
 
 
 def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
@@ -114,7 +114,9 @@ def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     folder, before = the_result()
     weights = load_file(folder / "unlearned.safetensors")
     stamp = (folder / "result.json").stat().st_mtime_ns
-    assert "finished before" in run(*TINY_DAU)
+    printed = run(*TINY_DAU)
+    assert "finished before" in printed
+    assert str(stored("original")[0]) in printed
     assert (folder / "result.json").stat().st_mtime_ns == stamp
     printed = run(*TINY_DAU, "overwrite=true")
     assert printed.count("taken from") == 2
@@ -305,3 +307,34 @@ def test_a_run_without_account_or_network_is_offline(monkeypatch):
     assert done.returncode == 0, done.stderr
     folder, _ = the_result()
     assert list(folder.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_weights_that_the_last_step_broke_stop_the_run(run):
+    with pytest.raises(SystemExit, match=r"error: FT: (the loss is|the weights after the last step)"):
+        run("baseline=finetune", "baseline.lr=1e30", "baseline.epochs=1", *TINY, "baseline.batch_size=200")
+    assert not results()
+
+
+def test_a_store_that_cannot_be_written(run):
+    Path("file").write_text("")
+    with pytest.raises(SystemExit, match=r"store\.root must be a folder that can be written"):
+        run("store.root=file/store", *TINY_DAU)
+
+
+def test_a_refused_run_leaves_a_finished_one_as_it_is(run):
+    make_folder(Path("own"), count=12, size=8)
+    small = [
+        "dataset=imagefolder",
+        "dataset.image_size=8",
+        "network=convnet",
+        "recipe.epochs=1",
+        "baseline=original",
+        "wandb.mode=disabled",
+    ]
+    run(*small, "dataset.root=own")
+    folder, _ = the_result()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    make_folder(Path("other"), count=12, size=8)
+    with pytest.raises(SystemExit, match=r"dataset\.root must be"):
+        run(*small, "dataset.root=other")
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
