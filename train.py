@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning import report, settings
 from dau_lightning.error import one_line
-from dau_lightning.folder import check_same_data, read_result
+from dau_lightning.folder import check_same_data, read_result, start
 
 CONF = Path(__file__).parent / "conf"
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `one_line` as they are
@@ -27,8 +27,7 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
         print("finished before; overwrite=true runs it again")
         return report.print_run(result, folder)
 
-    (folder / "result.json").unlink(missing_ok=True)  # it says that a run is finished
-    OmegaConf.save(config, folder / "config.yaml")
+    start(folder, config)
     from dau_lightning.experiment import Experiment, Store, Transform  # torch, after every check that needs none
     from dau_lightning.tracking import loggers
 

@@ -18,11 +18,10 @@ import numpy as np
 from filelock import FileLock
 from joblib import Parallel, delayed
 from PIL import Image, ImageOps
-from rich.console import Console
-from rich.progress import Progress
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from dau_lightning.console import progress_bar
 from dau_lightning.error import InputError
 
 VERSION = 1  # Raise it when `decode` gives other values: cached images of another version are not read.
@@ -108,12 +107,12 @@ def _decode_all(paths: Sequence[Path], work: int, shape: tuple[int, ...]) -> np.
     step = max(1, min(256, CHUNK_BYTES // (3 * size * size)))
     chunks = (delayed(_decode_chunk)(paths[i : i + step], size) for i in range(0, len(paths), step))
     pool = Parallel(n_jobs=-1 if work > PARALLEL_BYTES else 1, prefer="processes", return_as="generator")
-    with Progress(console=Console(stderr=True)) as progress:
-        bar, done = progress.add_task("decoding images", total=len(paths)), 0
+    with progress_bar() as bar:
+        task, done = bar.add_task("decoding images", total=len(paths)), 0
         for chunk in cast(Iterator[np.ndarray], pool(chunks)):
             images[done : done + len(chunk)] = chunk
             done += len(chunk)
-            progress.update(bar, completed=done)
+            bar.update(task, completed=done)
     return images
 
 

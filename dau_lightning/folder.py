@@ -51,6 +51,12 @@ def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folde
         )
 
 
+def start(folder: Path, config: DictConfig) -> None:
+    """Write the composed configuration of a run that starts; what an earlier run left is finished no more."""
+    (folder / "result.json").unlink(missing_ok=True)
+    OmegaConf.save(config, folder / "config.yaml")
+
+
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json` in one step: it says that the run is finished."""
     temporary = folder / ".result.json.tmp"
