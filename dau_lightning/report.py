@@ -29,7 +29,7 @@ def run_table(result: Mapping[str, Any]) -> Table:
     cells = []
     for row in result["rows"].values():
         values = row | {f"Δ{column}": gap for column, gap in row.get("gaps", {}).items()}
-        numbers = ("-" if values.get(column) is None else f"{values[column]:.2f}" for column in columns)
+        numbers = ("-" if values.get(column) is None else f"{values[column]:.2f}"[:5] for column in columns)  # fits 80
         cells.append([row["label"], *numbers, f"{row['seconds']:.1f}"])
     return _table(["", *columns, "seconds"], cells)
 

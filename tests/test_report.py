@@ -95,4 +95,5 @@ def test_tables_fit_the_terminal(tmp_path, capsys, monkeypatch, columns):
     report.print_run(json.loads((folder / "result.json").read_text()), folder)
     printed = capsys.readouterr().out
     assert "…" not in printed
+    assert printed.count("Original") == 3  # no name is broken
     assert max(map(len, printed.splitlines()[:-1])) <= columns
