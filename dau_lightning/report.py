@@ -142,7 +142,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0, header_style="bold")
     for index, column in enumerate(header):
         table.add_column(column, justify="right" if index else "left", overflow="fold")
     for row in rows:
