@@ -152,6 +152,8 @@ class Evaluation(L.Callback):
     ) -> None:
         """Feed a batch of logits to the metrics of its part."""
         part = self.parts[dataloader_idx]
+        if not torch.isfinite(outputs).all():
+            raise TrainingError(f"{pl_module.label}: its outputs on the {part} set are not finite; try a smaller learning rate")
         self.accuracies[part].update(outputs, batch.targets)
         if part in self.roles:
             for attack in self.attacks.values():

@@ -43,8 +43,8 @@ def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folde
     Raises:
         InputError: the two have different roots.
     """
-    roots = [Path(settings["dataset"].get("root") or ".").resolve() for settings in (finished, asked)]
-    if roots[0] != roots[1]:
+    roots = [settings["dataset"].get("root") or "." for settings in (finished, asked)]
+    if Path(roots[0]).resolve() != Path(roots[1]).resolve():
         raise InputError(
             f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; "
             "for a run of its own give it a folder of its own with hydra.run.dir=..., or overwrite=true"

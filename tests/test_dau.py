@@ -395,7 +395,7 @@ def test_attacker_input(build: Build, attacker_input: str) -> None:
     assert torch.equal(features, same_features)
     assert torch.equal(seen.targets, targets)
     assert (seen.sensitivity > 0).all()
-    assert not module.observe(images, targets, with_sensitivity=False)[0].sensitivity.any()
+    assert not module.observe(images, targets, "running", with_sensitivity=False)[0].sensitivity.any()
 
 
 def test_small_noise_is_measured_in_float32(build: Build) -> None:

@@ -124,10 +124,9 @@ def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     assert (folder / "result.json").stat().st_mtime_ns > stamp
     again = load_file(folder / "unlearned.safetensors")
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+    times = {"seconds": 0, "time_ratio": 0}
     for kind, row in before["rows"].items():
-        assert {k: v for k, v in row.items() if k != "seconds"} == {
-            k: v for k, v in after["rows"][kind].items() if k != "seconds"
-        }
+        assert row | times == after["rows"][kind] | times
 
 
 @pytest.mark.parametrize(
@@ -310,7 +309,7 @@ def test_a_run_without_account_or_network_is_offline(monkeypatch):
 
 
 def test_weights_that_the_last_step_broke_stop_the_run(run):
-    with pytest.raises(SystemExit, match=r"error: FT: (the loss is|the weights after the last step)"):
+    with pytest.raises(SystemExit, match="error: FT: its outputs on the retain set are not finite"):
         run("baseline=finetune", "baseline.lr=1e30", "baseline.epochs=1", *TINY, "baseline.batch_size=200")
     assert not results()
 
