@@ -1,5 +1,6 @@
 """Defenders: networks for small images, and the wrapper that gives logits and features of any of them (section 3.2)."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -26,6 +27,7 @@ class Defender(nn.Module):
         if not linear:
             raise InputError(f"network must end in a linear layer, {type(network).__name__} has none")
         self.num_classes = linear[-1].out_features
+        self.mask: Mapping[str, Tensor] = {}  # of the network's pruned parameters by name: bool, False where a weight is zero
         linear[-1].register_forward_pre_hook(self._keep)
 
     def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -36,6 +38,13 @@ class Defender(nn.Module):
         logits = self.network(images)
         features, self._features = self._features, None
         return logits, cast(Tensor, features).flatten(1)
+
+    @torch.no_grad()
+    def prune(self) -> None:
+        """Set the weights that the mask leaves out to exactly zero."""
+        parameters = dict(self.network.named_parameters())
+        for name, kept in self.mask.items():
+            parameters[name].masked_fill_(~kept.to(parameters[name].device), 0.0)
 
 
 def resnet18(num_classes: int, in_channels: int = 3) -> nn.Module:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dau_lightning.datamodule import Transform, UnlearningDataModule
 from dau_lightning.dataset import Images
+from dau_lightning.descent import Descent
 from dau_lightning.experiment import Experiment
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender, convnet
@@ -51,7 +52,7 @@ class Tiny:
         torch.manual_seed(seed)
         return Defender(convnet(num_classes=3, in_channels=1, width=4))
 
-    def module(self, kind: Callable[..., UnlearningModule] = UnlearningModule, **changes: Any) -> UnlearningModule:
+    def module(self, kind: Callable[..., UnlearningModule] = Descent, **changes: Any) -> UnlearningModule:
         """A method with settings for a quick training."""
         settings = {"seed": 0, "batch_size": 12, "epochs": 2, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
         settings |= {"schedule": "constant", "milestones": []}
@@ -77,7 +78,9 @@ class Tiny:
     ) -> L.Trainer:
         """Train as a run does."""
         split = split or self.split()
-        data = UnlearningDataModule(split, transform or self.transform, module.batch_sizes, key(module.seed, module.phase))
+        data = UnlearningDataModule(
+            split, transform or self.transform, module.batch_sizes, key(module.seed, module.phase), one_pass=module.one_pass
+        )
         trainer = self.experiment(loggers)._trainer(callbacks, max_epochs=module.epochs)
         trainer.fit(module, datamodule=data)
         return trainer
