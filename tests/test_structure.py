@@ -33,6 +33,8 @@ ORDER = [
     "callbacks",
     "store",
     "tracking",
+    "sparsity",
+    "training",
     "experiment",
 ]
 
