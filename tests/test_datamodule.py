@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import normalize
 
-from dau_lightning.datamodule import Batch, JointLoader, Order, PlainLoader, Transform, UnlearningDataModule
+from dau_lightning.datamodule import Batch, JointLoader, Order, PassLoader, PlainLoader, Transform, UnlearningDataModule
 from dau_lightning.dataset import Data, Images
 from dau_lightning.error import InputError
 from dau_lightning.randomness import key
@@ -294,3 +294,24 @@ def test_module_leaves_batches_where_they_are(split: Split) -> None:
     batch = next(iter(data.train_dataloader()))
     assert data.transfer_batch_to_device(batch, torch.device("meta"), 0) is batch
     assert data.part("forget").ids == split.forget.ids
+
+
+def test_a_pass_visits_every_sample_of_every_part_once_and_unaugmented(make_images: Callable[..., Images]) -> None:
+    parts = {"retain": make_images(5), "forget": make_images(1, name="forget")}
+    transform = Transform(mean=(0.0,) * 3, std=(1.0,) * 3, crop_padding=2, flip=True)
+    loader = PassLoader(parts, {"retain": 8, "forget": 3}, transform, seed=0)
+    batches = list(loader)
+    assert len(batches) == len(loader) == 5
+    assert [(name, len(batch.targets)) for step in batches for name, batch in step.items()] == [
+        *[("retain", 8), ("retain", 8), ("retain", 4)],
+        *[("forget", 3), ("forget", 1)],
+    ]
+    for name, part in parts.items():
+        images = torch.cat([step[name].images for step in batches if name in step])
+        pixels = (255 * images).round().byte()
+        found = [next(i for i, image in enumerate(part.images) if torch.equal(image, each)) for each in pixels]
+        assert sorted(found) == list(range(len(part)))
+        assert found != sorted(found) or len(part) < 5
+    assert torch.equal(next(iter(loader))["retain"].images, batches[0]["retain"].images)
+    other = PassLoader(parts, {"retain": 8, "forget": 3}, transform, seed=1)
+    assert not torch.equal(next(iter(other))["retain"].images, batches[0]["retain"].images)

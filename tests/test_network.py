@@ -138,3 +138,22 @@ def test_finite_looks_at_parameters_and_buffers(value: float) -> None:
     with torch.no_grad():
         network[0].weight[0, 1] = value
     assert not finite(network)
+
+
+def test_a_held_mask_is_exact_and_can_be_lost() -> None:
+    torch.manual_seed(0)
+    defender = Defender(convnet(3, 1, 4))
+    mask = {"1.0.weight": torch.rand(8, 4, 3, 3) < 0.5}
+    assert defender.holds_mask()  # without a mask
+    before = defender.network.get_parameter("1.0.weight").detach().clone()
+    defender.hold(mask)
+    weight = defender.network.get_parameter("1.0.weight")
+    assert torch.equal(weight, torch.where(mask["1.0.weight"], before, 0.0))
+    assert defender.holds_mask()
+    with torch.no_grad():
+        weight += 1e-8
+    assert not defender.holds_mask()
+    with torch.no_grad():
+        weight[~mask["1.0.weight"]] = torch.nan
+    defender.prune()
+    assert defender.holds_mask()  # zero times NaN would not be zero

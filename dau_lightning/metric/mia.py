@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.svm import SVC
 from torch import Tensor
@@ -62,13 +63,16 @@ def probability(probabilities: Tensor, targets: Tensor) -> Tensor:
     return probabilities
 
 
-def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Tensor) -> float:
+def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Tensor, decimals: int | None = None) -> float:
     """MIA-efficacy: the share of forget samples that an SVM fitted on members and nonmembers calls nonmember.
+
+    Equal scores of one label are one point with their count as weight, the same optimum at a fraction of the time.
 
     Args:
         member_scores: a statistic of members, `(N,)` or `(N, d)`.
         nonmember_scores: of nonmembers, as many.
         forget_scores: of the forget samples, `(M,)` or `(M, d)`.
+        decimals: round the scores that the SVM is fitted on; None for as they are.
 
     Returns:
         True negatives / M, in percent.
@@ -77,16 +81,20 @@ def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Ten
         ValueError: one of the three is empty.
     """
     samples = [
-        scores.detach().cpu().double().unsqueeze(-1).flatten(1) for scores in (member_scores, nonmember_scores, forget_scores)
+        scores.detach().cpu().double().unsqueeze(-1).flatten(1).numpy()
+        for scores in (member_scores, nonmember_scores, forget_scores)
     ]
     if not all(map(len, samples)):
         raise ValueError(
             f"an attack needs members, nonmembers and forget samples, got {[len(scores) for scores in samples]} of them"
         )
     members, nonmembers, forget = samples
-    labels = torch.cat([torch.ones(len(members)), torch.zeros(len(nonmembers))])
-    attacker = SVC(C=3, gamma="auto", kernel="rbf").fit(torch.cat([members, nonmembers]).numpy(), labels.numpy())
-    return 100 * float((attacker.predict(forget.numpy()) == 0).mean())
+    labels = np.concatenate([np.ones(len(members)), np.zeros(len(nonmembers))])
+    scores = np.concatenate([members, nonmembers])
+    labelled = np.column_stack([scores if decimals is None else scores.round(decimals), labels])
+    points, counts = np.unique(labelled, axis=0, return_counts=True)
+    attacker = SVC(C=3, gamma="auto", kernel="rbf").fit(points[:, :-1], points[:, -1], sample_weight=counts)
+    return 100 * float((attacker.predict(forget) == 0).mean())
 
 
 class SVMAttack(Metric):
@@ -97,6 +105,8 @@ class SVMAttack(Metric):
     Args:
         statistic: the name of a function of this module: probabilities `(N, K)`, targets `(N,)` to scores `(N,)` or `(N, d)`.
         seed: of the cut.
+        decimals: see `efficacy`; with 3 an attack on 2 x 8,100 points takes a second or less in place of ten to forty, and
+            calls the same samples members (99.9% of them where measured).
 
     Raises:
         InputError: there is no such statistic.
@@ -107,12 +117,12 @@ class SVMAttack(Metric):
     nonmember: list[Tensor]
     forget: list[Tensor]
 
-    def __init__(self, statistic: str, seed: int, **kwargs: Any) -> None:
+    def __init__(self, statistic: str, seed: int, decimals: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if statistic not in STATISTICS:
             raise InputError(f"statistic must be one of {', '.join(STATISTICS)}, got {statistic!r}")
         self.statistic: Callable[[Tensor, Tensor], Tensor] = STATISTICS[statistic]
-        self.seed = seed
+        self.seed, self.decimals = seed, decimals
         for role in ("member", "nonmember", "forget"):
             self.add_state(role, default=[], dist_reduce_fx="cat")
 
@@ -134,7 +144,7 @@ class SVMAttack(Metric):
         member, nonmember = (
             scores[torch.randperm(len(scores), generator=draws)[:count].to(scores.device)] for scores in (member, nonmember)
         )
-        return efficacy(member, nonmember, forget)
+        return efficacy(member, nonmember, forget, self.decimals)
 
 
 def _log(probabilities: Tensor) -> Tensor:

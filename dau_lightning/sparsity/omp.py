@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
@@ -26,7 +27,7 @@ class OMP:
         Raises:
             InputError: no convolution, or one that would lose every weight.
         """
-        pruned = copy.deepcopy(network)
+        pruned = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # what torch prunes must be viewed flat
         layers = {f"{name}.weight": module for name, module in pruned.named_modules() if isinstance(module, nn.Conv2d)}
         if not layers:
             raise InputError("sparsity prunes convolutions and this network has none: use sparsity=dense")

@@ -104,6 +104,28 @@ def test_efficacy_needs_no_detached_scores() -> None:
     assert efficacy(member, nonmember, torch.tensor([0.01])) == 100
 
 
+def overlapping(count: int) -> list[Tensor]:
+    """Confidences of members, nonmembers and forget samples as trained networks give them: most near 1, many equal."""
+    draws = np.random.default_rng(0)
+    shapes = ((20, 0.5), (4, 0.8), (8, 0.6))
+    return [torch.tensor(draws.beta(*shape, size=count)).clamp(max=0.9999).float() for shape in shapes]
+
+
+def test_equal_scores_weigh_as_many_points() -> None:
+    member, nonmember, forget = (scores.mul(50).round() / 50 for scores in overlapping(400))
+    assert len(member.unique()) < 40
+    assert efficacy(member, nonmember, forget) == expected_efficacy(member, nonmember, forget)
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_rounded_scores_give_the_same_decisions(dimensions: int) -> None:
+    member, nonmember, forget = (scores.view(-1, dimensions) for scores in overlapping(1500))
+    exact, rounded = (efficacy(member, nonmember, forget, decimals) for decimals in (None, 3))
+    assert 5 < exact < 95
+    assert abs(exact - rounded) <= 0.5
+    assert abs(exact - efficacy(member, nonmember, forget, 0)) > 1  # too coarse
+
+
 @pytest.mark.parametrize("empty", [0, 1, 2])
 def test_efficacy_of_nothing(empty: int) -> None:
     scores = [torch.rand(3), torch.rand(3), torch.rand(3)]
@@ -158,8 +180,8 @@ def cut(monkeypatch: pytest.MonkeyPatch, seed: int, members: int, nonmembers: in
     """The scores that an attack is fitted on; the score of sample i of n is about i / n."""
     kept: list[Tensor] = []
 
-    def keep(*scores: Tensor) -> float:
-        kept.extend(scores)
+    def keep(member: Tensor, nonmember: Tensor, *rest: object) -> float:
+        kept.extend((member, nonmember))
         return 0.0
 
     monkeypatch.setattr(mia, "efficacy", keep)
