@@ -22,7 +22,8 @@ ORDER = [
         "datamodule",
         "network",
     ),
-    *("attacker", "losses", "module", "pretraining", "dau", "baseline", "metric", "report", "callbacks", "store", "tracking"),
+    *("attacker", "losses", "module", "pretraining", "dau", "baseline", "metric", "callbacks", "store", "tracking"),
+    "report",
     "experiment",
 ]
 
