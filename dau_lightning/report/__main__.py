@@ -11,10 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from dau_lightning.error import InputError, one_line
+from dau_lightning.report.group import groups
 from dau_lightning.report.latex import latex
 from dau_lightning.report.read import read
 from dau_lightning.report.record import csv_text
-from dau_lightning.report.rows import Group, groups
+from dau_lightning.report.rows import Group
 from dau_lightning.report.table import markdown
 from dau_lightning.report.terminal import print_groups
 

@@ -12,7 +12,7 @@ from typing import Any
 from dau_lightning.metric.disparity import COLUMNS, disparity
 
 SETTINGS = {"random": {"fraction": 0.1}, "classwise": {}}  # section 4.3
-SPARSITIES = {None: "dense", 0.95: "0.95"}
+SPARSITIES = {"dense": "dense", "95% sparse": "0.95"}
 
 Number = tuple[float, float | None]  # mean and standard deviation over five seeds
 
@@ -20,28 +20,31 @@ Number = tuple[float, float | None]  # mean and standard deviation over five see
 @cache
 def table(dataset: str, scheme: str, sparsity: str) -> dict[str, dict[str, str]]:
     """The rows of one cell of the paper's tables by kind, as they stand in the file; none where the paper has none."""
-    with (files(__package__) / "published.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {row["kind"]: row for row in rows if (row["dataset"], row["scheme"], row["sparsity"]) == (dataset, scheme, sparsity)}
+    lines = (files("dau_lightning.report") / "published.csv").read_text(encoding="utf-8").splitlines()
+    return {
+        row["kind"]: row
+        for row in csv.DictReader(lines)
+        if (row["dataset"], row["scheme"], row["sparsity"]) == (dataset, scheme, sparsity)
+    }
 
 
-def cell(result: Mapping[str, Any], amount: float | None) -> dict[str, dict[str, str]]:
+def cell(result: Mapping[str, Any], sparsity: str) -> dict[str, dict[str, str]]:
     """The paper's rows for a run's setting; none where the setting is not the paper's.
 
     Args:
         result: of a run.
-        amount: share of pruned weights, None for a dense network.
+        sparsity: in words, `dense` or `95% sparse`.
     """
     settings, scheme = result["settings"], result["scheme"]
     ours = settings.get("scheme", {})
     same = (
         result["network"] == "resnet18"
-        and amount in SPARSITIES
+        and sparsity in SPARSITIES
         and scheme in SETTINGS
         and all(ours.get(name) == value for name, value in SETTINGS[scheme].items())
         and all(settings.get("dataset", {}).get(limit) is None for limit in ("train_limit", "test_limit"))
     )
-    return table(result["dataset"], scheme, SPARSITIES[amount]) if same else {}
+    return table(result["dataset"], scheme, SPARSITIES[sparsity]) if same else {}
 
 
 def numbers(rows: Mapping[str, Mapping[str, str]], kind: str, baseline: Mapping[str, Any]) -> dict[str, Number]:

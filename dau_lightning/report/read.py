@@ -60,17 +60,15 @@ class Run:
         return _flat(settings)
 
     @property
-    def amount(self) -> float | None:
-        """The share of convolution weights that is pruned; None for a dense network."""
-        return None if self.result["sparsity"] == "dense" else self.result["settings"]["sparsity"].get("amount")
+    def amount(self) -> float:
+        """The share of convolution weights that is pruned; 0 for a dense network, 1 where it is not told."""
+        return 0 if self.result["sparsity"] == "dense" else self.result["settings"]["sparsity"].get("amount", 1)
 
     @property
     def sparsity(self) -> str:
-        """The sparsity in words: `dense`, `95% sparse`; ways of pruning other than OMP are named."""
-        choice, amount = self.result["sparsity"], self.amount
-        if amount is None:
-            return choice
-        return f"{100 * amount:g}% sparse" + ("" if choice.startswith("omp") else f" ({choice})")
+        """The sparsity in words: `dense`, `95% sparse`; other ways than one-shot magnitude pruning bear their name."""
+        choice = self.result["sparsity"]
+        return f"{100 * self.amount:g}% sparse" if choice.startswith("omp") else choice
 
 
 def read(folders: Iterable[Path]) -> list[Run]:

@@ -9,7 +9,8 @@ from dau_lightning.report.rows import GAPS, SELECTION_COLUMNS, Group, Spread
 DISPARITY = ("disparity", "of means", "paper disparity")
 TIME = ("seconds", "time_ratio", "speed-up", "paper speed-up")
 PAPER = (*(f"paper {column}" for column in COLUMNS), "paper minutes")
-BLOCKS = ((COLUMNS, DISPARITY, TIME), (GAPS, ("TA_forgotten", "zeros")), (PAPER,))  # tables, each of families of columns
+FAMILIES = (COLUMNS, DISPARITY, TIME, (*GAPS, "TA_forgotten", "zeros"), PAPER)
+WIDEST = 14  # columns that a page can take
 DECIMALS = {"time_ratio": 3}
 
 
@@ -25,6 +26,11 @@ class Block:
     columns: Sequence[tuple[str, str]]
     rows: Sequence[tuple[str, Sequence[Spread | None]]]
 
+    def beside(self, other: "Block") -> "Block":
+        """One table of the columns of both."""
+        rows = [(name, [*ours, *theirs]) for (name, ours), (_, theirs) in zip(self.rows, other.rows, strict=True)]
+        return Block([*self.columns, *other.columns], rows)
+
     @property
     def texts(self) -> list[tuple[str, list[str]]]:
         """The rows as they are printed: `3.46±0.13`."""
@@ -32,16 +38,21 @@ class Block:
         return [(name, [text(*pair) for pair in zip(spreads, columns, strict=True)]) for name, spreads in self.rows]
 
 
-def blocks(group: Group) -> list[Block]:
-    """The tables of a group: results, distances to Retrain, and the paper's numbers where the setting is the paper's."""
-    wanted = (((*SELECTION_COLUMNS, "seconds"),),) if group.selection else BLOCKS
-    return [made for families in wanted if (made := _block(group, [each for family in families for each in family])).columns]
-
-
 def families(group: Group) -> list[Block]:
-    """The same columns in smaller tables, of columns that belong together."""
-    wanted = (((*SELECTION_COLUMNS, "seconds"),),) if group.selection else BLOCKS
-    return [made for block in wanted for family in block if (made := _block(group, family)).columns]
+    """The columns of a group that have numbers, in tables of columns that belong together."""
+    wanted = [(*SELECTION_COLUMNS, "seconds")] if group.selection else FAMILIES
+    return [made for family in wanted if (made := _block(group, family)).columns]
+
+
+def blocks(group: Group) -> list[Block]:
+    """The same in few tables that a page can take."""
+    tables: list[Block] = []
+    for family in families(group):
+        if tables and len(tables[-1].columns) + len(family.columns) <= WIDEST:
+            tables[-1] = tables[-1].beside(family)
+        else:
+            tables.append(family)
+    return tables
 
 
 def title(group: Group) -> str:

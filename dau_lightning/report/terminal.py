@@ -9,7 +9,7 @@ from rich.table import Table
 from dau_lightning.report.rows import Group
 from dau_lightning.report.table import Block, families, notes, title
 
-Column = tuple[str, list[str]]  # heading and cells; both may have several lines
+Column = tuple[str, Sequence[str]]  # heading and cells; both may have several lines
 
 
 def print_groups(groups: Iterable[Group], console: Console) -> None:
@@ -25,9 +25,9 @@ def print_groups(groups: Iterable[Group], console: Console) -> None:
 
 def _tables(blocks: Sequence[Block], width: int) -> list[list[Column]]:
     """Families of columns in as few tables as the width allows; deviations below means where a family would not fit."""
-    names = ("", [_folded(name, width) for name, _ in blocks[0].rows])
+    names: Column = ("", [_folded(name, width) for name, _ in blocks[0].rows])
     inline = all(_width([names, *_columns(block, "±")]) <= width for block in blocks)
-    tables = [[names]]
+    tables: list[list[Column]] = [[names]]
     for block in blocks:
         columns = _columns(block, "±" if inline else "\n±")
         alone = _width([names, *columns]) > width  # too wide for any table: column by column
