@@ -23,8 +23,8 @@ ORDER = [
         "network",
     ),
     *("attacker", "losses", "module", "pretraining", "dau", "baseline", "metric", "callbacks", "store", "tracking"),
-    "report",
     "experiment",
+    "report",
 ]
 
 

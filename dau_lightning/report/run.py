@@ -34,7 +34,7 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
         print(f"TA: retained classes only; test accuracy of the forgotten class {forgotten}: {accuracies or 'no test image'}")
     if result["sparsity"] != "dense":
         shares = ", ".join(f"{row['label']} {row['sparsity']:.2f}" for row in rows if row.get("sparsity") is not None)
-        print(f"zeros among convolution weights, percent: {shares or 'not measured'}")
+        print(f"zeros in convolution weights, percent: {shares or 'not measured'}")
     hardware = result["hardware"]
     for row in rows:
         if row.get("store"):

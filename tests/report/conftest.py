@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.metric.disparity import COLUMNS, disparity, gaps
 
 RETRAIN = np.array([[5.0, 14.0, 100.0, 94.0], [7.0, 12.0, 99.0, 95.0], [6.0, 13.0, 100.0, 93.0]])
 METHOD = np.array([[3.0, 8.0, 99.5, 93.0], [9.0, 15.0, 97.5, 96.0], [6.5, 12.0, 99.0, 94.5]])
@@ -44,6 +44,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
             seconds = float(SECONDS[kind == name][seed])
             attacks = {attack: float(values[1]) + place for place, attack in enumerate(ATTACKS)}
             row = dict(zip(COLUMNS, map(float, values), strict=True)) | {"TA_forgotten": None, "attacks": attacks}
+            row |= {"gaps": gaps(row, rows.get("retrain", row)), "disparity": disparity(row, rows.get("retrain", row))}
             rows[kind] = {"label": LABELS.get(kind, kind.title()), **row, "seconds": seconds}
             if sparsity != "dense":
                 rows[kind]["sparsity"] = 95.0

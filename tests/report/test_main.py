@@ -76,7 +76,7 @@ def test_nothing_is_written_where_something_is_wrong(write, tmp_path):
 
 def test_a_file_that_cannot_be_written_leaves_nothing_half_written(runs, tmp_path):
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(InputError, match=r"file/table cannot be written: Not a directory|file cannot be written"):
+    with pytest.raises(InputError, match="file/table cannot be written: "):
         main([runs, "--figures", str(tmp_path / "plots"), "--output", str(tmp_path / "file" / "table")])
     assert (tmp_path / "file").read_text() == "kept"
     assert not list((tmp_path / "plots").iterdir())
@@ -89,7 +89,7 @@ def test_the_table_of_a_run_fits_80_columns(write, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[:-1])) <= 80
     assert "…" not in "".join(lines)
-    assert "zeros among convolution weights, percent: Retrain 95.00, Original 95.00, DAU 95.00" in lines
+    assert "zeros in convolution weights, percent: Retrain 95.00, Original 95.00, DAU 95.00" in lines
 
 
 def test_the_command_starts_without_torch_and_says_errors_in_one_line(tmp_path):

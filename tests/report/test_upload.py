@@ -1,6 +1,8 @@
+import json
 import os
 
 import pytest
+from PIL import Image
 
 from dau_lightning.report.__main__ import main
 
@@ -23,25 +25,20 @@ def wandb(tmp_path, monkeypatch):
     wandb.teardown()
 
 
-def test_without_credentials_table_and_figure_are_kept_offline(write, tmp_path, wandb, monkeypatch, capsys):
+def test_without_credentials_table_and_figure_are_kept_offline(write, tmp_path, wandb, capsys):
     write()
-    logged = []
-    start = wandb.init
-
-    def init(**options):
-        run = start(**options)
-        assert options["project"] == "tests"  # of the runs
-        assert run.settings.mode == "offline"
-        monkeypatch.setattr(run, "log", lambda values: logged.append(values), raising=False)
-        monkeypatch.setattr(wandb, "log", run.log)
-        return run
-
-    monkeypatch.setattr(wandb, "init", init)
     main([str(tmp_path / "runs"), "--wandb"])
-    ((table, picture),) = [tuple(values.values()) for values in logged]
-    assert [row[table.columns.index("method")] for row in table.data] == ["Retrain", "Original", "DAU"]
-    assert table.data[-1][table.columns.index("UA_mean")] == 3.0
-    assert picture.width > 500
-    assert list((tmp_path / "runs" / "wandb").glob("offline-run-*"))
     assert wandb.run is None
     assert "Retrain" in capsys.readouterr().out
+    (run,) = (tmp_path / "runs" / "wandb").glob("offline-run-*")
+    (table,) = (json.loads(path.read_text()) for path in run.glob("files/media/table/report*.json"))
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [row["method"] for row in rows] == ["Retrain", "Original", "DAU"]
+    assert rows[-1]["UA_mean"] == 3.0
+    (picture,) = run.glob("files/media/images/*.png")
+    with Image.open(picture) as image:
+        assert image.width > 500
+    wandb.teardown()  # files are whole once its process is gone
+    (log,) = run.glob("run-*.wandb")
+    assert b"table-file" in log.read_bytes()
+    assert b"image-file" in log.read_bytes()
