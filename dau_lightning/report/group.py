@@ -37,22 +37,24 @@ def groups(runs: Iterable[Run], seeds: Sequence[int] | None = None) -> list[Grou
 
 
 def _group(runs: Sequence[Run], wanted: Sequence[int] | None) -> Group:
-    _check_splits(runs)
     cells: dict[str, list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.amount, run.sparsity)):
         cells[run.sparsity].append(run)
-    named = _namer(cells)
-    found = {sparsity: _found(beside, named) for sparsity, beside in cells.items()}
-    names, selection = runs[0].names, runs[0].selection
+    names, selection, named = runs[0].names, runs[0].selection, _namer(cells)
+    kept = {sparsity: [run for run in beside if wanted is None or run.seed in wanted] for sparsity, beside in cells.items()}
+    _check_splits([run for beside in kept.values() for run in beside])
     if not selection:  # a grid is searched with whatever seeds
-        _check_seeds(found, wanted, ", ".join(names))
-    lines: dict[str, dict[str, Line]] = defaultdict(dict)
-    for sparsity, rows in found.items():
-        retrain = next((by_seed for (_, kind), by_seed in rows.items() if kind == "retrain"), {})
-        for (name, kind), by_seed in rows.items():
-            if kept := {seed: by_seed[seed] for seed in sorted(by_seed) if wanted is None or seed in wanted}:
-                lines[sparsity][name] = _line(name, kind, kept, {seed: row for seed, (_, row) in retrain.items()})
+        _check_seeds(cells, named, wanted, ", ".join(names))
+    lines = {sparsity: _lines(beside, named) for sparsity, beside in kept.items() if beside}
     return Group(names, selection, lines)
+
+
+def _lines(runs: Sequence[Run], named: Callable[[Run, str], str]) -> dict[str, Line]:
+    """The rows of one cell by name."""
+    rows = _found(runs, named)
+    retrain = next((by_seed for (_, kind), by_seed in rows.items() if kind == "retrain"), {})
+    reference = {seed: row for seed, (_, row) in retrain.items()}
+    return {name: _line(name, kind, dict(sorted(by_seed.items())), reference) for (name, kind), by_seed in rows.items()}
 
 
 def _line(name: str, kind: str, found: Found, retrain: Mapping[int, Row]) -> Line:
@@ -72,18 +74,18 @@ def _namer(cells: Cells) -> Callable[[Run, str], str]:
     varied: dict[str, set[str]] = defaultdict(set)  # in any sparsity, so that rows beside each other have one name
     kinds: dict[str, set[str]] = defaultdict(set)
     for beside in cells.values():
+        first: dict[str, Run] = {}
         for run in beside:
-            for other in beside:
-                if run.baseline == other.baseline:
-                    varied[run.baseline] |= {key for key, _ in run.method.items() ^ other.method.items()}
+            differing = run.method.items() ^ first.setdefault(run.baseline, run).method.items()
+            varied[run.baseline] |= {key for key, _ in differing}
             for kind, row in run.result["rows"].items():
                 kinds[row["label"]].add(kind)
 
     def name(run: Run, kind: str) -> str:
         label = run.result["rows"][kind]["label"]
         method = [f"({kind})"] if len(kinds[label]) > 1 else []
-        differing = sorted(varied[kind]) if kind == run.baseline and kind not in REFERENCES else []
-        return " ".join([label, *method, *(f"{key}={run.method.get(key)}" for key in differing)])
+        keys = sorted(varied[kind]) if kind == run.baseline and kind not in REFERENCES else []
+        return " ".join([label, *method, *(f"{key}={run.method.get(key)}" for key in keys)])
 
     return name
 
@@ -126,11 +128,15 @@ def _found(runs: Sequence[Run], named: Callable[[Run, str], str]) -> dict[Key, F
     return rows
 
 
-def _check_seeds(found: Mapping[str, Mapping[Key, Iterable[int]]], wanted: Sequence[int] | None, names: str) -> None:
+def _check_seeds(cells: Cells, named: Callable[[Run, str], str], wanted: Sequence[int] | None, names: str) -> None:
     """Means over different seeds are no comparison."""
-    seeds = {(sparsity, name): set(by_seed) for sparsity, rows in found.items() for (name, _), by_seed in rows.items()}
+    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for sparsity, beside in cells.items():
+        for run in beside:
+            for kind in run.result["rows"]:
+                seeds[named(run, kind), sparsity].add(run.seed)
     shared = set.intersection(*seeds.values())
-    for (sparsity, name), own in seeds.items():
+    for (name, sparsity), own in seeds.items():
         if missing := (set().union(*seeds.values()) if wanted is None else set(wanted)) - own:
             advice = f"or give --seeds {_listed(shared)}, which all have" if shared else "or give folders with the same seeds"
             raise InputError(f"{name} of {names}, {sparsity}, misses seed {_listed(missing)}: run it, {advice}")

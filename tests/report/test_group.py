@@ -66,6 +66,16 @@ def test_time_is_compared_with_the_retrain_of_the_same_run(write, tmp_path):
     assert group.cells["dense"]["FT"].spreads["speed-up"].mean == 10
 
 
+def test_what_is_wrong_with_other_seeds_does_not_matter(write, tmp_path):
+    for name, split in (("dau", "old"), ("finetune", "new")):
+        write(0, name, split_hash=split)
+        write(1, name)
+    with pytest.raises(InputError, match="different splits"):
+        groups(read([tmp_path]))
+    (group,) = groups(read([tmp_path]), [1])
+    assert {line.seeds for line in group.cells["dense"].values()} == {(1,)}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
