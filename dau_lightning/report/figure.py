@@ -77,9 +77,8 @@ def _figure(title: str, schemes: dict[str, dict[str, list[Line]]]) -> "Figure":
         axes[0].set_ylabel("called nonmember, %")
     figure.suptitle(f"MIA-efficacy of four attacks: {title}", fontsize=10)
     ordered = [handles[name] for name in kinds]
-    figure.legend(
-        ordered, list(kinds), loc="outside lower center", ncols=min(len(ordered), 2 + 2 * len(sparsities)), frameon=False
-    )
+    fit = int(figure.get_figwidth() / (0.6 + 0.08 * max(map(len, kinds))))  # inches: handle and space, a letter
+    figure.legend(ordered, list(kinds), loc="outside lower center", ncols=max(1, min(len(kinds), fit)), frameon=False)
     return figure
 
 
