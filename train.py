@@ -28,21 +28,19 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
         return report.print_run(result, folder)
 
     start(folder, config)
-    from dau_lightning.experiment import Experiment, Store, Transform  # torch, after every check that needs none
+    from dau_lightning.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.tracking import loggers
+    from dau_lightning.training import Training
 
     with loggers(folder, **plain["wandb"], name="/".join(folder.parts[-6:]), settings=plain) as made:
+        training = Training(instantiate(config.network), instantiate(config.sparsity) or None, plain, made, folder)
         result = Experiment(
             names={group: choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")},
-            settings=plain,
-            **{name: config[name] for name in ("seed", "reference", "selection")},
-            **{name: instantiate(config[name]) for name in ("dataset", "scheme", "network")},
-            transform=Transform(**plain["transform"]),
+            **{name: instantiate(config[name]) for name in ("dataset", "scheme")},
+            **{name: config[name] for name in ("reference", "selection")},
             method=instantiate(config.baseline),
             attacks={name: instantiate(attack) for name, attack in config.metric.items()},
-            store=Store(Path(config.store.root)),
-            loggers=made,
-            folder=folder,
+            training=training,
         ).run()
     report.print_run(result, folder)
 

@@ -173,8 +173,34 @@ class PlainLoader:
             yield Batch(self.transform.normalise(images), targets)
 
 
+class PassLoader:
+    """One pass over parts, one after another: every sample once, in random order, not augmented; `{"retain": Batch}` a step.
+
+    Args:
+        parts: images by name, already on the device.
+        batch_sizes: images a step of each part.
+        transform: pixels to inputs.
+        seed: of the order.
+    """
+
+    def __init__(self, parts: Mapping[str, Images], batch_sizes: Mapping[str, int], transform: Transform, seed: int) -> None:
+        self.parts, self.batch_sizes, self.transform, self.seed = parts, batch_sizes, transform, seed
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return sum(-(-len(self.parts[name]) // size) for name, size in self.batch_sizes.items())
+
+    def __iter__(self) -> Iterator[dict[str, Batch]]:
+        """The batches, the last one of a part as small as the rest is."""
+        for name, size in self.batch_sizes.items():
+            part = self.parts[name]
+            for index in torch.randperm(len(part), generator=generator(self.seed, name, "order", 0)).split(size):
+                index = index.to(part.images.device)
+                yield {name: Batch(self.transform.normalise(part.images[index]), part.targets[index])}
+
+
 class UnlearningDataModule(L.LightningDataModule):
-    """The parts of a split on the trainer's device, as joint batches for `fit` and one plain loader a part for `test`.
+    """The parts of a split on the trainer's device, as batches for `fit` and one plain loader a part for `test`.
 
     Args:
         split: the parts.
@@ -182,12 +208,20 @@ class UnlearningDataModule(L.LightningDataModule):
         batch_sizes: of the parts that the training wants; the first decides the length of an epoch.
         seed: of order and augmentation.
         evaluate: names of the parts to test, in that order.
+        one_pass: train on a `PassLoader` in place of a `JointLoader`.
     """
 
     def __init__(
-        self, split: Split, transform: Transform, batch_sizes: Mapping[str, int], seed: int, evaluate: tuple[str, ...] = ()
+        self,
+        split: Split,
+        transform: Transform,
+        batch_sizes: Mapping[str, int],
+        seed: int,
+        evaluate: tuple[str, ...] = (),
+        one_pass: bool = False,
     ) -> None:
         super().__init__()
+        self.one_pass = one_pass
         self.split, self.transform, self.batch_sizes, self.seed, self.evaluate = split, transform, batch_sizes, seed, evaluate
 
     def part(self, name: str) -> Images:
@@ -196,10 +230,12 @@ class UnlearningDataModule(L.LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return Images(images.images.to(device), images.targets.to(device), images.class_names, images.ids)
 
-    def train_dataloader(self) -> JointLoader:
-        """The joint loader."""
+    def train_dataloader(self) -> JointLoader | PassLoader:
+        """The loader of the method's kind."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         parts = {name: self.part(name) for name in self.batch_sizes}
+        if self.one_pass:
+            return PassLoader(parts, self.batch_sizes, self.transform, self.seed)
         return JointLoader(parts, self.batch_sizes, self.transform, self.seed, rank, world_size)
 
     def test_dataloader(self) -> list[PlainLoader]:

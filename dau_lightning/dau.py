@@ -12,8 +12,10 @@ from torch import Tensor
 from dau_lightning.attacker import Attacker, Sensitivity
 from dau_lightning.datamodule import Batch, JointLoader
 from dau_lightning.dataset import Images, balanced
+from dau_lightning.descent import Descent
 from dau_lightning.error import InputError
-from dau_lightning.module import UnlearningModule, batch_norm, evaluating, frozen, log
+from dau_lightning.mode import batch_norm, evaluating, frozen
+from dau_lightning.module import log
 from dau_lightning.pretraining import Rows, balanced_accuracy, observe_all, outputs, pretrain
 from dau_lightning.randomness import generator
 
@@ -33,7 +35,7 @@ class Objective(Protocol):
         ...
 
 
-class DAU(UnlearningModule):
+class DAU(Descent):
     """Defender and attacker, a step of each by turns.
 
     Args:
@@ -48,14 +50,14 @@ class DAU(UnlearningModule):
         adversarial_weight: alpha, Eq. 1.
         adversarial_steps: alpha is 0 after as many steps, and attacker and noisy passes are skipped; None for never.
         regulariser_weight: beta, Eq. 3.
-        batch_norm: mode of the defender's for forget and val images, see `module.batch_norm`.
+        batch_norm: mode of the defender's for forget and val images, see `mode.batch_norm`.
         attacker_input: `probabilities`, or the defender's `logits` in their place.
         attacker_mode: of the attacker in the defender's step: `eval`, or `train` (dropout, statistics of the batch).
         attacker_lr: of Adam.
         attacker_steps: attacker steps a defender step.
         pretraining_steps: attacker steps before the game, to tell `D` from `D_v`.
         pretraining_batch_size: members a step, and as many nonmembers.
-        settings: see `UnlearningModule`.
+        settings: see `Descent`.
 
     Raises:
         InputError: a regulariser with forget and val batches of different sizes.

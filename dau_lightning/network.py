@@ -1,5 +1,6 @@
 """Defenders: networks for small images, and the wrapper that gives logits and features of any of them (section 3.2)."""
 
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import torch
@@ -26,6 +27,7 @@ class Defender(nn.Module):
         if not linear:
             raise InputError(f"network must end in a linear layer, {type(network).__name__} has none")
         self.num_classes = linear[-1].out_features
+        self.mask: Mapping[str, Tensor] = {}  # see `hold`
         linear[-1].register_forward_pre_hook(self._keep)
 
     def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -36,6 +38,26 @@ class Defender(nn.Module):
         logits = self.network(images)
         features, self._features = self._features, None
         return logits, cast(Tensor, features).flatten(1)
+
+    def hold(self, mask: Mapping[str, Tensor]) -> None:
+        """Prune the weights that a mask leaves out, from now on: bool tensors by name of the network's parameters."""
+        self.mask = mask
+        self.prune()
+
+    @torch.no_grad()
+    def prune(self) -> None:
+        """Set the weights that the mask leaves out to exactly zero; to be called after every change of weights."""
+        for weight, kept in self._masked():
+            weight.masked_fill_(~kept, 0.0)
+
+    def holds_mask(self) -> bool:
+        """Whether every weight that the mask leaves out is exactly zero."""
+        return not any(bool(weight[~kept].any()) for weight, kept in self._masked())
+
+    def _masked(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for name, kept in self.mask.items():
+            weight = self.network.get_parameter(name)
+            yield weight, kept.to(weight.device)
 
 
 def resnet18(num_classes: int, in_channels: int = 3) -> nn.Module:

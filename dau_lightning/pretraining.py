@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from dau_lightning.console import progress
 from dau_lightning.datamodule import JointLoader, Order
 from dau_lightning.error import TrainingError
-from dau_lightning.module import LOG_EVERY, evaluating
+from dau_lightning.mode import evaluating
+from dau_lightning.module import LOG_EVERY
 from dau_lightning.randomness import key
 
 Judge = Callable[["Rows"], Tensor]

@@ -1,7 +1,8 @@
 """A small world for tests that train: three classes of 4x4 images, a network with batch-norm, the Trainer of a run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from torch import Tensor
 
 from dau_lightning.datamodule import Transform, UnlearningDataModule
 from dau_lightning.dataset import Images
-from dau_lightning.experiment import Experiment
+from dau_lightning.descent import Descent
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender, convnet
 from dau_lightning.randomness import key
+from dau_lightning.sparsity.omp import OMP
 from dau_lightning.split import Split
+from dau_lightning.training import Training
 
 SIZES = {"retain": 36, "forget": 12, "val": 12, "judge": 0, "outside": 0, "test_retain": 18, "test_forget": 0}
 
@@ -51,21 +54,26 @@ class Tiny:
         torch.manual_seed(seed)
         return Defender(convnet(num_classes=3, in_channels=1, width=4))
 
-    def module(self, kind: Callable[..., UnlearningModule] = UnlearningModule, **changes: Any) -> UnlearningModule:
+    def module(self, kind: Callable[..., UnlearningModule] = Descent, **changes: Any) -> UnlearningModule:
         """A method with settings for a quick training."""
         settings = {"seed": 0, "batch_size": 12, "epochs": 2, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
         settings |= {"schedule": "constant", "milestones": []}
         return kind(**({"defender": self.defender()} | settings | changes))
 
-    def experiment(self, loggers: Sequence[Logger] = (), seed: int = 0) -> Experiment:
-        """A run of which only the parts that make modules and trainers are real."""
+    def training(self, loggers: Sequence[Logger] = (), seed: int = 0, sparsity: OMP | None = None) -> Training:
+        """What makes modules and trainers in a run."""
         recipe = {"epochs": 2, "batch_size": 12, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
-        recipe |= {"schedule": "constant", "milestones": []}
-        trainer = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
-        parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Experiment) if field.init)
-        parts |= {"seed": seed, "transform": self.transform, "loggers": list(loggers), "folder": self.folder}
-        parts |= {"network": lambda num_classes, in_channels: convnet(num_classes, in_channels, width=4)}
-        return Experiment(**(parts | {"settings": {"network": {"width": 4}, "recipe": recipe, "trainer": trainer}}))
+        settings = {
+            "seed": seed,
+            "transform": asdict(self.transform),
+            "store": {"root": str(self.folder / "store")},
+            "network": {"width": 4},
+            "sparsity": {"amount": sparsity.amount} if sparsity else {},
+            "recipe": recipe | {"schedule": "constant", "milestones": []},
+            "trainer": {"accelerator": "cpu", "devices": 1, "precision": "32-true"},
+        }
+        network = partial(convnet, width=4)
+        return Training(network, sparsity, settings, list(loggers), self.folder)
 
     def fit(
         self,
@@ -77,15 +85,17 @@ class Tiny:
     ) -> L.Trainer:
         """Train as a run does."""
         split = split or self.split()
-        data = UnlearningDataModule(split, transform or self.transform, module.batch_sizes, key(module.seed, module.phase))
-        trainer = self.experiment(loggers)._trainer(callbacks, max_epochs=module.epochs)
+        data = UnlearningDataModule(
+            split, transform or self.transform, module.batch_sizes, key(module.seed, module.phase), one_pass=module.one_pass
+        )
+        trainer = self.training(loggers).trainer(callbacks, max_epochs=module.epochs)
         trainer.fit(module, datamodule=data)
         return trainer
 
     def test(self, module: UnlearningModule, *callbacks: L.Callback, parts: Sequence[str], split: Split | None = None) -> None:
         """Test as a run does."""
         data = UnlearningDataModule(split or self.split(), self.transform, {}, 0, tuple(parts))
-        self.experiment()._trainer(callbacks).test(module, datamodule=data, verbose=False)
+        self.training().trainer(callbacks).test(module, datamodule=data, verbose=False)
 
     def seen(self, kind: Callable[..., UnlearningModule]) -> dict[int, int]:
         """How often a method showed the network each image in training; 0-35 are retain, 36-47 forget, 100 and more others."""

@@ -15,13 +15,14 @@ from torchmetrics import Metric
 
 from dau_lightning import datamodule
 from dau_lightning.callbacks import Clock, Evaluation, Guard, PhaseBar
+from dau_lightning.descent import Descent
 from dau_lightning.error import TrainingError
-from dau_lightning.module import LOG_EVERY, UnlearningModule
+from dau_lightning.module import LOG_EVERY
 
 NAN, INF = float("nan"), float("inf")
 
 
-class Breaking(UnlearningModule):
+class Breaking(Descent):
     """Gives a loss that is not finite at chosen steps, and destroys the weights by it."""
 
     breaks: Callable[[int], bool] = staticmethod(lambda step: False)
@@ -96,7 +97,7 @@ def test_guard_looks_only_at_the_end_of_an_interval(tiny: Any, monkeypatch: pyte
 
 
 def test_guard_lets_a_step_return_none(tiny: Any) -> None:
-    class OneShot(UnlearningModule):  # gathers over an epoch, as later methods will, and has no loss to descend
+    class OneShot(Descent):  # gathers over an epoch, as later methods will, and has no loss to descend
         def training_step(self, batch: Any, batch_idx: int) -> None:
             return None
 
@@ -106,7 +107,7 @@ def test_guard_lets_a_step_return_none(tiny: Any) -> None:
 
 
 def test_guard_looks_at_what_the_last_step_did(tiny: Any) -> None:
-    class Explodes(UnlearningModule):
+    class Explodes(Descent):
         def training_step(self, batch: Any, batch_idx: int) -> Tensor:
             loss = self.cross_entropy(batch["retain"])
             last = self.step == self.epochs * int(self.trainer.num_training_batches) - 1
@@ -119,7 +120,7 @@ def test_guard_looks_at_what_the_last_step_did(tiny: Any) -> None:
 # Clock
 
 
-class Timed(UnlearningModule):
+class Timed(Descent):
     """Every hook takes time of its own on a clock of the test's."""
 
     now = 0.0
@@ -166,7 +167,7 @@ def test_phase_bar_counts_all_steps_and_ends(tiny: Any, capsys: pytest.CaptureFi
 
 
 def test_phase_bar_starts_after_what_the_module_does_first(tiny: Any) -> None:
-    class Asks(UnlearningModule):
+    class Asks(Descent):
         def on_train_start(self) -> None:
             started.append(bar.bar.live.is_started)
 
@@ -190,7 +191,7 @@ def test_phase_bar_ends_after_an_exception(tiny: Any) -> None:
 
 
 def test_phase_bar_that_never_started_ends_too(tiny: Any) -> None:
-    class Fails(UnlearningModule):
+    class Fails(Descent):
         def on_train_start(self) -> None:
             raise ZeroDivisionError
 

@@ -9,7 +9,9 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from dau_lightning.datamodule import Batch
-from dau_lightning.module import LOG_EVERY, UnlearningModule, batch_norm, evaluating, frozen, log, rate_factor
+from dau_lightning.descent import Descent, rate_factor
+from dau_lightning.mode import batch_norm, evaluating, frozen
+from dau_lightning.module import LOG_EVERY, log
 from dau_lightning.randomness import key
 
 
@@ -310,7 +312,7 @@ def test_test_step_gives_float32_logits_in_evaluation_mode(tiny: Any) -> None:
 
 
 def test_another_part_is_trained_by_another_class_attribute(tiny: Any) -> None:
-    class OnForget(UnlearningModule):
+    class OnForget(Descent):
         part = "forget"
 
     assert set(tiny.seen(OnForget)) == set(range(36, 48))

@@ -1,9 +1,9 @@
 """FT (Warnecke et al. 2021; Golatkar et al. 2020): train on the retain set and let the rest be forgotten."""
 
-from dau_lightning.module import UnlearningModule
+from dau_lightning.descent import Descent
 
 
-class FineTune(UnlearningModule):
-    """Descent on the retain set from the original's weights: the step of `UnlearningModule` as it stands."""
+class FineTune(Descent):
+    """Descent on the retain set from the original's weights: the step of `Descent` as it stands."""
 
     label = "FT"

@@ -1,9 +1,9 @@
 """The model before unlearning: trained from scratch on all of `D` by the recipe, the last epoch taken."""
 
-from dau_lightning.module import UnlearningModule
+from dau_lightning.descent import Descent
 
 
-class Original(UnlearningModule):
+class Original(Descent):
     """Descent on the whole training set from new weights."""
 
     label = "Original"

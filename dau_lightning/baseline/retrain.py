@@ -1,9 +1,9 @@
 """The gold standard: trained from scratch on `D_r` by the original's recipe, as if `D_f` had never been there."""
 
-from dau_lightning.module import UnlearningModule
+from dau_lightning.descent import Descent
 
 
-class Retrain(UnlearningModule):
+class Retrain(Descent):
     """Descent on the retain set from new weights."""
 
     label = "Retrain"

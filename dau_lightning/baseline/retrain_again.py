@@ -1,9 +1,9 @@
 """The noise floor: Retrain once more, with another initialisation and other batches."""
 
-from dau_lightning.module import UnlearningModule
+from dau_lightning.descent import Descent
 
 
-class RetrainAgain(UnlearningModule):
+class RetrainAgain(Descent):
     """Descent on the retain set from new weights, none of them shared with Retrain."""
 
     label = "Retrain 2"

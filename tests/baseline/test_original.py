@@ -12,6 +12,6 @@ def test_what_it_is() -> None:
 
 
 def test_its_store_entry_depends_on_the_training_set_alone(tiny: Any) -> None:
-    experiment, split = tiny.experiment(), tiny.split()
-    content = experiment._content(experiment._module(Original, split), split)
+    training, split = tiny.training(), tiny.split()
+    content = training.content(training.module(Original, split), split)
     assert content["data"] == split.data_hash

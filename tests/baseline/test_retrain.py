@@ -15,16 +15,16 @@ def test_what_it_is() -> None:
 
 
 def test_follows_the_originals_recipe_from_weights_of_its_own(tiny: Any) -> None:
-    experiment, split = tiny.experiment(), tiny.split()
-    original, retrain, again = (experiment._module(kind, split) for kind in (Original, Retrain, Retrain))
-    for name in experiment.settings["recipe"]:
-        assert getattr(original, name) == getattr(retrain, name) == experiment.settings["recipe"][name]
+    training, split = tiny.training(), tiny.split()
+    original, retrain, again = (training.module(kind, split) for kind in (Original, Retrain, Retrain))
+    for name in training.settings["recipe"]:
+        assert getattr(original, name) == getattr(retrain, name) == training.settings["recipe"][name]
     weights = [module.defender.state_dict()["network.0.0.weight"] for module in (original, retrain, again)]
     assert not torch.equal(weights[0], weights[1])
     assert torch.equal(weights[1], weights[2])
 
 
 def test_its_store_entry_depends_on_what_is_forgotten(tiny: Any) -> None:
-    experiment, split = tiny.experiment(), tiny.split()
-    content = experiment._content(experiment._module(Retrain, split), split)
+    training, split = tiny.training(), tiny.split()
+    content = training.content(training.module(Retrain, split), split)
     assert content["data"] == split.split_hash

@@ -21,8 +21,8 @@ def test_shares_neither_weights_nor_batches_with_retrain(tiny: Any) -> None:
         def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
             batches.append(batch["retain"].images)
 
-    experiment, split = tiny.experiment(), tiny.split()
-    modules = [experiment._module(kind, split) for kind in (Retrain, RetrainAgain)]
+    training, split = tiny.training(), tiny.split()
+    modules = [training.module(kind, split) for kind in (Retrain, RetrainAgain)]
     first, second = (dict(module.defender.named_parameters()) for module in modules)
     assert not any(torch.equal(first[name], second[name]) for name in first if first[name].dim() > 1)
     batches: list[torch.Tensor] = []

@@ -1,0 +1,1 @@
+"""How a network is made sparse: which weights stay zero from the original on."""

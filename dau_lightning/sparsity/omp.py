@@ -1,0 +1,46 @@
+"""OMP, one-shot magnitude pruning (section 4.2; Ma et al. 2021): the smallest convolution weights of a trained network go."""
+
+import copy
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from dau_lightning.error import InputError
+
+
+class OMP:
+    """Finds the mask; the original is then rewound to an early epoch and trained again with it.
+
+    Args:
+        amount: share of all convolution weights to prune, in [0, 1).
+        rewind_epochs: epochs of dense training that the sparse original starts from.
+    """
+
+    def __init__(self, amount: float, rewind_epochs: int) -> None:
+        self.amount, self.rewind_epochs = float(amount), rewind_epochs
+
+    def __call__(self, network: nn.Module) -> Mapping[str, Tensor]:
+        """The mask of a trained network: bool tensors by parameter name, False for the smallest weights of all layers together.
+
+        Raises:
+            InputError: no convolution, or one that would lose every weight.
+        """
+        pruned = copy.deepcopy(network)
+        layers = {f"{name}.weight": module for name, module in pruned.named_modules() if isinstance(module, nn.Conv2d)}
+        if not layers:
+            raise InputError("sparsity prunes convolutions and this network has none: use sparsity=dense")
+        prune.global_unstructured([(layer, "weight") for layer in layers.values()], prune.L1Unstructured, amount=self.amount)
+        mask = {name: layer.get_buffer("weight_mask").bool() for name, layer in layers.items()}
+        if emptied := [name for name, kept in mask.items() if not kept.any()]:
+            raise InputError(
+                f"sparsity.amount={self.amount:g} would prune every weight of {', '.join(emptied)}: choose a smaller amount"
+            )
+        return mask
+
+
+def measured_sparsity(network: nn.Module) -> float:
+    """The share of zeros among all convolution weights, in percent; 0 for a network without convolutions."""
+    weights = [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
+    zeros, count = sum(int((weight == 0).sum()) for weight in weights), sum(weight.numel() for weight in weights)
+    return 100 * zeros / max(count, 1)

@@ -1,0 +1,128 @@
+"""Training by the recipe is pinned, since what the store keeps is reused; sparse originals are rewound, masks hold."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train
+from dau_lightning.baseline.original import Original
+from dau_lightning.baseline.retrain import Retrain
+from dau_lightning.descent import Descent
+from dau_lightning.sparsity.omp import OMP
+from dau_lightning.store import RECIPE_NUMBER
+
+# Of the digits original after 3 epochs: loss of its first step, and the norm of its weights. A change of more than
+# rounding means that stored originals are not what a training gives today: raise RECIPE_NUMBER and enter the new values.
+PINNED = {1: (2.365689, 12.49480)}
+
+
+def test_the_recipe_gives_what_its_number_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ["baseline=original", "reference=off", "recipe.epochs=3", "wandb.mode=disabled", "trainer.accelerator=cpu"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *settings])
+    train.main()
+    (table,) = Path("runs").rglob("metrics.csv")
+    with open(table) as file:
+        loss = next(float(line["original/loss"]) for line in csv.DictReader(file) if line["original/loss"])
+    (weights,) = Path("runs").rglob("unlearned.safetensors")
+    norm = float(
+        torch.cat([tensor.flatten().float() for name, tensor in load_file(weights).items() if "weight" in name]).norm()
+    )
+    assert (loss, norm) == pytest.approx(PINNED[RECIPE_NUMBER], rel=1e-3)
+
+
+class Watch(L.Callback):
+    """Keeps the first image of each batch and the weights after each epoch."""
+
+    def __init__(self) -> None:
+        self.batches: list[torch.Tensor] = []
+        self.weights: list[dict[str, torch.Tensor]] = []
+        self.rates: list[float] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.batches.append(batch[pl_module.part].images[0].clone())
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        self.weights.append({name: each.clone() for name, each in pl_module.defender.network.state_dict().items()})
+
+
+@pytest.fixture
+def watched(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A `fit` of a training with a `Watch` among its callbacks."""
+
+    def fit(module: Any, sparsity: OMP | None = None, **epochs: int) -> Watch:
+        watch, training = Watch(), tiny.training(sparsity=sparsity)
+        trainer = training.trainer
+        monkeypatch.setattr(training, "trainer", lambda callbacks, **options: trainer([*callbacks, watch], **options))
+        training.fit(module, tiny.split(), **epochs)
+        return watch
+
+    return fit
+
+
+def test_rewinding_repeats_the_first_steps_of_the_dense_training(tiny: Any, watched: Any) -> None:
+    whole = watched(tiny.module(Descent, epochs=4, schedule="linear"))
+    rewound = tiny.module(Descent, epochs=4, schedule="linear")
+    first = watched(rewound, last=1)
+    assert all(torch.equal(whole.weights[0][name], each) for name, each in rewound.defender.network.state_dict().items())
+    rest = watched(rewound, first=1)
+    assert torch.equal(torch.stack(first.batches + rest.batches), torch.stack(whole.batches))
+    assert first.rates + rest.rates == whole.rates
+    assert len(rest.weights) == 3
+
+
+def test_a_method_that_moves_pruned_weights_is_stopped(tiny: Any) -> None:
+    class Forgets(Descent):
+        def sgd(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.defender.parameters(), 0.1)
+
+    module = tiny.module(Forgets)
+    module.defender.hold(OMP(0.5, 0)(module.defender.network))
+    with pytest.raises(RuntimeError, match=r"changed pruned weights: call defender\.prune\(\)"):
+        tiny.training().fit(module, tiny.split())
+
+
+def test_original_and_retrain_share_one_mask_and_hold_it(tiny: Any) -> None:
+    training, split = tiny.training(sparsity=OMP(0.5, 1)), tiny.split()
+    mask = training.mask(split)
+    names = {path.name.split("-")[0] for path in (tiny.folder / "store").glob("*.safetensors")}
+    assert names == {"mask", "original"}  # the dense original
+    rows = {}
+    for kind in (Original, Retrain):
+        module = training.module(kind, split)
+        rows[kind] = training.from_scratch(module, split, mask)
+        weights = module.defender.network.state_dict()
+        assert all(not weights[name][~kept].any() and weights[name][kept].all() for name, kept in mask.items())
+        saved = load_file(rows[kind]["store"])
+        assert all(torch.equal(weights[name], saved[name]) for name in weights)  # zeros stand in the file as such
+        assert training.from_scratch(training.module(kind, split), split, mask) == rows[kind]
+    assert len([*(tiny.folder / "store").glob("original-*.safetensors")]) == 2  # dense and sparse
+    dense = tiny.training()
+    assert dense.mask(split) == {}
+    assert dense.store.get("original", dense.content(dense.module(Original, split), split)) is not None
+
+
+def test_a_sparse_original_starts_from_its_own_dense_weights(tiny: Any, watched: Any) -> None:
+    split, sparsity = tiny.split(), OMP(0.5, 1)
+    training = tiny.training(sparsity=sparsity)
+    mask = training.mask(split)
+    starts: list[torch.Tensor] = []
+
+    class Keep(L.Callback):
+        def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+            starts.append(pl_module.defender.network.get_parameter("0.0.weight").detach().clone())
+
+    trainer = training.trainer
+    training.trainer = lambda callbacks, **options: trainer([*callbacks, Keep()], **options)
+    training.from_scratch(training.module(Original, split), split, mask)
+    dense = training.module(Original, split)
+    tiny.training().fit(dense, split, last=1)
+    assert len(starts) == 2
+    assert torch.equal(starts[1], dense.defender.network.get_parameter("0.0.weight") * mask["0.0.weight"])
