@@ -29,13 +29,13 @@ ORDER = [
     "dau",
     "baseline",
     "metric",
-    "report",
     "callbacks",
     "store",
     "tracking",
     "sparsity",
     "training",
     "experiment",
+    "report",
 ]
 
 

@@ -1,0 +1,102 @@
+"""The command line of reports: tables of runs over seeds, and Figure 2."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+
+from dau_lightning.error import InputError, one_line
+from dau_lightning.report.group import groups
+from dau_lightning.report.latex import latex
+from dau_lightning.report.read import read
+from dau_lightning.report.record import csv_text
+from dau_lightning.report.rows import Group
+from dau_lightning.report.table import markdown
+from dau_lightning.report.terminal import print_groups
+
+FORMATS: dict[str, Callable[[Sequence[Group]], str]] = {"markdown": markdown, "csv": csv_text, "latex": latex}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Everything is made before anything is written, and every file is written in one step.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    parser = argparse.ArgumentParser(prog="python -m dau_lightning.report", description="Mean and spread over seeds.")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for finished runs")
+    parser.add_argument("--format", choices=["terminal", *FORMATS], default="terminal", help="of the tables; csv is unrounded")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="gets the tables instead of the terminal")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="gets Figure 2 (four attacks), PNG and SVG")
+    parser.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="only these; every row must have all of them")
+    parser.add_argument("--wandb", action="store_true", help="log table and figures to Weights & Biases as well")
+    options = parser.parse_args(arguments)
+
+    runs = read(options.folders)
+    made = groups(runs, options.seeds)
+    files: dict[Path, bytes] = {}
+    pictures: dict[str, bytes] = {}
+    if options.figures or options.wandb:
+        from dau_lightning.report.figure import ATTACKS, figures
+
+        pictures = figures(made)
+        if options.figures and not pictures:
+            raise InputError(f"--figures needs runs with metric=[{','.join(ATTACKS)}], there is none")
+    if options.figures:
+        files |= {options.figures / name: content for name, content in pictures.items()}
+    text = FORMATS[options.format](made) if options.format in FORMATS else ""
+    if options.output:
+        files[options.output] = (text or _plain(made)).encode()
+    _write(files)
+    if text and not options.output:
+        print(text, end="")
+    elif not options.output:
+        print_groups(made, Console())
+    for path in files:
+        print(f"written: {path}", file=sys.stderr)
+    if options.wandb:
+        from dau_lightning.report.upload import upload
+
+        upload(made, pictures, options.folders[0], runs[0].result["settings"]["wandb"]["project"])
+
+
+def _seeds(text: str) -> list[int]:
+    return [int(seed) for seed in text.split(",")]
+
+
+def _plain(made: Sequence[Group]) -> str:
+    console = Console(file=io.StringIO())
+    print_groups(made, console)
+    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _write(files: Mapping[Path, bytes]) -> None:
+    """Write all files, or none: beside their places first, then renamed.
+
+    Raises:
+        InputError: one cannot be written.
+    """
+    temporary = {path: path.with_name(f".{path.name}.tmp") for path in files}
+    path = Path()
+    try:
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary[path].write_bytes(content)
+        for path in files:
+            os.replace(temporary[path], path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        for left in temporary.values():
+            with suppress(OSError):
+                left.unlink()
+
+
+if __name__ == "__main__":
+    with one_line():
+        main()

@@ -1,0 +1,103 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dau_lightning import report
+from dau_lightning.error import InputError
+from dau_lightning.report.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def runs(write, tmp_path):
+    for seed in range(2):
+        write(seed)
+    return str(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("style", "start"),
+    [
+        ("terminal", "\ndigits, convnet, random, dense; seeds 0, 1\n"),
+        ("markdown", "**digits, convnet, random, dense; seeds 0, 1**\n"),
+        ("csv", "dataset,network,scheme,sparsity,"),
+        ("latex", "% \\usepackage{booktabs,graphicx}\n"),
+    ],
+)
+def test_formats_on_the_terminal_and_in_a_file(runs, tmp_path, capsys, style, start):
+    main([runs, "--format", style])
+    printed = capsys.readouterr().out
+    assert printed.startswith(start)
+    path = tmp_path / "new" / "table"
+    main([runs, "--format", style, "--output", str(path)])
+    assert path.read_text() == printed
+    assert capsys.readouterr().out == ""
+
+
+def test_seeds(runs, capsys):
+    main([runs, "--seeds", "1", "--format", "markdown"])
+    assert "dense; seed 1**" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([runs, "--seeds", "one"])
+    assert "--seeds" in capsys.readouterr().err
+
+
+def test_figures(runs, tmp_path, capsys):
+    main([runs, "--figures", str(tmp_path / "plots"), "--format", "csv"])
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "attacks-digits-convnet.png",
+        "attacks-digits-convnet.svg",
+    ]
+    printed = capsys.readouterr()
+    assert printed.out.startswith("dataset,")
+    assert "written" not in printed.out  # the table alone goes where a pipe goes
+    assert printed.err.count("written: ") == 2
+
+
+def test_nothing_is_written_where_something_is_wrong(write, tmp_path):
+    write(0)
+    write(1, "finetune", rows={"finetune": {"attacks": {}}})
+    output = ["--output", str(tmp_path / "table"), "--figures", str(tmp_path / "plots")]
+    with pytest.raises(InputError, match="misses seed"):
+        main([str(tmp_path), *output])
+    attacks = {kind: {"attacks": {}} for kind in ("retrain", "original", "dau")}
+    write(0, folder="bare", rows=attacks)
+    with pytest.raises(
+        InputError, match=r"--figures needs runs with metric=\[confidence,entropy,modified_entropy,probability\]"
+    ):
+        main([str(tmp_path / "bare"), *output])
+    assert not (tmp_path / "table").exists()
+    assert not (tmp_path / "plots").exists()
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_half_written(runs, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(InputError, match="file/table cannot be written: "):
+        main([runs, "--figures", str(tmp_path / "plots"), "--output", str(tmp_path / "file" / "table")])
+    assert (tmp_path / "file").read_text() == "kept"
+    assert not list((tmp_path / "plots").iterdir())
+
+
+def test_the_table_of_a_run_fits_80_columns(write, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = write(0, sparsity="omp95")
+    report.print_run(json.loads((folder / "result.json").read_text()), folder)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[:-1])) <= 80
+    assert "…" not in "".join(lines)
+    assert "zeros in convolution weights, percent: Retrain 95.00, Original 95.00, DAU 95.00" in lines
+
+
+def test_the_command_starts_without_torch_and_says_errors_in_one_line(tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", "dau_lightning.report", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    *imported, error = done.stderr.splitlines()
+    assert error == f"error: no finished run (result.json) in {tmp_path}"
+    modules = {line.split("|")[-1].strip() for line in imported}
+    assert "dau_lightning.report.rows" in modules
+    assert not modules & {"torch", "matplotlib", "wandb", "lightning"}
