@@ -22,8 +22,8 @@ ORDER = [
         "datamodule",
         "network",
     ),
-    *("attacker", "losses", "module", "pretraining", "dau", "baseline", "metric", "report", "callbacks", "store", "tracking"),
-    "experiment",
+    *("attacker", "losses", "module", "pretraining", "dau", "baseline", "metric", "report", "sweep", "callbacks", "store"),
+    *("tracking", "experiment"),
 ]
 
 
