@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch import nn
@@ -233,6 +234,7 @@ class Experiment:
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
+                plugins=[LightningEnvironment()],  # one process: a Slurm around it is the sweep's business, not the Trainer's
             )
         except MisconfigurationException as error:
             accelerator = self.settings["trainer"]["accelerator"]

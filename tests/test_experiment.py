@@ -1,6 +1,7 @@
 """Training by the recipe is pinned: stored originals and Retrains are only reused while it stays the same."""
 
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -29,3 +30,13 @@ def test_the_recipe_gives_what_its_number_says(tmp_path, monkeypatch):
         torch.cat([tensor.flatten().float() for name, tensor in load_file(weights).items() if "weight" in name]).norm()
     )
     assert (loss, norm) == pytest.approx(PINNED[RECIPE_NUMBER], rel=1e-3)
+
+
+def test_a_run_takes_no_part_in_the_slurm_around_it(tiny, tmp_path, monkeypatch):
+    srun = tmp_path / "srun"
+    srun.write_text("")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)  # Lightning would warn, and a warning is an error here
+    for name, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "3", "SLURM_JOB_NAME": "sweep"}.items():
+        monkeypatch.setenv(name, value)
+    assert tiny.experiment()._trainer([]).world_size == 1

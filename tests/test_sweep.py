@@ -114,7 +114,7 @@ def test_a_sweep_that_breaks_off_says_what_is_open(tmp_path, capsys):
 
 
 def test_side_by_side_gives_the_same_numbers(sweep):
-    arguments = ["baseline=finetune", "baseline.epochs=1", "baseline.batch_size=200", "baseline.lr=0.05,0.1,1e30", *TINY]
+    arguments = ["baseline=finetune", "baseline.epochs=1", "baseline.batch_size=200", "baseline.lr=0.1,0.05,1e30", *TINY]
     Path("cores").mkdir()
     command = [sys.executable, ROOT / "train.py", "-m", "hydra/launcher=cores", "hydra.launcher.n_jobs=2", *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -125,14 +125,14 @@ def test_side_by_side_gives_the_same_numbers(sweep):
     number = r"\d+\.\d\d"
     row = rf": finished, UA {number}, MIA {number}, RA {number}, TA {number}, disparity {number}"
     patterns = [
-        f"job 1 of 3, baseline.lr=0.05{row}",
-        f"job 2 of 3, baseline.lr=0.1{row}",
-        "job 3 of 3, baseline.lr=1e30: failed",
+        f"job 1 of 3, baseline.lr=0.1{row}",
+        f"job 2 of 3, baseline.lr=0.05{row}",
+        r"job 3 of 3, baseline.lr=1e\+30: failed",
     ]
     assert all(re.fullmatch(pattern, line) for pattern, line in zip(patterns, sorted(lines[:3]), strict=True))
     assert lines[3:] == ["3 jobs: 1 failed, 2 finished"]
     (failed,) = done.stderr.splitlines()
-    assert failed.startswith("failed: baseline.lr=1e30: FT: its outputs on the retain set are not finite")
+    assert failed.startswith("failed: baseline.lr=1e+30: FT: its outputs on the retain set are not finite")
     assert "error: FT: its outputs" in Path(failed.split("its folder is ")[1], "output.txt").read_text()
 
     Path("basic").mkdir()

@@ -25,7 +25,7 @@ def sweep(folder: Path, launcher: str, *arguments: str) -> subprocess.CompletedP
     """Run a sweep in a folder of its own, with a store of its own."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, TRAIN, "-m", f"hydra/launcher={launcher}", *arguments, *TINY]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def numbers(folder: Path) -> dict[Path, Any]:
@@ -55,7 +55,7 @@ def main() -> None:
         done = sweep(slurm, "slurm", *HALF_BAD)
         assert done.returncode == 1, done.stdout + done.stderr
         assert "2 jobs: 1 failed, 1 finished" in done.stdout, done.stdout + done.stderr
-        assert "failed: baseline.lr=1e30: FT: " in done.stderr, done.stderr
+        assert "failed: baseline.lr=1e+30: FT: " in done.stderr, done.stderr
     print("eight jobs on Slurm and on the cores of this machine: the same numbers; a failed one is named")
 
 
