@@ -2,12 +2,12 @@
 
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -50,7 +50,7 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
 @hydra.main(config_path=str(CONF), config_name="config", version_base=None)
 def main(config: DictConfig) -> None:
     """One job, of a sweep or alone."""
-    with nullcontext() if HydraConfig.get().mode.name == "MULTIRUN" else one_line():  # sweep.py names failed jobs
+    with one_line(sweep=HydraConfig.get().mode == RunMode.MULTIRUN):
         run(config, HydraConfig.get().runtime.choices, Path(HydraConfig.get().runtime.output_dir))
 
 

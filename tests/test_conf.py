@@ -99,7 +99,7 @@ def test_the_command_line_wins_over_an_experiment():
     assert not [job for job in jobs if "seed" in job]  # all share it
 
 
-@pytest.mark.parametrize(("dataset", "sparsity"), itertools.product(choices("dataset"), choices("sparsity")))
+@pytest.mark.parametrize(("dataset", "sparsity"), [*itertools.product(choices("dataset"), choices("sparsity"))])
 def test_the_ablation_compares_zero_with_what_the_presets_have(dataset, sparsity):
     weight = composed(f"dataset={dataset}", f"sparsity={sparsity}", "scheme=random").baseline.regulariser_weight
     weights = {float(job["baseline.regulariser_weight"]) for job in swept("table2")}
