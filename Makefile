@@ -19,6 +19,22 @@ run: install    ## python train.py, on digits: under a minute
 test: install   ## the tests, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
 
+test-slurm: install  ## a sweep on a Slurm of one node, which this starts and stops; as root on Debian or Ubuntu
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev,slurm]'
+	.ci/slurm $(BIN)/python tests/slurm/same_numbers.py
+
+table1: install ## every method over five seeds on digits, on all cores; ARGS="dataset=cifar10" for others
+	$(BIN)/python train.py -m experiment=table1 $(ARGS)
+	$(BIN)/python -m dau_lightning.report runs/table1
+
+table2: install ## the ablation: beta 0
+	$(BIN)/python train.py -m experiment=table2 $(ARGS)
+	$(BIN)/python -m dau_lightning.report runs/table2
+
+figure2: install ## the attacks on the runs of table1, as figures
+	$(BIN)/python train.py -m experiment=figure2 $(ARGS)
+	$(BIN)/python -m dau_lightning.report runs/table1 --figures runs/table1/figures
+
 check: install  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,4 +48,4 @@ clean:   ## remove what can be made again; runs/ and store/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .coverage build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run test check format clean
+.PHONY: help install run test test-slurm table1 table2 figure2 check format clean

@@ -15,14 +15,20 @@ class TrainingError(RuntimeError):
     """A training that cannot go on, such as a loss that is not finite. The message names phase and step."""
 
 
+EXPECTED = (InputError, TrainingError, InstantiationException)
+
+
+def line(error: BaseException) -> str:
+    """The message of an error as one line."""
+    return " ".join(str(error).split())
+
+
 @contextmanager
 def one_line(sweep: bool = False) -> Iterator[None]:
-    """End the program with the error inside as one line; within a sweep print it and raise it, so that the other jobs run."""
+    """End the program with the error inside as one line; within a sweep let it pass: `sweep.py` names the failed job."""
     try:
         yield
-    except (InputError, TrainingError, InstantiationException) as error:
-        message = f"error: {' '.join(str(error).split())}"
-        if not sweep:
-            sys.exit(message)
-        print(message, file=sys.stderr)
-        raise
+    except EXPECTED as error:
+        if sweep:
+            raise
+        sys.exit(f"error: {line(error)}")

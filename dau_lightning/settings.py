@@ -17,7 +17,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -69,10 +69,12 @@ def _check_overrides(flags: argparse.Namespace, loader: ConfigLoader) -> None:
     if flags.config_dir:
         hydra.append(f"hydra.searchpath=['{Path(flags.config_dir).resolve()}']")
     composed = partial(_compose, flags.config_name or "config", hydra)
+    sweeping = flags.multirun or "hydra.mode=MULTIRUN" in hydra
+    overrides += _of_experiment(overrides, loader, partial(_load, flags.config_name or "config", hydra), sweeping)
     groups: list[list[str]] = []
     settings: list[Override] = []
     for override in overrides:
-        values = _expand(override, flags.multirun or "hydra.mode=MULTIRUN" in hydra)
+        values = _expand(override, sweeping)
         if override.is_hydra_override():
             continue
         if override.type is not OverrideType.CHANGE:
@@ -124,6 +126,24 @@ def _expand(override: Override, sweeping: bool) -> list[Override]:
     return [replace(override, _value=value, value_type=ValueType.ELEMENT) for value in values]
 
 
+def _of_experiment(
+    overrides: Sequence[Override], loader: ConfigLoader, load: Callable[[list[str]], DictConfig], sweeping: bool
+) -> list[Override]:
+    """What the chosen experiment sweeps over and the command line leaves to it."""
+    for chosen in overrides:
+        if chosen.key_or_group != "experiment":
+            continue
+        options = loader.get_group_options("experiment")
+        if chosen.is_sweep_override() or not isinstance(chosen.value(), str):
+            raise InputError(f"experiment must be one of {', '.join(options)}, got {chosen.get_value_string()!r}")
+        params = load([_choose(chosen, options, load)]).hydra.sweeper.params or {}
+        if params and not sweeping:
+            raise InputError(f"{chosen.input_line} is a sweep of many jobs: add -m")
+        given = {override.key_or_group for override in overrides}
+        return [_parse(f"{key}={value}", loader) for key, value in params.items() if key not in given]
+    return []
+
+
 def _choose(override: Override, options: list[str], composed: Callable[[list[str]], Any]) -> str:
     """The override of a group as one text, once every name in it is known."""
     group, value = override.key_or_group, override.value()
@@ -152,16 +172,23 @@ def _combinations(groups: list[list[str]]) -> Iterator[list[str]]:
 
 def _compose(name: str, hydra: list[str], picked: list[str]) -> tuple[DictConfig, dict[str, str]]:
     """The configuration that Hydra makes of the picked groups, and the choice in every group that takes one."""
-    try:
-        config = compose(name, overrides=hydra + picked, return_hydra_config=True)
-    except Exception as error:  # a yaml of the user's own can fail in any way
-        raise InputError(
-            f"cannot compose the settings: {_one_line(error)} {_one_line(error.__cause__ or '')}".rstrip()
-        ) from error
+    config = _load(name, hydra, picked)
     choices = dict(config.hydra.runtime.choices)
     with open_dict(config):
         del config["hydra"]
     return config, choices
+
+
+def _load(name: str, hydra: list[str], picked: list[str]) -> DictConfig:
+    """What Hydra composes of the picked groups, with its own settings."""
+    try:
+        return compose(name, overrides=hydra + picked, return_hydra_config=True)
+    except Exception as error:  # a yaml of the user's own can fail in any way
+        if isinstance(error, MissingConfigException) and "submitit" in str(error.missing_cfg_file):
+            raise InputError("hydra/launcher=slurm needs the extra slurm: pip install --editable '.[slurm]'") from error
+        raise InputError(
+            f"cannot compose the settings: {_one_line(error)} {_one_line(error.__cause__ or '')}".rstrip()
+        ) from error
 
 
 def _check_settings(settings: list[Override], config: DictConfig, choices: dict[str, str]) -> None:

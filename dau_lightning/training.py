@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
@@ -145,6 +146,7 @@ class Training:
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
+                plugins=[LightningEnvironment()],  # one process: a Slurm around it is the sweep's business, not the Trainer's
             )
         except MisconfigurationException as error:
             accelerator = self.settings["trainer"]["accelerator"]

@@ -10,7 +10,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
+from dau_lightning.sweep import names
+
 CONF = Path(__file__).parents[1] / "conf"
+EXPERIMENTS = {"table1": 120, "table2": 20, "figure2": 120}  # and the number of jobs
 GROUPS = ["dataset", "network", "recipe", "scheme", "sparsity", "baseline", "metric"]
 
 
@@ -71,6 +74,36 @@ def test_every_preset_names_a_combination(folder):
         "-".join(names) for names in itertools.product(*map(choices, ("dataset", "baseline", "scheme", "sparsity")))
     }
     assert {path.stem for path in (CONF / folder).glob("*.yaml")} <= combinations
+
+
+def swept(experiment: str, *overrides: str) -> list[dict[str, str]]:
+    """The jobs of an experiment."""
+    with initialize_config_dir(str(CONF), version_base=None):
+        config = compose("config", overrides=[f"experiment={experiment}"], return_hydra_config=True)
+    config.hydra.overrides.task += overrides
+    return [dict(override.split("=") for override in job.split()) for job in names(config)]
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_an_experiment_names_existing_options(experiment):
+    jobs = swept(experiment)
+    assert len(jobs) == EXPERIMENTS[experiment]
+    for group in ("scheme", "sparsity", "baseline"):
+        assert {job[group] for job in jobs if group in job} <= set(choices(group))
+
+
+def test_the_command_line_wins_over_an_experiment():
+    jobs = swept("table1", "seed=7", "dataset=digits,cifar10", "sparsity=dense")
+    assert len(jobs) == 2 * 2 * 6
+    assert {job["dataset"] for job in jobs} == {"digits", "cifar10"}
+    assert not [job for job in jobs if "seed" in job]  # all share it
+
+
+@pytest.mark.parametrize(("dataset", "sparsity"), [*itertools.product(choices("dataset"), choices("sparsity"))])
+def test_the_ablation_compares_zero_with_what_the_presets_have(dataset, sparsity):
+    weight = composed(f"dataset={dataset}", f"sparsity={sparsity}", "scheme=random").baseline.regulariser_weight
+    weights = {float(job["baseline.regulariser_weight"]) for job in swept("table2")}
+    assert weights == {weight, 0.0}
 
 
 PAPER = {"random": {"lr": 0.01, "adversarial_steps": None}, "classwise": {"lr": 0.02, "adversarial_steps": 30}}

@@ -36,6 +36,7 @@ ORDER = [
     "training",
     "experiment",
     "report",
+    "sweep",
 ]
 
 

@@ -1,6 +1,7 @@
 """Training by the recipe is pinned, since what the store keeps is reused; sparse originals are rewound, masks hold."""
 
 import csv
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,13 @@ def test_a_sparse_original_starts_from_its_own_dense_weights(tiny: Any, watched:
     tiny.training().fit(dense, split, last=1)
     assert len(starts) == 2
     assert torch.equal(starts[1], dense.defender.network.get_parameter("0.0.weight") * mask["0.0.weight"])
+
+
+def test_a_run_takes_no_part_in_the_slurm_around_it(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text("")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)  # Lightning would warn, and a warning is an error here
+    for name, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "3", "SLURM_JOB_NAME": "sweep"}.items():
+        monkeypatch.setenv(name, value)
+    assert tiny.training().trainer([]).world_size == 1
