@@ -158,7 +158,13 @@ class Experiment:
         print(
             f"{len(split.train):,} training images; {len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test"
         )
-        if "forget" in method.batch_sizes:
+        if method.one_pass:
+            counts = {
+                name: min(len(getattr(split, name)), method.limits.get(name, len(split.train))) for name in method.batch_sizes
+            }
+            visited = " and ".join(f"{count:,} {name}" for name, count in counts.items())
+            print(f"{method.label}: one pass over {visited} images, and one change of the weights at its end")
+        elif "forget" in method.batch_sizes:
             sizes, steps = method.batch_sizes, -(-len(getattr(split, method.part)) // method.batch_sizes[method.part])
             visits = steps * sizes["forget"] / len(split.forget)
             print(
@@ -181,7 +187,10 @@ class Experiment:
         """Train a module; the seconds that it took."""
         clock = Clock()
         guard = Guard(module.label, self.folder / "last_good.safetensors")
-        data = UnlearningDataModule(split, self.transform, module.batch_sizes, key(self.seed, module.phase))
+        seed = key(self.seed, module.phase)
+        data = UnlearningDataModule(
+            split, self.transform, module.batch_sizes, seed, one_pass=module.one_pass, limits=module.limits
+        )
         self._trainer([clock, guard, PhaseBar(module.label)], max_epochs=module.epochs).fit(module, datamodule=data)
         return clock.seconds - module.untimed
 

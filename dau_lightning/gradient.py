@@ -1,0 +1,112 @@
+"""Gradients of single samples by vectorised autograd, in bounded memory, with batch-norm in evaluation mode.
+
+Flat gradients `(..., P)` follow the order of `model.parameters()`. Weights that a defender's mask leaves out are constants:
+their gradient is exactly zero.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from dau_lightning.mode import evaluating
+from dau_lightning.network import Defender
+
+CHUNK_BYTES = 128 * 2**20  # of gradients made at a time; making them takes a few times as much
+CHUNK_SAMPLES = 64  # at most, whose activations are in memory at a time
+
+
+def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    """Gradient of each sample's cross-entropy (nats) by the parameters, `(B, P)` of their dtype.
+
+    Args:
+        model: gives logits `(B, K)`, or a tuple that starts with them. Its modes, statistics and weights are left as they are.
+        images: float `(B, C, H, W)`, or whatever else the model takes.
+        targets: int64 `(B,)`.
+    """
+    parameters = _parameters(model)
+    gradients = images.new_empty(len(images), _size(parameters), dtype=next(iter(parameters.values())).dtype)
+
+    def loss(parameters: Mapping[str, Tensor], image: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits(model, parameters, image.unsqueeze(0)), target.unsqueeze(0))
+
+    with _as_it_is(model):
+        for chunk in zip(*(tensor.split(chunk_size(model)) for tensor in (images, targets, gradients)), strict=True):
+            of_chunk = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, *chunk[:2])
+            _flatten(model, of_chunk, out=chunk[2])
+    return gradients
+
+
+def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """The single samples' gradients summed with weights `(B,)`, `(P,)` float64: ordinary backward passes."""
+    parameters = _parameters(model)
+    total = weights.new_zeros(_size(parameters), dtype=torch.float64)
+
+    def loss(parameters: Mapping[str, Tensor], images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits(model, parameters, images), targets, reduction="none")
+        return losses @ weights.to(losses.dtype)
+
+    with _as_it_is(model):
+        for batch in zip(*(tensor.split(CHUNK_SAMPLES) for tensor in (images, targets, weights)), strict=True):
+            gradients = {name: gradient.unsqueeze(0) for name, gradient in grad(loss)(parameters, *batch).items()}
+            total += _flatten(model, gradients, out=total.new_empty(1, len(total)))[0]
+    return total
+
+
+def probabilities(model: nn.Module, images: Tensor) -> Tensor:
+    """Softmax of the model, `(B, K)`."""
+    with _as_it_is(model), torch.no_grad():
+        return torch.cat([logits(model, _parameters(model), batch).softmax(1) for batch in images.split(CHUNK_SAMPLES)])
+
+
+def chunk_size(model: nn.Module, budget: int = CHUNK_BYTES, most: int = CHUNK_SAMPLES) -> int:
+    """How many samples' gradients fit into a number of bytes; at least one, at most `most`."""
+    parameters = _parameters(model)
+    return max(1, min(most, budget // (_size(parameters) * next(iter(parameters.values())).element_size())))
+
+
+@torch.no_grad()
+def move(model: nn.Module, change: Tensor) -> None:
+    """Add a flat change `(P,)` to the parameters in place; pruned weights stay zero."""
+    parameters = list(model.parameters())
+    for parameter, part in zip(parameters, change.split([each.numel() for each in parameters]), strict=True):
+        parameter.add_(part.view_as(parameter))
+    if isinstance(model, Defender):
+        model.prune()
+
+
+def logits(model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """The logits that the model gives with these parameters."""
+    outputs = functional_call(model, dict(parameters), (images,))
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def _parameters(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def _size(parameters: Mapping[str, Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters.values())
+
+
+def _flatten(model: nn.Module, gradients: Mapping[str, Tensor], out: Tensor) -> Tensor:
+    """Write gradients by name, each `(B, ...)`, into `out (B, P)`, those of pruned weights as zeros."""
+    mask = {f"network.{name}": kept for name, kept in model.mask.items()} if isinstance(model, Defender) else {}
+    first = 0
+    for name, gradient in gradients.items():
+        kept = gradient * mask[name].to(gradient.device) if name in mask else gradient
+        last = first + kept[0].numel()
+        out[:, first:last] = kept.flatten(1)
+        first = last
+    return out
+
+
+@contextmanager
+def _as_it_is(model: nn.Module) -> Iterator[None]:
+    """The network of the evaluation: no statistics of a batch, no dropout, no shorter type."""
+    device = next(model.parameters()).device.type
+    with evaluating(model), torch.autocast(device, enabled=False):
+        yield
