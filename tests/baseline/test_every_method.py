@@ -40,19 +40,17 @@ def test_it_keeps_its_mask_to_the_bit(name: str, tiny: Any) -> None:
     for layer, kept in defender.mask.items():
         assert not after[layer][~kept].any()
         assert not torch.equal(after[layer][kept], before[layer][kept])
-    assert not torch.equal(after["5.weight"], before["5.weight"])  # what has no mask moves too
+    assert not torch.equal(after["6.weight"], before["6.weight"])  # what has no mask moves too
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_it_runs_under_the_callbacks_of_a_run_and_repeats_to_the_bit(name: str, tiny: Any, tmp_path: Path) -> None:
     found = []
     for noise in range(2):
-        torch.manual_seed(noise)  # what ran before must not matter
         module, clock, bar = make(name, tiny, tiny.defender()), Clock(), PhaseBar("method")
-        torch.manual_seed(noise)
+        torch.manual_seed(noise)  # what ran before must not matter
         tiny.fit(module, clock, Guard("method", tmp_path / "last_good.safetensors"), bar)
         found.append(weights(module.defender))
         assert clock.seconds > 0
         assert bar.bar.finished
-    if name != "dau":  # its attacker's first weights belong to the run, which seeds them
-        assert all(torch.equal(found[0][layer], found[1][layer]) for layer in found[0])
+    assert all(torch.equal(found[0][layer], found[1][layer]) for layer in found[0])
