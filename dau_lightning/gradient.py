@@ -10,13 +10,14 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, vjp, vmap
 
 from dau_lightning.mode import evaluating
 from dau_lightning.network import Defender
 
-CHUNK_BYTES = 128 * 2**20  # of gradients made at a time; making them takes a few times as much
-CHUNK_SAMPLES = 64  # at most, whose activations are in memory at a time
+CHUNK_BYTES = {"cpu": 64 * 2**20, "cuda": 256 * 2**20}  # of gradients made at a time; making them takes about twice as much
+CHUNK_SAMPLES = 256  # at most, made at a time
+BATCH = 50  # images of an ordinary pass
 
 
 def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
@@ -40,6 +41,26 @@ def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> T
     return gradients
 
 
+def class_gradients(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+    """Gradient of the log-probability of each of some classes `(C,)` for each image, `(B, C, P)`: one forward pass an image.
+
+    All at once: what fits is `chunk_size`.
+    """
+    parameters = _parameters(model)
+
+    def of_image(image: Tensor) -> dict[str, Tensor]:
+        def log_probabilities(parameters: Mapping[str, Tensor]) -> Tensor:
+            return logits(model, parameters, image.unsqueeze(0)).log_softmax(1)[0, classes]
+
+        values, pull_back = vjp(log_probabilities, parameters)
+        return vmap(pull_back)(torch.eye(len(classes), dtype=values.dtype, device=values.device))[0]
+
+    with _as_it_is(model):
+        gradients = {name: each.flatten(0, 1) for name, each in vmap(of_image)(images).items()}
+    flat = next(iter(gradients.values())).new_empty(len(images) * len(classes), _size(parameters))
+    return _flatten(model, gradients, out=flat).view(len(images), len(classes), -1)
+
+
 def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """The single samples' gradients summed with weights `(B,)`, `(P,)` float64: ordinary backward passes."""
     parameters = _parameters(model)
@@ -50,7 +71,7 @@ def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights
         return losses @ weights.to(losses.dtype)
 
     with _as_it_is(model):
-        for batch in zip(*(tensor.split(CHUNK_SAMPLES) for tensor in (images, targets, weights)), strict=True):
+        for batch in zip(*(tensor.split(BATCH) for tensor in (images, targets, weights)), strict=True):
             gradients = {name: gradient.unsqueeze(0) for name, gradient in grad(loss)(parameters, *batch).items()}
             total += _flatten(model, gradients, out=total.new_empty(1, len(total)))[0]
     return total
@@ -59,13 +80,15 @@ def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights
 def probabilities(model: nn.Module, images: Tensor) -> Tensor:
     """Softmax of the model, `(B, K)`."""
     with _as_it_is(model), torch.no_grad():
-        return torch.cat([logits(model, _parameters(model), batch).softmax(1) for batch in images.split(CHUNK_SAMPLES)])
+        return torch.cat([logits(model, _parameters(model), batch).softmax(1) for batch in images.split(BATCH)])
 
 
-def chunk_size(model: nn.Module, budget: int = CHUNK_BYTES, most: int = CHUNK_SAMPLES) -> int:
-    """How many samples' gradients fit into a number of bytes; at least one, at most `most`."""
+def chunk_size(model: nn.Module, budget: int | None = None, most: int = CHUNK_SAMPLES) -> int:
+    """How many flat gradients fit into a number of bytes, by default those for a chunk; at least one, at most `most`."""
     parameters = _parameters(model)
-    return max(1, min(most, budget // (_size(parameters) * next(iter(parameters.values())).element_size())))
+    first = next(iter(parameters.values()))
+    budget = CHUNK_BYTES.get(first.device.type, min(CHUNK_BYTES.values())) if budget is None else budget
+    return max(1, min(most, budget // (_size(parameters) * first.element_size())))
 
 
 @torch.no_grad()

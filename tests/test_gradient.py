@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.gradient import chunk_size, move, per_sample_gradients, probabilities, weighted_gradient
+from dau_lightning.gradient import chunk_size, class_gradients, move, per_sample_gradients, probabilities, weighted_gradient
 from dau_lightning.network import Defender, convnet
 
 
@@ -70,11 +70,19 @@ def test_the_model_is_left_as_it_was(defender: Defender, samples: tuple[Tensor, 
     before = {name: tensor.clone() for name, tensor in defender.state_dict().items()}
     per_sample_gradients(defender, *samples)
     weighted_gradient(defender, *samples, torch.ones(7))
+    class_gradients(defender, samples[0], torch.arange(3))
     probabilities(defender, samples[0])
     assert all(torch.equal(before[name], tensor) for name, tensor in defender.state_dict().items())
     assert all(module.training for module in defender.modules())
     assert all(parameter.grad is None for parameter in defender.parameters())
     assert defender._features is None  # nothing that a transformation of torch.func wrapped
+
+
+def test_class_gradients_are_those_of_log_probabilities(defender: Defender, samples: tuple[Tensor, Tensor]) -> None:
+    found = class_gradients(defender, samples[0], torch.tensor([2, 0]))
+    for place, label in enumerate((2, 0)):
+        expected = -one_by_one(defender, samples[0], torch.full((7,), label))
+        torch.testing.assert_close(found[:, place], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_weighted_gradient_is_their_weighted_sum(
@@ -83,7 +91,7 @@ def test_weighted_gradient_is_their_weighted_sum(
     weights = torch.randn(7, dtype=torch.float64)
     expected = weights @ one_by_one(defender, *samples).double()
     torch.testing.assert_close(weighted_gradient(defender, *samples, weights), expected, rtol=1e-4, atol=1e-6)
-    monkeypatch.setattr("dau_lightning.gradient.CHUNK_SAMPLES", 3)
+    monkeypatch.setattr("dau_lightning.gradient.BATCH", 3)
     torch.testing.assert_close(weighted_gradient(defender, *samples, weights), expected, rtol=1e-4, atol=1e-6)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dau_lightning.datamodule import Batch
-from dau_lightning.gradient import chunk_size, move, per_sample_gradients, probabilities
+from dau_lightning.gradient import chunk_size, class_gradients, move, probabilities
 from dau_lightning.module import UnlearningModule
 from dau_lightning.randomness import generator
 
@@ -63,8 +63,10 @@ def fisher_diagonal(model: nn.Module, images: Tensor, targets: Tensor | None = N
         targets: not used, since the expectation runs over labels as the model gives them.
     """
     weights = probabilities(model, images)
-    total = weights.new_zeros(())
-    pairs = torch.ones_like(weights).nonzero()  # of an image and a class
-    for image, label in (chunk.T for chunk in pairs.split(chunk_size(model))):
-        total = total + weights[image, label] @ per_sample_gradients(model, images[image], label).square_()
+    total, fitting, num_classes = weights.new_zeros(()), chunk_size(model), weights.shape[1]
+    together = max(1, fitting // num_classes)  # images
+    for chunk, weight in zip(images.split(together), weights.split(together), strict=True):
+        for classes in torch.arange(num_classes, device=images.device).split(fitting):
+            squares = class_gradients(model, chunk, classes).square_()
+            total = total + weight[:, classes].flatten() @ squares.flatten(0, 1)
     return total / len(images)

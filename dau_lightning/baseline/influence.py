@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from dau_lightning.datamodule import Batch
 from dau_lightning.error import InputError
-from dau_lightning.gradient import CHUNK_BYTES, chunk_size, move, per_sample_gradients, weighted_gradient
+from dau_lightning.gradient import chunk_size, move, per_sample_gradients, weighted_gradient
 from dau_lightning.module import UnlearningModule
 from dau_lightning.randomness import generator
 
 STORED_BYTES = 768 * 2**20  # of gradients kept while the others are made again beside them
+SLICE = 2**24  # numbers turned into float64 at a time
 LARGEST = 8000  # equations; in float64 8,000 take 0.5 GB, and as much again to be solved
 
 
@@ -141,7 +142,7 @@ def _gram(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor) -> 
 
 def _inner(first: Tensor, second: Tensor) -> Tensor:
     """`first @ second.T` of `(A, P)` and `(B, P)` in float64, a slice of P at a time so that the copies stay small."""
-    step = max(1, CHUNK_BYTES // 8 // max(len(first), len(second)))
+    step = max(1, SLICE // max(len(first), len(second)))
     total = first.new_zeros(len(first), len(second), dtype=torch.float64)
     for a, b in zip(first.split(step, 1), second.split(step, 1), strict=True):
         total.addmm_(a.double(), b.double().T)

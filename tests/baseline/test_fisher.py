@@ -50,6 +50,14 @@ def test_diagonal_of_a_network_with_batch_norm(tiny: Any) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in defender.state_dict().items())
 
 
+@pytest.mark.parametrize("fitting", [1, 2, 7])
+def test_chunks_change_nothing(tiny: Any, fitting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    defender, images = tiny.defender(), tiny.transform.normalise(tiny.images("retain", 5).images)
+    expected = fisher_diagonal(defender, images)
+    monkeypatch.setattr("dau_lightning.baseline.fisher.chunk_size", lambda _: fitting)
+    torch.testing.assert_close(fisher_diagonal(defender, images), expected)
+
+
 def test_it_is_not_the_square_of_a_mean() -> None:
     torch.manual_seed(0)
     network, image = nn.Linear(4, 3), torch.randn(1, 4)
