@@ -280,6 +280,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, arguments, phase):
     assert not results()
 
 
+def test_no_damping_with_a_singular_fisher_matrix_is_told_before_anything_runs(run):
+    with pytest.raises(SystemExit, match=r"error: baseline\.damping must be above 0, since the Fisher matrix") as raised:
+        run("baseline=influence", "baseline.damping=0", *TINY)
+    assert "\n" not in str(raised.value)
+    assert not results()
+    assert not stored("original")
+
+
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:__main__"}
     return subprocess.run(
