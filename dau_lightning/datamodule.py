@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import lightning as L
@@ -15,6 +16,7 @@ from dau_lightning.randomness import generator
 from dau_lightning.split import Split
 
 EVALUATION_BATCH_SIZE = 1000
+NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 
 
 class Batch(NamedTuple):
@@ -181,21 +183,30 @@ class PassLoader:
         batch_sizes: images a step of each part.
         transform: pixels to inputs.
         seed: of the order.
+        limits: the most samples that are visited of each part named, the first of its order.
     """
 
-    def __init__(self, parts: Mapping[str, Images], batch_sizes: Mapping[str, int], transform: Transform, seed: int) -> None:
-        self.parts, self.batch_sizes, self.transform, self.seed = parts, batch_sizes, transform, seed
+    def __init__(
+        self,
+        parts: Mapping[str, Images],
+        batch_sizes: Mapping[str, int],
+        transform: Transform,
+        seed: int,
+        limits: Mapping[str, int] = NO_LIMITS,
+    ) -> None:
+        self.parts, self.batch_sizes, self.transform, self.seed, self.limits = parts, batch_sizes, transform, seed, limits
 
     def __len__(self) -> int:
         """Number of steps."""
-        return sum(-(-len(self.parts[name]) // size) for name, size in self.batch_sizes.items())
+        counts = {name: min(len(part), self.limits.get(name, len(part))) for name, part in self.parts.items()}
+        return sum(-(-counts[name] // size) for name, size in self.batch_sizes.items())
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
         """The batches, the last one of a part as small as the rest is."""
         for name, size in self.batch_sizes.items():
             part = self.parts[name]
-            for index in torch.randperm(len(part), generator=generator(self.seed, name, "order", 0)).split(size):
-                index = index.to(part.images.device)
+            order = torch.randperm(len(part), generator=generator(self.seed, name, "order", 0))
+            for index in order[: self.limits.get(name)].to(part.images.device).split(size):
                 yield {name: Batch(self.transform.normalise(part.images[index]), part.targets[index])}
 
 
@@ -209,6 +220,7 @@ class UnlearningDataModule(L.LightningDataModule):
         seed: of order and augmentation.
         evaluate: names of the parts to test, in that order.
         one_pass: train on a `PassLoader` in place of a `JointLoader`.
+        limits: of the `PassLoader`.
     """
 
     def __init__(
@@ -219,9 +231,10 @@ class UnlearningDataModule(L.LightningDataModule):
         seed: int,
         evaluate: tuple[str, ...] = (),
         one_pass: bool = False,
+        limits: Mapping[str, int] = NO_LIMITS,
     ) -> None:
         super().__init__()
-        self.one_pass = one_pass
+        self.one_pass, self.limits = one_pass, limits
         self.split, self.transform, self.batch_sizes, self.seed, self.evaluate = split, transform, batch_sizes, seed, evaluate
 
     def part(self, name: str) -> Images:
@@ -235,7 +248,7 @@ class UnlearningDataModule(L.LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         parts = {name: self.part(name) for name in self.batch_sizes}
         if self.one_pass:
-            return PassLoader(parts, self.batch_sizes, self.transform, self.seed)
+            return PassLoader(parts, self.batch_sizes, self.transform, self.seed, self.limits)
         return JointLoader(parts, self.batch_sizes, self.transform, self.seed, rank, world_size)
 
     def test_dataloader(self) -> list[PlainLoader]:

@@ -117,7 +117,13 @@ class Experiment:
         print(
             f"{len(split.train):,} training images; {len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test"
         )
-        if "forget" in method.batch_sizes:
+        if method.one_pass:
+            counts = {
+                name: min(len(getattr(split, name)), method.limits.get(name, len(split.train))) for name in method.batch_sizes
+            }
+            visited = " and ".join(f"{count:,} {name}" for name, count in counts.items())
+            print(f"{method.label}: one pass over {visited} images, and one change of the weights at its end")
+        elif "forget" in method.batch_sizes:
             sizes, steps = method.batch_sizes, -(-len(getattr(split, method.part)) // method.batch_sizes[method.part])
             visits = steps * sizes["forget"] / len(split.forget)
             print(

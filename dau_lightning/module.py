@@ -35,6 +35,7 @@ class UnlearningModule(L.LightningModule):
 
     def __init__(self, *, defender: Defender, seed: int, batch_size: int) -> None:
         super().__init__()
+        self.automatic_optimization = not self.one_pass  # Lightning then wants neither a loss nor an optimizer
         self.defender, self.seed, self.batch_size = defender, seed, batch_size
         self.findings: dict[str, float] = {}  # of the training, for the row
         self.untimed = 0.0  # seconds of findings within the run time
@@ -43,6 +44,11 @@ class UnlearningModule(L.LightningModule):
     def batch_sizes(self) -> Mapping[str, int]:
         """Images a step of each part of the split; the first decides the length of an epoch."""
         return {self.part: self.batch_size}
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """The most samples of a part that a single pass visits, drawn at random; parts not named are visited whole."""
+        return {}
 
     @property
     def data(self) -> UnlearningDataModule:
@@ -58,6 +64,10 @@ class UnlearningModule(L.LightningModule):
     def progress(self) -> float:
         """The part of the training that is done, in [0, 1)."""
         return self.step / (self.epochs * int(self.trainer.num_training_batches))
+
+    def configure_optimizers(self) -> Any:
+        """None."""
+        return []
 
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Key the step's noise and dropout to (seed, phase, step, rank)."""

@@ -64,13 +64,13 @@ def _increasing(value: Any) -> bool:
 # The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
 TABLE: dict[str, Rule] = {
     "seed crop_padding copies pretraining_steps rewind_epochs": integer(0),
-    "train_limit test_limit": optional(integer(1)),
+    "train_limit test_limit samples": optional(integer(1)),
     "adversarial_steps decimals": optional(integer(0)),
     "epochs *batch_size *steps width": integer(1),
     "trainer.devices": integer(1, 1),  # the loader can share a batch among devices; the methods are not yet tested so
     "image_size": integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
-    "lr attacker_lr noise_scale": number(above=0),
-    "weight_decay adversarial_weight regulariser_weight off_diagonal_weight": number(at_least=0),
+    "lr attacker_lr noise_scale scale alpha inverse_clamp": number(above=0),
+    "damping weight_decay adversarial_weight regulariser_weight off_diagonal_weight": number(at_least=0),
     "momentum sparsity.amount": number(at_least=0, below=1),
     "fraction": number(above=0, below=1),
     "transform.mean": listed(number()),

@@ -54,13 +54,20 @@ def test_targets_bind_to_their_signatures(group, choice):
         later = dict(given.get(path.split(".")[-1], {})) if node.get("_partial_") else {}
         if path == ".baseline":
             later = {"defender": 0, "seed": 0, **(recipe if target.from_scratch else {})}
-            arguments = inspect.signature(target).bind(**settings, **later).arguments
-            inherited = {key: value for key, value in (settings | later).items() if key in arguments.get("settings", {})}
-            if inherited:
-                base = {key: value for key, value in inherited.items()} | {"batch_size": 1}
-                inspect.signature(target.__mro__[1]).bind(**base)
+            bind_through_bases(target, {"batch_size": 1} | settings | later)  # DAU makes one of three
             continue
         inspect.signature(target).bind(**settings, **later)
+
+
+def bind_through_bases(method: type, settings: dict[str, Any]) -> None:
+    """Bind a method's settings to its constructor, and what that hands on as `settings` to the next one."""
+    for base in method.__mro__:
+        if "__init__" in vars(base):
+            arguments = inspect.signature(base.__init__).bind(None, **settings).arguments
+            settings = arguments.get("settings", {})
+            if not settings:
+                return
+    raise AssertionError(f"{settings} reach no constructor")
 
 
 def _load(path: str) -> Any:
@@ -106,15 +113,20 @@ def test_the_ablation_compares_zero_with_what_the_presets_have(dataset, sparsity
     assert weights == {weight, 0.0}
 
 
-PAPER = {"random": {"lr": 0.01, "adversarial_steps": None}, "classwise": {"lr": 0.02, "adversarial_steps": 30}}
+PAPER = {
+    ("random", "dense"): {"lr": 0.01, "adversarial_steps": None},
+    ("random", "omp95"): {"lr": 0.03, "adversarial_steps": None},
+    ("classwise", "dense"): {"lr": 0.02, "adversarial_steps": 30},
+    ("classwise", "omp95"): {"lr": 0.02, "adversarial_steps": 30},
+}
 
 
-@pytest.mark.parametrize("scheme", PAPER)
-@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
-def test_the_papers_settings_apply_by_themselves(dataset, scheme):
-    config = composed(f"dataset={dataset}", f"scheme={scheme}")
+@pytest.mark.parametrize(("scheme", "sparsity"), PAPER)
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "svhn"])
+def test_the_papers_settings_apply_by_themselves(dataset, scheme, sparsity):
+    config = composed(f"dataset={dataset}", f"scheme={scheme}", f"sparsity={sparsity}")
     method = config.baseline
-    assert {name: method[name] for name in PAPER[scheme]} == PAPER[scheme]
+    assert {name: method[name] for name in PAPER[scheme, sparsity]} == PAPER[scheme, sparsity]
     assert (method.adversarial_weight, method.regulariser_weight) == (0.9, 1e-3)
     assert (method.regulariser.off_diagonal_weight, method.sensitivity.copies, method.pretraining_steps) == (5e-3, 10, 1000)
     recipe = {"epochs": 182, "batch_size": 256, "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "schedule": "step"}
@@ -123,11 +135,15 @@ def test_the_papers_settings_apply_by_themselves(dataset, scheme):
     assert config.network._target_ == "dau_lightning.network.resnet18"
 
 
+@pytest.mark.parametrize(("scheme", "sparsity"), PAPER)
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
-@pytest.mark.parametrize("scheme", PAPER)
-def test_the_papers_fine_tuning(dataset, scheme):
-    method = composed(f"dataset={dataset}", f"scheme={scheme}", "baseline=finetune").baseline
-    assert (method.epochs, method.lr, method.schedule) == (10, 0.01, "constant")
+def test_the_papers_baselines(dataset, scheme, sparsity):
+    cell = f"dataset={dataset}", f"scheme={scheme}", f"sparsity={sparsity}"
+    tuned = composed(*cell, "baseline=finetune").baseline
+    assert (tuned.epochs, tuned.lr, tuned.schedule) == (10, 0.01, "constant")
+    ascent = composed(*cell, "baseline=gradient_ascent").baseline
+    assert ascent.epochs == 5
+    assert (ascent.lr == 1e-4) is ((dataset, scheme) == ("cifar10", "classwise"))
 
 
 def test_the_command_line_wins_over_a_preset():

@@ -296,22 +296,39 @@ def test_module_leaves_batches_where_they_are(split: Split) -> None:
     assert data.part("forget").ids == split.forget.ids
 
 
-def test_a_pass_visits_every_sample_of_every_part_once_and_unaugmented(make_images: Callable[..., Images]) -> None:
-    parts = {"retain": make_images(5), "forget": make_images(1, name="forget")}
-    transform = Transform(mean=(0.0,) * 3, std=(1.0,) * 3, crop_padding=2, flip=True)
-    loader = PassLoader(parts, {"retain": 8, "forget": 3}, transform, seed=0)
+# PassLoader
+
+
+def test_a_pass_gives_every_sample_once_part_after_part_not_augmented(parts: dict[str, Images]) -> None:
+    transform = Transform(MEAN, STD, crop_padding=4, flip=True)
+    sizes = {"retain": 8, "forget": 4}
+    loader = PassLoader(parts, sizes, transform, seed=0)
     batches = list(loader)
-    assert len(batches) == len(loader) == 5
-    assert [(name, len(batch.targets)) for step in batches for name, batch in step.items()] == [
-        *[("retain", 8), ("retain", 8), ("retain", 4)],
-        *[("forget", 3), ("forget", 1)],
-    ]
-    for name, part in parts.items():
-        images = torch.cat([step[name].images for step in batches if name in step])
-        pixels = (255 * images).round().byte()
-        found = [next(i for i, image in enumerate(part.images) if torch.equal(image, each)) for each in pixels]
-        assert sorted(found) == list(range(len(part)))
-        assert found != sorted(found) or len(part) < 5
-    assert torch.equal(next(iter(loader))["retain"].images, batches[0]["retain"].images)
-    other = PassLoader(parts, {"retain": 8, "forget": 3}, transform, seed=1)
-    assert not torch.equal(next(iter(other))["retain"].images, batches[0]["retain"].images)
+    assert [[*batch] for batch in batches] == [["retain"]] * 4 + [["forget"]] * 2
+    assert [len(batch.targets) for each in batches for batch in each.values()] == [8, 8, 8, 6, 4, 1]
+    assert len(loader) == 6
+    for name in sizes:
+        seen = sum((pairs(batch[name]) for batch in batches if name in batch), Counter())
+        assert seen == pairs(Batch(PLAIN.normalise(parts[name].images), parts[name].targets))
+    assert same(batches, list(loader))
+    other = list(PassLoader(parts, sizes, transform, seed=1))
+    assert not torch.equal(other[0]["retain"].targets, batches[0]["retain"].targets)
+
+
+@pytest.mark.parametrize(
+    ("limit", "lengths"), [(10, [8, 2, 4, 1]), (8, [8, 4, 1]), (30, [8, 8, 8, 6, 4, 1]), (99, [8, 8, 8, 6, 4, 1])]
+)
+def test_a_limited_pass_takes_samples_at_random(parts: dict[str, Images], limit: int, lengths: list[int]) -> None:
+    sizes = {"retain": 8, "forget": 4}
+    loader = PassLoader(parts, sizes, PLAIN, 0, {"retain": limit})
+    batches = list(loader)
+    assert [len(batch.targets) for each in batches for batch in each.values()] == lengths
+    assert len(loader) == len(lengths)
+    targets = torch.cat([batch["retain"].targets for batch in batches if "retain" in batch])
+    assert len(targets.unique()) > 1  # the part is sorted by class: ten of the first, ten of the second, ...
+
+
+def test_module_makes_a_pass_where_it_is_asked_to(split: Split) -> None:
+    data = UnlearningDataModule(split, AUGMENTED, {"retain": 8}, seed=3, one_pass=True, limits={"retain": 10})
+    expected = PassLoader({"retain": split.retain}, {"retain": 8}, AUGMENTED, 3, {"retain": 10})
+    assert same(list(data.train_dataloader()), list(expected))

@@ -25,6 +25,7 @@ ORDER = [
     "losses",
     "module",
     "descent",
+    "gradient",
     "pretraining",
     "dau",
     "baseline",

@@ -32,7 +32,7 @@ TINY_DAU = [
     "baseline.retain_batch_size=64",
     "baseline.sensitivity.copies=1",
 ]
-TINY_METHOD = {"dau": TINY_DAU, "finetune": [*TINY, "baseline.epochs=1"]}
+TINY_METHOD = {"dau": TINY_DAU, "finetune": [*TINY, "baseline.epochs=1"], "influence": [*TINY, "baseline.samples=30"]}
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +136,9 @@ def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
         ("retrain", ["retrain", "original"]),
         ("finetune", ["retrain", "original", "finetune"]),
         ("retrain_again", ["retrain", "original", "retrain_again"]),
+        ("gradient_ascent", ["retrain", "original", "gradient_ascent"]),
+        ("fisher", ["retrain", "original", "fisher"]),
+        ("influence", ["retrain", "original", "influence"]),
     ],
 )
 def test_baselines_share_table_and_file(run, baseline, rows):
@@ -145,6 +148,7 @@ def test_baselines_share_table_and_file(run, baseline, rows):
     assert result["forgotten_classes"] == ["3"]
     assert all(row["TA_forgotten"] is not None for row in result["rows"].values())
     assert result["rows"]["retrain"]["UA"] == 100  # a network that never saw a class cannot name it
+    assert all(row["seconds"] > 0 for row in result["rows"].values())
 
 
 def test_a_sweep_shares_originals_and_keeps_folders_apart(run):
@@ -274,6 +278,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, arguments, phase):
     with pytest.raises(SystemExit, match=f"error: ({phase}).*the loss is (nan|inf|-inf) at step \\d+"):
         run(*TINY_DAU, "baseline.epochs=4", *arguments)
     assert not results()
+
+
+def test_no_damping_with_a_singular_fisher_matrix_is_told_before_anything_runs(run):
+    with pytest.raises(SystemExit, match=r"error: baseline\.damping must be above 0, since the Fisher matrix") as raised:
+        run("baseline=influence", "baseline.damping=0", *TINY)
+    assert "\n" not in str(raised.value)
+    assert not results()
+    assert not stored("original")
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

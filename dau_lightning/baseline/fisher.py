@@ -1,0 +1,72 @@
+"""FF (Golatkar et al. 2020): noise on every weight, the more the less the retain set needs it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dau_lightning.datamodule import Batch
+from dau_lightning.gradient import chunk_size, class_gradients, move, probabilities
+from dau_lightning.module import UnlearningModule
+from dau_lightning.randomness import generator
+
+
+class FisherForgetting(UnlearningModule):
+    """`theta <- theta + sqrt(alpha min(1 / F, inverse_clamp)) N(0, 1)`, `F` the Fisher diagonal on retain samples.
+
+    One pass, not augmented, and a change at its end. Batch-norm's weights take noise like all others, its running statistics
+    stay. No row of the classifier is treated in another way.
+
+    Args:
+        alpha: `alpha_ff`.
+        inverse_clamp: the most that `1 / F` may be: where `F` is about zero the noise would have no bound.
+        samples: retain samples, drawn at random; None for all.
+        settings: see `UnlearningModule`.
+    """
+
+    label = "FF"
+    one_pass = True
+
+    def __init__(self, *, alpha: float, inverse_clamp: float, samples: int | None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.alpha, self.inverse_clamp, self.samples = alpha, inverse_clamp, samples
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """No more than `samples`."""
+        return {} if self.samples is None else {self.part: self.samples}
+
+    def on_train_start(self) -> None:
+        """Start sums over samples."""
+        self.seen, self.total = 0, torch.zeros((), device=self.device)
+
+    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
+        """Add the diagonals of the batch's samples."""
+        images = batch[self.part].images
+        self.seen, self.total = self.seen + len(images), self.total + len(images) * fisher_diagonal(self.defender, images)
+        self.record(mean_diagonal=self.total.mean() / self.seen)
+
+    def on_train_epoch_end(self) -> None:
+        """Change the weights."""
+        variance = self.alpha * (self.seen / self.total).clamp(max=self.inverse_clamp)
+        noise = torch.randn(len(variance), generator=generator(self.seed, self.phase, "noise"))
+        move(self.defender, variance.sqrt() * noise.to(variance))
+
+
+def fisher_diagonal(model: nn.Module, images: Tensor, targets: Tensor | None = None) -> Tensor:
+    """`F_j = 1/N sum_x sum_k p_k(x) (d log p_k(x) / d theta_j)^2`, `(P,)`: over single samples and the model's own labels.
+
+    Args:
+        model: gives logits `(B, K)`, or a tuple that starts with them.
+        images: float `(N, C, H, W)`.
+        targets: not used, since the expectation runs over labels as the model gives them.
+    """
+    weights = probabilities(model, images)
+    total, fitting, num_classes = weights.new_zeros(()), chunk_size(model), weights.shape[1]
+    together = max(1, fitting // num_classes)  # images
+    for chunk, weight in zip(images.split(together), weights.split(together), strict=True):
+        for classes in torch.arange(num_classes, device=images.device).split(fitting):
+            squares = class_gradients(model, chunk, classes).square_()
+            total = total + weight[:, classes].flatten() @ squares.flatten(0, 1)
+    return total / len(images)

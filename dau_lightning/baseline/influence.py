@@ -1,0 +1,149 @@
+"""IU (Koh & Liang 2017; Izzo et al. 2021): one Newton step on the retain loss, with the Fisher matrix as Hessian."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dau_lightning.datamodule import Batch
+from dau_lightning.error import InputError
+from dau_lightning.gradient import chunk_size, move, per_sample_gradients, weighted_gradient
+from dau_lightning.module import UnlearningModule
+from dau_lightning.randomness import generator
+
+STORED_BYTES = 768 * 2**20  # of gradients kept while the others are made again beside them
+SLICE = 2**24  # numbers turned into float64 at a time
+LARGEST = 8000  # equations; in float64 8,000 take 0.5 GB, and as much again to be solved
+
+
+class InfluenceUnlearning(UnlearningModule):
+    """`theta <- theta + scale (F + damping I)^-1 v`, `v = n_f / N (grad_f - grad_r)`, `F` of retain samples.
+
+    One pass over retain and forget set for the mean gradients, not augmented, and a change at its end; running statistics
+    stay. At the optimum of `D` the vector is `-grad_r`, so that with `scale` 1 this is a Newton step on the retain loss.
+
+    Args:
+        scale: `a`; 1 for the Newton step, more to make up for an `F` that overestimates the curvature.
+        damping: added to every eigenvalue of `F`.
+        samples: retain samples of `F`, drawn at random; a number.
+        settings: see `UnlearningModule`.
+
+    Raises:
+        InputError: more samples than `LARGEST` or no number of them, or no damping and fewer samples than parameters.
+    """
+
+    label = "IU"
+    one_pass = True
+
+    def __init__(self, *, scale: float, damping: float, samples: int | None, **settings: Any) -> None:
+        super().__init__(**settings)
+        if samples is None or samples > LARGEST:
+            given = "null" if samples is None else samples
+            raise InputError(f"baseline.samples must be at most {LARGEST}, as many equations are to be solved; got {given}")
+        self.scale, self.damping, self.samples = scale, damping, samples
+        _check(damping, rank=samples, size=sum(parameter.numel() for parameter in self.defender.parameters()))
+
+    @property
+    def batch_sizes(self) -> Mapping[str, int]:
+        """Both parts of `D`."""
+        return {"retain": self.batch_size, "forget": self.batch_size}
+
+    def on_train_start(self) -> None:
+        """Start sums over samples."""
+        self.sums = {name: torch.zeros((), device=self.device, dtype=torch.float64) for name in self.batch_sizes}
+
+    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
+        """Add the gradients of the batch's samples."""
+        for name, (images, targets) in batch.items():
+            self.sums[name] = self.sums[name] + weighted_gradient(self.defender, images, targets, torch.ones_like(targets))
+
+    def on_train_epoch_end(self) -> None:
+        """Change the weights."""
+        retain, n_f = self.data.part("retain"), len(self.data.part("forget"))
+        n_r = len(retain)
+        vector = n_f / (n_f + n_r) * (self.sums["forget"] / n_f - self.sums["retain"] / n_r)
+        drawn = retain[torch.randperm(n_r, generator=generator(self.seed, self.phase, "samples"))[: self.samples]]
+        images = self.data.transform.normalise(drawn.images)
+        change = self.scale * inverse_fisher_product(self.defender, images, drawn.targets, vector, self.damping)
+        weights = torch.cat([parameter.detach().flatten() for parameter in self.defender.parameters()])
+        self.findings["relative_change"] = float(change.norm() / weights.norm())
+        move(self.defender, change)
+
+
+def inverse_fisher_product(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor, damping: float) -> Tensor:
+    """`(F + damping I)^-1 vector`, `F = 1/N sum_i g_i g_i^T` over the gradients of single samples with their own labels.
+
+    What the WoodFisher recursion (Singh & Alistarh 2020) arrives at after N samples, in closed form: with `G (N, P)` the
+    gradients, `x = (v - G^T (N damping I + G G^T)^-1 G v) / damping`, or the `P` equations themselves if `P <= N`. Products
+    and solution are in float64, the gradients in the model's dtype.
+
+    Args:
+        model: gives logits `(B, K)`, or a tuple that starts with them.
+        images: float `(N, C, H, W)`.
+        targets: int64 `(N,)`.
+        vector: `(P,)`.
+        damping: at least 0, and above it if `F` is singular.
+
+    Returns:
+        `(P,)`, of the vector's dtype.
+
+    Raises:
+        InputError: the Fisher matrix is singular, and there is no damping.
+    """
+    count, size, v = len(images), len(vector), vector.double()
+    _check(damping, rank=count, size=size)
+    if size <= count:
+        matrix = _fisher(model, images, targets)
+        if damping == 0:
+            _check(damping, rank=int(torch.linalg.matrix_rank(matrix, hermitian=True)), size=size)
+        matrix.diagonal().add_(damping)
+        return torch.linalg.solve(matrix, v).to(vector)
+    gram, products = _gram(model, images, targets, v)
+    gram.diagonal().add_(count * damping)
+    weights = torch.linalg.solve(gram, products)
+    return ((v - weighted_gradient(model, images, targets, weights)) / damping).to(vector)
+
+
+def _check(damping: float, rank: int, size: int) -> None:
+    if damping < 0 or (damping == 0 and rank < size):
+        raise InputError(
+            f"baseline.damping must be above 0, since the Fisher matrix of {size:,} parameters has rank {rank:,} at most "
+            f"and no inverse; got {damping:g}"
+        )
+
+
+def _fisher(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    """`G^T G / N`, float64 `(P, P)`."""
+    total = torch.zeros((), dtype=torch.float64, device=images.device)
+    for chunk in zip(images.split(chunk_size(model)), targets.split(chunk_size(model)), strict=True):
+        gradients = per_sample_gradients(model, *chunk).double()
+        total = total + gradients.T @ gradients
+    return total / len(images)
+
+
+def _gram(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+    """`G G^T (N, N)` and `G v (N,)`, float64. As many gradients as fit are kept, and the later ones made again beside them."""
+    count = len(images)
+    gram, products = vector.new_empty(count, count), vector.new_empty(count)
+    stored, step = chunk_size(model, STORED_BYTES, count), chunk_size(model)
+    for first in range(0, count, stored):
+        rows = slice(first, min(first + stored, count))
+        kept = per_sample_gradients(model, images[rows], targets[rows])
+        products[rows] = _inner(kept, vector.unsqueeze(0))[:, 0]
+        gram[rows, rows] = _inner(kept, kept)
+        for later in range(rows.stop, count, step):
+            columns = slice(later, min(later + step, count))
+            gram[rows, columns] = _inner(kept, per_sample_gradients(model, images[columns], targets[columns]))
+            gram[columns, rows] = gram[rows, columns].T
+        del kept  # before the next ones are made
+    return gram, products
+
+
+def _inner(first: Tensor, second: Tensor) -> Tensor:
+    """`first @ second.T` of `(A, P)` and `(B, P)` in float64, a slice of P at a time so that the copies stay small."""
+    step = max(1, SLICE // max(len(first), len(second)))
+    total = first.new_zeros(len(first), len(second), dtype=torch.float64)
+    for a, b in zip(first.split(step, 1), second.split(step, 1), strict=True):
+        total.addmm_(a.double(), b.double().T)
+    return total
