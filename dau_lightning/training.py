@@ -122,7 +122,9 @@ class Training:
             return 0.0
         clock, guard = Clock(), Guard(module.label, self.folder / "last_good.safetensors")
         seed = key(self.seed, module.phase)
-        data = UnlearningDataModule(split, self.transform, module.batch_sizes, seed, one_pass=module.one_pass)
+        data = UnlearningDataModule(
+            split, self.transform, module.batch_sizes, seed, one_pass=module.one_pass, pairs=module.pairs
+        )
         trainer = self.trainer([clock, guard, PhaseBar(module.label)], max_epochs=module.epochs if last is None else last)
         epochs = cast(Any, trainer.fit_loop.epoch_progress.current)
         epochs.ready = epochs.started = epochs.processed = epochs.completed = first

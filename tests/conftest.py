@@ -86,7 +86,12 @@ class Tiny:
         """Train as a run does."""
         split = split or self.split()
         data = UnlearningDataModule(
-            split, transform or self.transform, module.batch_sizes, key(module.seed, module.phase), one_pass=module.one_pass
+            split,
+            transform or self.transform,
+            module.batch_sizes,
+            key(module.seed, module.phase),
+            one_pass=module.one_pass,
+            pairs=module.pairs,
         )
         trainer = self.training(loggers).trainer(callbacks, max_epochs=module.epochs)
         trainer.fit(module, datamodule=data)
