@@ -55,13 +55,20 @@ def test_targets_bind_to_their_signatures(group, choice):
         later = dict(given.get(path.split(".")[-1], {})) if node.get("_partial_") else {}
         if path == ".baseline":
             later = {"defender": 0, "seed": 0, **(recipe if target.from_scratch else {})}
-            arguments = inspect.signature(target).bind(**settings, **later).arguments
-            inherited = {key: value for key, value in (settings | later).items() if key in arguments.get("settings", {})}
-            if inherited:
-                base = {key: value for key, value in inherited.items()} | {"batch_size": 1}
-                inspect.signature(target.__mro__[1]).bind(**base)
+            bind_through_bases(target, {"batch_size": 1} | settings | later)  # DAU makes one of three
             continue
         inspect.signature(target).bind(**settings, **later)
+
+
+def bind_through_bases(method: type, settings: dict[str, Any]) -> None:
+    """Bind a method's settings to its constructor, and what that hands on as `settings` to the next one."""
+    for base in method.__mro__:
+        if "__init__" in vars(base):
+            arguments = inspect.signature(base.__init__).bind(None, **settings).arguments
+            settings = arguments.get("settings", {})
+            if not settings:
+                return
+    raise AssertionError(f"{settings} reach no constructor")
 
 
 @pytest.mark.parametrize("group", PARTS)
