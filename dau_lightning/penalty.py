@@ -34,9 +34,9 @@ def interpolated(judge: Judge, forget: Rows, val: Rows, weight: float) -> Tensor
     """
     count = min(len(forget.targets), len(val.targets))
     share = torch.rand(count, 1, device=forget.prediction.device)
-    pairs = zip(forget[:2], val[:2], strict=True)
-    between = (val_column[:count].lerp(forget_column[:count], share) for forget_column, val_column in pairs)
-    return weight * (slope(judge, Rows(*between, forget.targets[:count])) - 1).square().mean()
+    prediction = val.prediction[:count].lerp(forget.prediction[:count], share)
+    sensitivity = val.sensitivity[:count].lerp(forget.sensitivity[:count], share)
+    return weight * (slope(judge, Rows(prediction, sensitivity, forget.targets[:count])) - 1).square().mean()
 
 
 def dragan(judge: Judge, forget: Rows, val: Rows, weight: float, noise: float) -> Tensor:
@@ -52,8 +52,10 @@ def dragan(judge: Judge, forget: Rows, val: Rows, weight: float, noise: float) -
     Returns:
         A scalar that the attacker's parameters can descend on.
     """
-    around = (column + noise * column.std(0, correction=0) * torch.rand_like(column) for column in val[:2])
-    return weight * (slope(judge, Rows(*around, val.targets)) - 1).square().mean()
+    prediction, sensitivity = (
+        column + noise * column.std(0, correction=0) * torch.rand_like(column) for column in (val.prediction, val.sensitivity)
+    )
+    return weight * (slope(judge, Rows(prediction, sensitivity, val.targets)) - 1).square().mean()
 
 
 def slope(judge: Judge, rows: Rows) -> Tensor:
@@ -62,9 +64,9 @@ def slope(judge: Judge, rows: Rows) -> Tensor:
     An input that is the same in all rows, such as a sensitivity that is not measured, has no direction to move in and does
     not count. Attention runs on its plain kernel, the only one with a second derivative.
     """
-    inputs = [column.detach().requires_grad_() for column in rows[:2]]
+    inputs = [column.detach().requires_grad_() for column in (rows.prediction, rows.sensitivity)]
     with sdpa_kernel(SDPBackend.MATH):
-        logits = judge(Rows(*inputs, rows.targets)).reshape(len(rows.targets), -1)
+        logits = judge(Rows(inputs[0], inputs[1], rows.targets)).reshape(len(rows.targets), -1)
     moves = torch.cat([column.amax(0) > column.amin(0) for column in inputs])
     lengths = []
     for logit in logits.unbind(1):  # each attacker has a slope of its own

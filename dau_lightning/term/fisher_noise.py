@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dau_lightning.dataset import stratified
 from dau_lightning.randomness import generator
@@ -31,10 +30,11 @@ class FisherNoise:
         part = retain[stratified(retain.targets.cpu(), min(self.samples or len(retain), len(retain)), draws)]
         fisher = fisher_diagonal(defender, module.data.transform.normalise(part.images), part.targets)
         deviation = (self.alpha * (1 / fisher).clamp(max=self.inverse_clamp)).sqrt()
+        change = deviation * torch.randn(len(deviation), generator=draws).to(deviation)
+        parameters = list(defender.parameters())
         with torch.no_grad():
-            weights = parameters_to_vector(defender.parameters())
-            noise = torch.randn(len(weights), generator=draws).to(weights)
-            vector_to_parameters(weights + deviation.to(weights) * noise, defender.parameters())
+            for weight, part in zip(parameters, change.split([weight.numel() for weight in parameters]), strict=True):
+                weight += part.view(weight.shape)
         defender.prune()
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:

@@ -1,4 +1,3 @@
-import copy
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -6,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 
 from dau_lightning.term.fisher_noise import FisherNoise
 
@@ -31,14 +29,19 @@ def fisher(monkeypatch: pytest.MonkeyPatch) -> None:
 def game(tiny: Any, seed: int = 0) -> Any:
     split = tiny.split()
     data = SimpleNamespace(part=lambda name: getattr(split, name), transform=tiny.transform)
-    return SimpleNamespace(defender=tiny.defender(), data=data, seed=seed)
+    defender = tiny.defender().to(memory_format=torch.channels_last)  # as in a run
+    return SimpleNamespace(defender=defender, data=data, seed=seed)
+
+
+def flat(defender: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().reshape(-1) for parameter in defender.parameters()])
 
 
 def change(tiny: Any, term: FisherNoise, seed: int = 0) -> Tensor:
     module = game(tiny, seed)
-    before = parameters_to_vector(copy.deepcopy(module.defender).parameters())
+    before = flat(module.defender)
     term.before_game(module)
-    return (parameters_to_vector(module.defender.parameters()) - before).detach()
+    return flat(module.defender) - before
 
 
 def test_noise_has_the_variance_of_the_formula(tiny: Any) -> None:
