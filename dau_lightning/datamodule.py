@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -16,7 +16,7 @@ from dau_lightning.randomness import generator
 from dau_lightning.split import Split
 
 EVALUATION_BATCH_SIZE = 1000
-NO_LIMITS: Mapping[str, int] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})  # for no part
 
 
 class Batch(NamedTuple):
@@ -53,6 +53,42 @@ class Order:
 
     def _permutation(self, number: int) -> Tensor:
         return torch.randperm(self.size, generator=generator(self.seed, self.name, "order", number))
+
+
+class PairedOrder:
+    """Indices of a part, each at random among the samples with the label that another part's batch has at the position.
+
+    A batch is a function of (seed, part, step) and of the other part's batch alone.
+
+    Args:
+        parts: images by name.
+        name: of the part.
+        other: of the other part.
+        order: of the other part.
+        seed: of the draws.
+
+    Raises:
+        InputError: the part lacks a class of the other.
+    """
+
+    def __init__(self, parts: Mapping[str, Images], name: str, other: str, order: "Order | PairedOrder", seed: int) -> None:
+        self.order, self.labels, self.seed, self.name = order, parts[other].targets.cpu(), seed, name
+        classes = parts[name].class_names
+        targets = parts[name].targets.cpu()
+        self.counts = targets.bincount(minlength=len(classes))
+        if missing := [classes[label] for label in self.labels.unique().tolist() if self.counts[label] == 0]:
+            raise InputError(
+                f"baseline.pairing=class needs a {name} image of every class in the {other} set, there is none of "
+                f"{', '.join(missing)}"
+            )
+        self.by_class = targets.argsort(stable=True)
+        self.first = self.counts.cumsum(0) - self.counts
+
+    def batch(self, step: int) -> Tensor:
+        """The indices of the batch of a step, int64 `(batch_size,)`."""
+        labels = self.labels[self.order.batch(step)]
+        draws = torch.rand(len(labels), generator=generator(self.seed, self.name, "pairing", step), dtype=torch.float64)
+        return self.by_class[self.first[labels] + (draws * self.counts[labels]).long()]
 
 
 @dataclass(frozen=True)
@@ -109,9 +145,11 @@ class JointLoader:
         seed: of order and augmentation.
         rank: of this device.
         world_size: number of devices.
+        pairs: parts whose image at a position is drawn at random among those with the label of another part's image there.
 
     Raises:
-        InputError: a batch size that `world_size` does not divide, or a part without a sample.
+        InputError: a batch size that `world_size` does not divide, a part without a sample, or a part without a sample of
+            a class that its partner has.
     """
 
     def __init__(
@@ -122,6 +160,7 @@ class JointLoader:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        pairs: Mapping[str, str] = NOTHING,
     ) -> None:
         for name, size in batch_sizes.items():
             if size % world_size:
@@ -131,7 +170,10 @@ class JointLoader:
         self.parts, self.batch_sizes, self.transform, self.seed = parts, batch_sizes, transform, seed
         self.rank, self.world_size, self.epoch = rank, world_size, 0
         self.sampler = self  # Lightning calls set_epoch on it
-        self._orders = {name: Order(len(parts[name]), size, seed, name) for name, size in batch_sizes.items()}
+        self._orders: dict[str, Order | PairedOrder] = {
+            name: Order(len(parts[name]), size, seed, name) for name, size in batch_sizes.items()
+        }
+        self._orders |= {name: PairedOrder(parts, name, other, self._orders[other], seed) for name, other in pairs.items()}
         first, size = next(iter(batch_sizes.items()))
         self._steps = -(-len(parts[first]) // size)
 
@@ -192,7 +234,7 @@ class PassLoader:
         batch_sizes: Mapping[str, int],
         transform: Transform,
         seed: int,
-        limits: Mapping[str, int] = NO_LIMITS,
+        limits: Mapping[str, int] = NOTHING,
     ) -> None:
         self.parts, self.batch_sizes, self.transform, self.seed, self.limits = parts, batch_sizes, transform, seed, limits
 
@@ -221,6 +263,7 @@ class UnlearningDataModule(L.LightningDataModule):
         evaluate: names of the parts to test, in that order.
         one_pass: train on a `PassLoader` in place of a `JointLoader`.
         limits: of the `PassLoader`.
+        pairs: see `JointLoader`.
     """
 
     def __init__(
@@ -231,10 +274,11 @@ class UnlearningDataModule(L.LightningDataModule):
         seed: int,
         evaluate: tuple[str, ...] = (),
         one_pass: bool = False,
-        limits: Mapping[str, int] = NO_LIMITS,
+        limits: Mapping[str, int] = NOTHING,
+        pairs: Mapping[str, str] = NOTHING,
     ) -> None:
         super().__init__()
-        self.one_pass, self.limits = one_pass, limits
+        self.one_pass, self.limits, self.pairs = one_pass, limits, pairs
         self.split, self.transform, self.batch_sizes, self.seed, self.evaluate = split, transform, batch_sizes, seed, evaluate
 
     def part(self, name: str) -> Images:
@@ -249,7 +293,7 @@ class UnlearningDataModule(L.LightningDataModule):
         parts = {name: self.part(name) for name in self.batch_sizes}
         if self.one_pass:
             return PassLoader(parts, self.batch_sizes, self.transform, self.seed, self.limits)
-        return JointLoader(parts, self.batch_sizes, self.transform, self.seed, rank, world_size)
+        return JointLoader(parts, self.batch_sizes, self.transform, self.seed, rank, world_size, self.pairs)
 
     def test_dataloader(self) -> list[PlainLoader]:
         """One loader a part, in the order of `evaluate`."""

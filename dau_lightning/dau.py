@@ -2,47 +2,38 @@
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, cast
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import Tensor
+from torch import Tensor, nn
 
-from dau_lightning.attacker import Attacker, Sensitivity
-from dau_lightning.datamodule import Batch, JointLoader
-from dau_lightning.dataset import Images, balanced
+from dau_lightning.attacker import Sensitivity
+from dau_lightning.datamodule import Batch
+from dau_lightning.dataset import Images
 from dau_lightning.descent import Descent
 from dau_lightning.error import InputError
-from dau_lightning.mode import batch_norm, evaluating, frozen
+from dau_lightning.mode import batch_norm, evaluating, float32, frozen
 from dau_lightning.module import log
-from dau_lightning.pretraining import Rows, balanced_accuracy, observe_all, outputs, pretrain
-from dau_lightning.randomness import generator
-
-HELD_OUT = 1000  # members and nonmembers, at most, that only judge the attacker
-SMALL_NOISE = 0.05  # below it bfloat16 cannot resolve what the noise changes
-
-
-class Objective(Protocol):
-    """What the two players minimise, of the attacker's membership logits of forget and validation samples."""
-
-    def attacker_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """The attacker's loss."""
-        ...
-
-    def defender_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """The defender's, before its weight alpha."""
-        ...
+from dau_lightning.objective import Objective, Term
+from dau_lightning.observer import Observation, Observer, Rows, join
+from dau_lightning.penalty import Penalty
+from dau_lightning.pretraining import balanced_accuracy, fitted_and_unseen, observe_parts, outputs, pretrain
+from dau_lightning.regulariser import Nothing, Regulariser
 
 
 class DAU(Descent):
     """Defender and attacker, a step of each by turns.
 
     Args:
-        defender: see `UnlearningModule`.
         attacker: made for a number of classes.
+        penalty: on the attacker, see `penalty`.
         objective: of the game.
-        regulariser: forget features `(B, D)`, val features `(B, D)` to a scalar (`V_ss`).
+        regulariser: `V_ss`, see `regulariser`.
+        projector: between features and regulariser, made for a number of features; trained with the defender, not kept.
+        term: more for the defender, by name.
         sensitivity: the second input of the attacker.
         retain_batch_size: images a step.
         forget_batch_size: images a step.
@@ -50,17 +41,17 @@ class DAU(Descent):
         adversarial_weight: alpha, Eq. 1.
         adversarial_steps: alpha is 0 after as many steps, and attacker and noisy passes are skipped; None for never.
         regulariser_weight: beta, Eq. 3.
-        batch_norm: mode of the defender's for forget and val images, see `mode.batch_norm`.
+        pairing: of forget and val images: `random`, or `class` for the same label at the same position.
         attacker_input: `probabilities`, or the defender's `logits` in their place.
         attacker_mode: of the attacker in the defender's step: `eval`, or `train` (dropout, statistics of the batch).
         attacker_lr: of Adam.
         attacker_steps: attacker steps a defender step.
         pretraining_steps: attacker steps before the game, to tell `D` from `D_v`.
         pretraining_batch_size: members a step, and as many nonmembers.
-        settings: see `Descent`.
+        settings: see `Descent`; `batch_norm` is the defender's for forget and val images.
 
     Raises:
-        InputError: a regulariser with forget and val batches of different sizes.
+        InputError: forget and val batches of different sizes where they are paired.
     """
 
     label = "DAU"
@@ -68,9 +59,12 @@ class DAU(Descent):
     def __init__(
         self,
         *,
-        attacker: Callable[[int], Attacker],
+        attacker: Callable[[int], nn.Module],
+        penalty: Penalty,
         objective: Objective,
-        regulariser: Callable[[Tensor, Tensor], Tensor],
+        regulariser: Regulariser,
+        projector: Callable[[int], nn.Module],
+        term: Mapping[str, Term],
         sensitivity: Sensitivity,
         retain_batch_size: int,
         forget_batch_size: int,
@@ -78,7 +72,7 @@ class DAU(Descent):
         adversarial_weight: float,
         adversarial_steps: int | None,
         regulariser_weight: float,
-        batch_norm: str,
+        pairing: str,
         attacker_input: str,
         attacker_mode: str,
         attacker_lr: float,
@@ -89,24 +83,31 @@ class DAU(Descent):
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
         self.automatic_optimization = False
-        if regulariser_weight and forget_batch_size != val_batch_size:
-            raise InputError(
-                f"baseline.forget_batch_size and baseline.val_batch_size must be equal for the regulariser, which pairs them; "
-                f"got {forget_batch_size} and {val_batch_size} (or set baseline.regulariser_weight=0)"
-            )
-        self.attacker = attacker(self.defender.num_classes)
-        self.objective, self.regulariser, self.sensitivity = objective, regulariser, sensitivity
+        self.attacker, self.projector = attacker(self.defender.num_classes), projector(self.defender.num_features)
+        self.penalty, self.objective, self.regulariser, self.term = penalty, objective, regulariser, dict(term)
+        self.observer = Observer(sensitivity, attacker_input)
         self.forget_batch_size, self.val_batch_size = forget_batch_size, val_batch_size
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
-        self.regulariser_weight, self.batch_norm = regulariser_weight, batch_norm
-        self.attacker_input, self.attacker_mode = attacker_input, attacker_mode
+        self.regulariser_weight = 0.0 if isinstance(regulariser, Nothing) else regulariser_weight
+        self.pairing, self.attacker_mode = pairing, attacker_mode
         self.attacker_lr, self.attacker_steps = attacker_lr, attacker_steps
         self.pretraining_steps, self.pretraining_batch_size = pretraining_steps, pretraining_batch_size
+        if (self.regulariser_weight or self.pairs) and forget_batch_size != val_batch_size:
+            raise InputError(
+                f"baseline.forget_batch_size and baseline.val_batch_size must be equal for the regulariser and for pairs of a "
+                f"class; got {forget_batch_size} and {val_batch_size} (or set baseline.regulariser_weight=0 and "
+                "baseline.pairing=random)"
+            )
 
     @property
     def batch_sizes(self) -> Mapping[str, int]:
         """Retain, forget and val images."""
         return {"retain": self.batch_size, "forget": self.forget_batch_size, "val": self.val_batch_size}
+
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """Val images take the labels of forget images, if pairs are of a class."""
+        return {"val": "forget"} if self.pairing == "class" else {}
 
     @property
     def alpha(self) -> float:
@@ -115,60 +116,48 @@ class DAU(Descent):
         return 0.0 if over else self.adversarial_weight
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """SGD on the defender, Adam on the attacker."""
-        return [self.sgd(), torch.optim.Adam(self.attacker.parameters(), self.attacker_lr)]
-
-    def on_train_start(self) -> None:
-        """Pre-train the attacker to tell `D` from `D_v`, on stored outputs of the defender; part of the run time."""
-        data = self.data
-        train, retain = data.part("train"), data.part("retain")
-        held = balanced(retain.targets.cpu(), min(HELD_OUT, 1 + len(retain) // 10), generator(self.seed, "held out"))
-        held_ids = {retain.ids[index] for index in held.tolist()}
-        fitted = torch.tensor([index for index, name in enumerate(train.ids) if name not in held_ids])
-        judges = data.part("judge" if len(data.split.judge) else "test_retain")
-        drawn = balanced(judges.targets.cpu(), min(HELD_OUT, len(judges)), generator(self.seed, "judges"))
-        self.unseen = {"members": retain[held], "nonmembers": judges[drawn]}
-        if self.pretraining_steps and self.adversarial_weight and self.adversarial_steps != 0:
-            rows = self.observe_parts({"members": train[fitted], "nonmembers": data.part("val")})
-            settings = self.pretraining_steps, self.pretraining_batch_size, self.seed
-            optimizer = self.trainer.optimizers[1]
-            pretrain(self.membership, optimizer, self.objective.attacker_loss, rows, *settings, self.record_pretraining)
-        start = time.perf_counter()
-        self.findings["balanced_accuracy_pretrained"] = self.unseen_accuracy()  # a number, which synchronises the device
-        self.untimed = time.perf_counter() - start
+        """SGD on the defender and its projector, Adam on the attacker."""
+        return [self.sgd(self.projector), torch.optim.Adam(self.attacker.parameters(), self.attacker_lr)]
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
         """One step of Algorithm 1: the attacker ascends on detached inputs, then the defender descends on Eq. 3."""
         alpha, beta = self.alpha, self.regulariser_weight
-        retain_loss = loss = self.cross_entropy(batch["retain"])  # L_D
+        logits, retain_features = self.defender(batch["retain"].images)
+        retain_loss = loss = F.cross_entropy(logits.float(), batch["retain"].targets)  # L_D
         values: dict[str, Tensor | float] = {"retain_loss": retain_loss, "adversarial_weight": alpha}
-        if alpha or beta:
+        if alpha or beta or self.term:
             images, targets = (torch.cat(both) for both in zip(batch["forget"], batch["val"], strict=True))
-            forget, val = slice(0, len(batch["forget"].targets)), slice(len(batch["forget"].targets), None)
-            seen, features = self.observe(images, targets, self.batch_norm, with_sensitivity=alpha > 0)
+            sizes = [len(batch[part].targets) for part in ("forget", "val", "retain")]
+            seen = self.observe(images, targets, self.batch_norm, with_sensitivity=alpha > 0)
             if alpha:
-                values["attacker_loss"] = self.attacker_step(Rows(*(column.detach() for column in seen)), forget, val)
+                values["attacker_loss"] = self.attacker_step(*seen.rows.detached().split(sizes[:2]))
                 with frozen(self.attacker), self.attacker_in_defender_step():
-                    membership = self.membership(seen)
-                values["adversarial_loss"] = adversarial_loss = self.objective.defender_loss(
-                    membership[forget], membership[val]
-                )
-                loss = loss + alpha * adversarial_loss
+                    membership = self.membership(seen.rows)
+                values["adversarial_loss"] = game = self.objective.defender_loss(*membership.split(sizes[:2]))
+                loss = loss + alpha * game
             if beta:
-                values["regulariser"] = redundancy = self.regulariser(features[forget], features[val])  # V_ss
+                features = self.projector(torch.cat([seen.features, retain_features]))  # its batch-norm sees all of them
+                values["regulariser"] = redundancy = self.regulariser(*features.split(sizes))  # V_ss
                 loss = loss + beta * redundancy
+            for name, term in self.term.items():
+                values[name] = more = term.loss(seen.logits[: sizes[0]], batch["forget"].targets)
+                loss = loss + more
         self.descend(0, loss)
         self.record(loss=loss, **values)
         return loss.detach()
 
-    def attacker_step(self, seen: Rows, forget: slice, val: slice) -> Tensor:
+    def attacker_step(self, forget: Rows, val: Rows) -> Tensor:
         """Let the attacker ascend on `L_A`; its last loss."""
-        loss = seen.prediction.new_zeros(())
+        loss = forget.prediction.new_zeros(())
         for _ in range(self.attacker_steps):
-            membership = self.membership(seen)
-            loss = self.objective.attacker_loss(membership[forget], membership[val])
+            loss = self.attacker_loss(forget, val)
             self.descend(1, loss)
         return loss
+
+    def attacker_loss(self, forget: Rows, val: Rows) -> Tensor:
+        """What the attacker minimises, of rows that it judges as one batch: `-L_A` and its penalty."""
+        membership = self.membership(join(forget, val)).split([len(forget.targets), len(val.targets)])
+        return self.objective.attacker_loss(*membership) + self.penalty(self.single_membership, forget, val)
 
     def descend(self, player: int, loss: Tensor) -> None:
         """One step of a player's optimizer: 0 the defender's, 1 the attacker's."""
@@ -177,57 +166,36 @@ class DAU(Descent):
         self.manual_backward(loss)
         optimizer.step()
 
-    def observe(self, images: Tensor, targets: Tensor, mode: str, with_sensitivity: bool = True) -> tuple[Rows, Tensor]:
-        """What the attacker sees of images `(B, C, H, W)` of labels `(B,)`, and their features `(B, D)`.
-
-        Noise too small for a shorter type to resolve is measured in float32, prediction and noisy predictions alike.
-        """
-        small = with_sensitivity and self.sensitivity.copies > 0 and self.sensitivity.noise_scale < SMALL_NOISE
-        with batch_norm(self.defender, mode), self.float32() if small else nullcontext():
-            logits, features = self.defender(images)
-            probabilities = logits.float().softmax(1)
-            sensitivity = torch.zeros_like(probabilities)
-            if with_sensitivity:
-                sensitivity = self.sensitivity(self.predict, images, probabilities)
-        prediction = probabilities if self.attacker_input == "probabilities" else logits.float()
-        return Rows(prediction, sensitivity, targets), features
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Probabilities `(B, K)` of noisy images."""
-        return self.defender(images)[0].float().softmax(1)
-
-    def float32(self) -> torch.autocast:
-        """No shorter type inside."""
-        return torch.autocast(self.device.type, enabled=False)
+    def observe(self, images: Tensor, targets: Tensor, mode: str, with_sensitivity: bool = True) -> Observation:
+        """See `Observer`."""
+        return self.observer(self.defender, images, targets, mode, with_sensitivity)
 
     def membership(self, seen: Rows) -> Tensor:
-        """The attacker's logits `(B,)`, always in float32."""
-        with self.float32():
+        """The attacker's logits `(B,)`, always in float32; `(B, A)` of several attackers."""
+        with float32(self.device):
             return self.attacker(*seen)
 
-    def record_pretraining(self, step: int, loss: float) -> None:
-        """Log a step of the pre-training."""
-        log(self.loggers, "pretraining", step, {"attacker_loss": loss})
+    def single_membership(self, seen: Rows) -> Tensor:
+        """The same of each sample by itself: statistics of the batch would make its slope depend on the others."""
+        with evaluating(self.attacker):
+            return self.membership(seen)
 
     def attacker_in_defender_step(self) -> AbstractContextManager[None]:
         """The attacker's mode in the defender's step; neither changes its buffers."""
         return evaluating(self.attacker) if self.attacker_mode == "eval" else batch_norm(self.attacker, "batch")
 
-    def observe_parts(self, parts: Mapping[str, Images]) -> tuple[Rows, Rows]:
-        """What the attacker sees of two parts, observed as in the game (joint augmented batches), the larger one visited once.
-
-        The defender's statistics never take them in: some are test images.
-        """
-        mode = "batch" if self.batch_norm == "update" else self.batch_norm
-        larger_first = dict(sorted(parts.items(), key=lambda part: -len(part[1])))
-        sizes = dict.fromkeys(larger_first, self.pretraining_batch_size)
-        loader = JointLoader(larger_first, sizes, self.data.transform, self.seed)
-        rows = observe_all(lambda images, targets: self.observe(images, targets, mode)[0], loader)
-        return rows if [*larger_first] == [*parts] else (rows[1], rows[0])
-
-    def unseen_accuracy(self) -> float:
-        """The attacker's balanced accuracy on members and nonmembers that it was not fitted on, in percent."""
-        return balanced_accuracy(*(outputs(self.attacker, self.membership, rows) for rows in self.observe_parts(self.unseen)))
+    def on_train_start(self) -> None:
+        """Before the game: what the terms do, then the attacker learns to tell `D` from `D_v`; part of the run time."""
+        for term in self.term.values():
+            term.before_game(self)
+        members, self.unseen = fitted_and_unseen(self.data, self.seed)
+        if self.pretraining_steps and self.adversarial_weight and self.adversarial_steps != 0:
+            rows = self.observe_parts({"members": members, "nonmembers": self.data.part("val")})
+            settings = self.pretraining_steps, self.pretraining_batch_size, self.seed
+            pretrain(self.trainer.optimizers[1], self.attacker_loss, rows, *settings, self.record_pretraining)
+        start = time.perf_counter()
+        self.findings["balanced_accuracy_pretrained"] = self.unseen_accuracy()  # a number, which synchronises the device
+        self.untimed = time.perf_counter() - start
 
     def on_train_end(self) -> None:
         """Find out where the game ended: 0.5 for `D_f` and `D_v` is its solution."""
@@ -235,3 +203,17 @@ class DAU(Descent):
         forget, val = (float(outputs(self.attacker, self.membership, part).mean()) for part in rows)
         final = {"balanced_accuracy_final": self.unseen_accuracy(), "mean_output_forget": forget, "mean_output_val": val}
         self.findings |= final
+
+    def observe_parts(self, parts: Mapping[str, Images]) -> tuple[Rows, Rows]:
+        """See `pretraining.observe_parts`; the defender's statistics never take them in: some are test images."""
+        mode = "batch" if self.batch_norm == "update" else self.batch_norm
+        settings = parts, self.pretraining_batch_size, self.data.transform, self.seed
+        return observe_parts(lambda images, targets: self.observe(images, targets, mode).rows, *settings)
+
+    def unseen_accuracy(self) -> float:
+        """The attacker's balanced accuracy on members and nonmembers that it was not fitted on, in percent."""
+        return balanced_accuracy(*(outputs(self.attacker, self.membership, rows) for rows in self.observe_parts(self.unseen)))
+
+    def record_pretraining(self, step: int, loss: float) -> None:
+        """Log a step of the pre-training."""
+        log(self.loggers, "pretraining", step, {"attacker_loss": loss})

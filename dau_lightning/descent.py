@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dau_lightning.datamodule import Batch
 from dau_lightning.mode import batch_norm
@@ -42,9 +42,10 @@ class Descent(UnlearningModule):
         self.epochs, self.lr, self.momentum, self.weight_decay = epochs, lr, momentum, weight_decay
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
 
-    def sgd(self) -> torch.optim.Optimizer:
-        """The defender's optimizer; pruned weights are zero after each of its steps."""
-        optimizer = torch.optim.SGD(self.defender.parameters(), self.lr, self.momentum, weight_decay=self.weight_decay)
+    def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer of the defender and what is trained with it; pruned weights are zero after each of its steps."""
+        parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
+        optimizer = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay)
         optimizer.register_step_post_hook(lambda *_: self.defender.prune())
         return optimizer
 

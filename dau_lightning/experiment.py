@@ -100,6 +100,8 @@ class Experiment:
             raise InputError(
                 f"sparsity.rewind_epochs must be below recipe.epochs={recipe['epochs']}, got {training.sparsity.rewind_epochs}"
             )
+        for module in modules.values():
+            training.data(module, split).train_dataloader()  # refuses batches that its parts cannot fill
         training.store.check_writable()
         cached = self.reference == "cached" and modules.get("retrain")
         if cached and training.store.get("retrain", training.content(cached, split)) is None:

@@ -1,4 +1,4 @@
-"""The objectives of the game as pure functions of tensors, one an equation of the paper, and the two objects that hold them."""
+"""The objectives of the game as pure functions of tensors, one an equation of the paper."""
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +9,8 @@ def attacker_loss(forget_logits: Tensor, val_logits: Tensor) -> Tensor:
     """`-L_A` of Eq. 1, which the attacker minimises: `-E_f[log A] - E_v[log(1 - A)]`, `A` the probability of "member".
 
     Args:
-        forget_logits: the attacker's membership logits of forget samples, `(B,)`.
-        val_logits: those of validation samples, `(B',)`.
+        forget_logits: the attacker's membership logits of forget samples, `(B,)` or, of A attackers, `(B, A)`.
+        val_logits: those of validation samples, `(B',)` or `(B', A)`.
 
     Returns:
         A scalar in nats; `2 log 2` where the attacker says 0.5 everywhere.
@@ -74,29 +74,3 @@ def _standardise(features: Tensor) -> Tensor:
     centred = features - features.mean(0)
     centred = centred - centred.mean(0)  # what rounding left of a constant column, which must not be scaled up to one
     return F.normalize(centred, dim=0, eps=1e-6)
-
-
-class MinMax:
-    """The game's objective (Eq. 1): what the attacker and what the defender minimise. Another game is another such object."""
-
-    def __init__(self, saturating: bool) -> None:
-        self.saturating = saturating
-
-    def attacker_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """See `attacker_loss`."""
-        return attacker_loss(forget_logits, val_logits)
-
-    def defender_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """See `defender_adversarial_loss`."""
-        return defender_adversarial_loss(forget_logits, val_logits, self.saturating)
-
-
-class RedundancyReduction:
-    """The regulariser on features (Eq. 2). Another regulariser is another callable of the same arguments."""
-
-    def __init__(self, off_diagonal_weight: float) -> None:
-        self.off_diagonal_weight = off_diagonal_weight
-
-    def __call__(self, forget_features: Tensor, val_features: Tensor) -> Tensor:
-        """See `redundancy_loss`."""
-        return redundancy_loss(forget_features, val_features, self.off_diagonal_weight)

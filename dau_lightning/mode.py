@@ -1,8 +1,9 @@
-"""Modes of a network for the time of a `with` block: batch-norm, frozen parameters, evaluation."""
+"""Modes of a network for the time of a `with` block: batch-norm, frozen parameters, evaluation, precision."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -58,3 +59,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.train(training)
+
+
+def float32(device: torch.device) -> torch.autocast:
+    """Let a device use no shorter type inside."""
+    return torch.autocast(device.type, enabled=False)

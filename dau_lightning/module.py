@@ -51,6 +51,11 @@ class UnlearningModule(L.LightningModule):
         return {}
 
     @property
+    def pairs(self) -> Mapping[str, str]:
+        """Parts whose images take the labels of another part's, see `datamodule.JointLoader`."""
+        return {}
+
+    @property
     def data(self) -> UnlearningDataModule:
         """The data module of the running fit."""
         return self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]

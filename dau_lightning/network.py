@@ -26,7 +26,7 @@ class Defender(nn.Module):
         linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
         if not linear:
             raise InputError(f"network must end in a linear layer, {type(network).__name__} has none")
-        self.num_classes = linear[-1].out_features
+        self.num_features, self.num_classes = linear[-1].in_features, linear[-1].out_features
         self.mask: Mapping[str, Tensor] = {}  # see `hold`
         linear[-1].register_forward_pre_hook(self._keep)
 
@@ -98,6 +98,12 @@ def convnet(num_classes: int, in_channels: int = 1, width: int = 32) -> nn.Modul
         nn.Flatten(),
         nn.Linear(2 * width, num_classes),
     )
+
+
+def mlp(num_features: int, width: int) -> nn.Module:
+    """A projector of features `(B, D)` to `(B, width)`, as in Zbontar et al. 2021 with two layers."""
+    hidden = nn.Linear(num_features, width, bias=False)
+    return nn.Sequential(hidden, nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width, bias=False))
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Module:

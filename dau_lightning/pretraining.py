@@ -1,36 +1,67 @@
 """The attacker outside the game: fitted on stored outputs of the defender before it, judged on unseen samples after it."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from dau_lightning.console import progress
-from dau_lightning.datamodule import JointLoader, Order
+from dau_lightning.datamodule import JointLoader, Order, Transform, UnlearningDataModule
+from dau_lightning.dataset import Images, balanced
 from dau_lightning.error import TrainingError
 from dau_lightning.mode import evaluating
 from dau_lightning.module import LOG_EVERY
-from dau_lightning.randomness import key
+from dau_lightning.observer import Rows, join
+from dau_lightning.randomness import generator, key
 
-Judge = Callable[["Rows"], Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
+HELD_OUT = 1000  # members and nonmembers, at most, that only judge the attacker
+
+Judge = Callable[[Rows], Tensor]
+Loss = Callable[[Rows, Rows], Tensor]
+Observe = Callable[[Tensor, Tensor], Rows]
 
 
-class Rows(NamedTuple):
-    """What the attacker sees of samples: predictions `(N, K)`, sensitivity `(N, K)`, labels `(N,)`."""
+def fitted_and_unseen(data: UnlearningDataModule, seed: int) -> tuple[Images, dict[str, Images]]:
+    """The members that the attacker is fitted on, and members and nonmembers that only judge it.
 
-    prediction: Tensor
-    sensitivity: Tensor
-    targets: Tensor
+    Args:
+        data: of a fit.
+        seed: of the draw, even over the classes.
 
-    def at(self, index: Tensor | slice) -> "Rows":
-        """The rows at an index, int64 `(M,)` or a slice."""
-        return Rows(*(column[index] for column in self))
+    Returns:
+        All of `D` but the unseen members, which are of `D_r`; nonmembers are judges, or else test images.
+    """
+    train, retain = data.part("train"), data.part("retain")
+    held = balanced(retain.targets.cpu(), min(HELD_OUT, 1 + len(retain) // 10), generator(seed, "held out"))
+    held_ids = {retain.ids[index] for index in held.tolist()}
+    fitted = torch.tensor([index for index, name in enumerate(train.ids) if name not in held_ids])
+    judges = data.part("judge" if len(data.split.judge) else "test_retain")
+    drawn = balanced(judges.targets.cpu(), min(HELD_OUT, len(judges)), generator(seed, "judges"))
+    return train[fitted], {"members": retain[held], "nonmembers": judges[drawn]}
+
+
+def observe_parts(
+    observe: Observe, parts: Mapping[str, Images], batch_size: int, transform: Transform, seed: int
+) -> tuple[Rows, Rows]:
+    """What the attacker sees of two parts, observed as in the game (joint augmented batches), the larger one visited once.
+
+    Args:
+        observe: images `(B, C, H, W)` and labels `(B,)` to rows.
+        parts: two of them.
+        batch_size: images a step of each.
+        transform: pixels to inputs.
+        seed: of order and augmentation.
+
+    Returns:
+        The rows of the first and of the second part.
+    """
+    larger_first = dict(sorted(parts.items(), key=lambda part: -len(part[1])))
+    rows = observe_all(observe, JointLoader(larger_first, dict.fromkeys(larger_first, batch_size), transform, seed))
+    return rows if [*larger_first] == [*parts] else (rows[1], rows[0])
 
 
 @torch.no_grad()
-def observe_all(observe: Callable[[Tensor, Tensor], Rows], loader: JointLoader) -> tuple[Rows, Rows]:
+def observe_all(observe: Observe, loader: JointLoader) -> tuple[Rows, Rows]:
     """Store what the attacker would see in one epoch of a loader's two parts, each pair of batches observed as one.
 
     Args:
@@ -50,13 +81,7 @@ def observe_all(observe: Callable[[Tensor, Tensor], Rows], loader: JointLoader) 
     return join(*stored[0]), join(*stored[1])
 
 
-def join(*parts: Rows) -> Rows:
-    """Rows one after another."""
-    return Rows(*map(torch.cat, zip(*parts, strict=True)))
-
-
 def pretrain(
-    judge: Judge,
     optimizer: torch.optim.Optimizer,
     loss: Loss,
     rows: tuple[Rows, Rows],
@@ -68,9 +93,8 @@ def pretrain(
     """Fit the attacker to tell members from nonmembers, in joint batches: batch-norm would hide the shift between two.
 
     Args:
-        judge: rows to membership logits `(B,)`.
         optimizer: of the attacker's parameters.
-        loss: member logits, nonmember logits to a scalar.
+        loss: what the attacker minimises in the game, of member and of nonmember rows, judged as one batch.
         rows: of members and of nonmembers.
         steps: of descent.
         batch_size: members a step, and as many nonmembers.
@@ -88,8 +112,7 @@ def pretrain(
         members, nonmembers = (
             part.at(order.batch(step).to(part.targets.device)) for part, order in zip(rows, orders, strict=True)
         )
-        membership = judge(join(members, nonmembers))
-        value = loss(membership[:batch_size], membership[batch_size:])
+        value = loss(members, nonmembers)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
@@ -106,9 +129,9 @@ def pretrain(
 
 @torch.no_grad()
 def outputs(attacker: nn.Module, judge: Judge, rows: Rows) -> Tensor:
-    """The attacker's probability of "member", `(N,)`, in evaluation mode."""
+    """The attacker's probability of "member", `(N,)`, in evaluation mode; of several attackers the mean."""
     with evaluating(attacker):
-        return judge(rows).sigmoid()
+        return judge(rows).sigmoid().reshape(len(rows.targets), -1).mean(1)
 
 
 def balanced_accuracy(member_outputs: Tensor, nonmember_outputs: Tensor) -> float:

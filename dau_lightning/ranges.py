@@ -69,8 +69,8 @@ TABLE: dict[str, Rule] = {
     "epochs *batch_size *steps width": integer(1),
     "trainer.devices": integer(1, 1),  # the loader can share a batch among devices; the methods are not yet tested so
     "image_size": integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
-    "lr attacker_lr noise_scale scale alpha inverse_clamp": number(above=0),
-    "damping weight_decay adversarial_weight regulariser_weight off_diagonal_weight": number(at_least=0),
+    "lr attacker_lr noise_scale temperature scale alpha inverse_clamp": number(above=0),
+    "damping weight_decay *weight noise invariance variance covariance": number(at_least=0),
     "momentum sparsity.amount": number(at_least=0, below=1),
     "fraction": number(above=0, below=1),
     "transform.mean": listed(number()),
@@ -80,6 +80,7 @@ TABLE: dict[str, Rule] = {
     "batch_norm": choice("batch", "update", "running"),
     "attacker_input": choice("probabilities", "logits"),
     "attacker_mode": choice("eval", "train"),
+    "pairing": choice("random", "class"),
     "reference": choice("train", "cached", "off"),
     "wandb.mode": choice("auto", "online", "offline", "disabled"),
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),

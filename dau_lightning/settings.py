@@ -184,6 +184,9 @@ def _load(name: str, hydra: list[str], picked: list[str]) -> DictConfig:
     try:
         return compose(name, overrides=hydra + picked, return_hydra_config=True)
     except Exception as error:  # a yaml of the user's own can fail in any way
+        if found := re.match(r"Could not override '((\w+)/\S+)'\. No match", str(error)):
+            parent = ", ".join(choice for choice in picked if choice.startswith(f"{found[2]}="))
+            raise InputError(f"cannot use {found[1]} with {parent}, which has no such group") from error
         if isinstance(error, MissingConfigException) and "submitit" in str(error.missing_cfg_file):
             raise InputError("hydra/launcher=slurm needs the extra slurm: pip install --editable '.[slurm]'") from error
         raise InputError(
@@ -203,13 +206,21 @@ def _check_settings(settings: list[Override], config: DictConfig, choices: dict[
         except (KeyError, AttributeError, IndexError, ValueError) as error:  # ValueError: a list has no element "x"
             name = str(getattr(error, "full_key", key))
             name = name if name.startswith(key) else key
-            group = name.split(".")[0]
-            source = f" ({group}={choices[group]})" if group in choices else ""
+            source = _source(name, choices)
             raise InputError(f"unknown setting '{name}'{_nearest(name, defaults)}{source}") from error
         except OmegaConfBaseException as error:
             raise InputError(f"cannot use {override.input_line!r}: {_one_line(error)}") from error
+        if (group := key.replace(".", "/")) in choices and isinstance(value, str):
+            raise InputError(f"{key} must be a group of settings, got {_show(value)}; to choose another write {group}=NAME")
         _verify(key, _read(defaults, key), _read(config, key))
     _verify("", defaults, config)
+
+
+def _source(name: str, choices: dict[str, str]) -> str:
+    """Words for the innermost choice that a setting comes from."""
+    parts = name.split(".")
+    groups = ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return next((f" ({group}={choices[group]})" for group in groups if group in choices), "")
 
 
 def _nearest(name: str, config: DictConfig) -> str:

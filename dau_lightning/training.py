@@ -113,6 +113,12 @@ class Training:
         print(f"{module.label}: {'trained into' if trained else 'taken from'} {entry.path}")
         return {"seconds": entry.seconds, "store": str(entry.path)}
 
+    def data(self, module: UnlearningModule, split: Split) -> UnlearningDataModule:
+        """What a module is trained on."""
+        seed = key(self.seed, module.phase)
+        options = {"one_pass": module.one_pass, "limits": module.limits, "pairs": module.pairs}
+        return UnlearningDataModule(split, self.transform, module.batch_sizes, seed, **options)
+
     def fit(self, module: UnlearningModule, split: Split, first: int = 0, last: int | None = None) -> float:
         """Train a module through some of its epochs, all by default; the seconds that it took.
 
@@ -122,14 +128,10 @@ class Training:
         if first == last:
             return 0.0
         clock, guard = Clock(), Guard(module.label, self.folder / "last_good.safetensors")
-        seed = key(self.seed, module.phase)
-        data = UnlearningDataModule(
-            split, self.transform, module.batch_sizes, seed, one_pass=module.one_pass, limits=module.limits
-        )
         trainer = self.trainer([clock, guard, PhaseBar(module.label)], max_epochs=module.epochs if last is None else last)
         epochs = cast(Any, trainer.fit_loop.epoch_progress.current)
         epochs.ready = epochs.started = epochs.processed = epochs.completed = first
-        trainer.fit(module, datamodule=data)
+        trainer.fit(module, datamodule=self.data(module, split))
         if not module.defender.holds_mask():
             raise RuntimeError(f"{module.label} changed pruned weights: call defender.prune() after every change")
         return clock.seconds - module.untimed

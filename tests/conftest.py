@@ -92,6 +92,7 @@ class Tiny:
             key(module.seed, module.phase),
             one_pass=module.one_pass,
             limits=module.limits,
+            pairs=module.pairs,
         )
         trainer = self.training(loggers).trainer(callbacks, max_epochs=module.epochs)
         trainer.fit(module, datamodule=data)

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.attacker import Attacker, Sensitivity
+from dau_lightning.attacker import Attacker, Sensitivity, Several, StatisticsAttacker
+from dau_lightning.error import InputError
 
 Inputs = tuple[Tensor, Tensor, Tensor]
 
@@ -94,6 +95,49 @@ def test_each_input_reaches_the_logit() -> None:
     assert not torch.allclose(attacker(probabilities.roll(1, 0), sensitivity, targets), logits)
     assert not torch.allclose(attacker(probabilities, sensitivity + 1, targets), logits)
     assert not torch.allclose(attacker(probabilities, sensitivity, (targets + 1) % 4), logits)
+
+
+# Other attackers
+
+
+def test_statistics_are_those_of_their_papers() -> None:
+    attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities").eval(), inputs(4)
+    seen = seen_by(attacker.layers, lambda: attacker(probabilities, sensitivity, targets))
+    for found, p, label in zip(seen.tolist(), probabilities.double().numpy(), targets.tolist(), strict=True):
+        modified = -(1 - p[label]) * math.log(p[label])
+        modified -= sum(p[k] * math.log(1 - p[k]) for k in range(4) if k != label)
+        expected = [p[label], p.max(), -(p * np.log(p)).sum(), modified]
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_statistics_give_a_logit_and_do_not_look_at_the_sensitivity() -> None:
+    attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities").eval(), inputs(4)
+    logits = attacker(probabilities, sensitivity, targets)
+    assert logits.shape == (6,)
+    assert torch.equal(attacker(probabilities, sensitivity + 1, targets), logits)
+    assert not torch.allclose(attacker(probabilities, sensitivity, (targets + 1) % 4), logits)
+
+
+def test_statistics_of_certain_predictions_have_finite_gradients() -> None:
+    attacker, probabilities = StatisticsAttacker(3, "probabilities").eval(), torch.eye(3, requires_grad=True)
+    attacker(probabilities, torch.zeros(3, 3), torch.tensor([0, 2, 2])).sum().backward()
+    assert probabilities.grad is not None
+    assert probabilities.grad.isfinite().all()
+
+
+def test_statistics_need_probabilities() -> None:
+    with pytest.raises(InputError, match=r"baseline\.attacker_input must be probabilities .* got 'logits'"):
+        StatisticsAttacker(4, attacker_input="logits")
+
+
+def test_several_give_the_logits_of_each() -> None:
+    make = {"first": Attacker, "second": lambda num_classes: StatisticsAttacker(num_classes, "probabilities")}
+    several, seen = Several(4, make).eval(), inputs(4)
+    logits = several(*seen)
+    assert logits.shape == (6, 2)
+    for column, attacker in zip(logits.T, several.attackers.values(), strict=True):
+        torch.testing.assert_close(column, attacker(*seen))
+    assert list(several.attackers) == ["first", "second"]
 
 
 # Sensitivity

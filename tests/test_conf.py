@@ -15,6 +15,7 @@ from dau_lightning.sweep import names
 CONF = Path(__file__).parents[1] / "conf"
 EXPERIMENTS = {"table1": 120, "table2": 20, "figure2": 120}  # and the number of jobs
 GROUPS = ["dataset", "network", "recipe", "scheme", "sparsity", "baseline", "metric"]
+PARTS = [f"baseline/{part}" for part in ("attacker", "penalty", "objective", "regulariser", "projector", "term")]
 
 
 def choices(group: str) -> list[str]:
@@ -37,7 +38,7 @@ def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-@pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in GROUPS for choice in choices(group)])
+@pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in GROUPS + PARTS for choice in choices(group)])
 def test_targets_bind_to_their_signatures(group, choice):
     config = composed(f"{group}=[{choice}]" if group == "metric" else f"{group}={choice}")
     plain = OmegaConf.to_container(config, resolve=True)
@@ -46,7 +47,10 @@ def test_targets_bind_to_their_signatures(group, choice):
         "dataset": {},
         "scheme": {"train": 0, "generator": 0},
         "network": {"num_classes": 2, "in_channels": 1},
-        "attacker": {"num_classes": 2},
+        **{name: {"num_classes": 2} for name in ("attacker", "transformer", "statistics")},
+        "penalty": {"judge": 0, "forget": 0, "val": 0},
+        "regulariser": {"forget": 0, "val": 0, "retain": 0},
+        "projector": {"num_features": 2},
     }
     for path, node in targets(plain):
         target = get_method(node["_target_"]) if not inspect.isclass(_load(node["_target_"])) else _load(node["_target_"])
@@ -68,6 +72,34 @@ def bind_through_bases(method: type, settings: dict[str, Any]) -> None:
             if not settings:
                 return
     raise AssertionError(f"{settings} reach no constructor")
+
+
+@pytest.mark.parametrize("group", PARTS)
+def test_a_part_of_the_game_makes_no_other_part(group):
+    default = composed().baseline
+    for choice in choices(group):
+        other = composed(f"{group}={choice}").baseline
+        part = group.split("/")[1]
+        taken_along = {"penalty"} if choice == "wasserstein" else set()
+        assert {name for name in default if default[name] != other[name]} <= {part} | taken_along
+        assert set(other) == set(default)
+
+
+def test_wasserstein_takes_a_penalty_along_unless_another_is_chosen():
+    assert composed("baseline/objective=wasserstein").baseline.penalty._target_ == "dau_lightning.penalty.interpolated"
+    other = composed("baseline/objective=wasserstein", "baseline/penalty=dragan").baseline
+    assert other.penalty._target_ == "dau_lightning.penalty.dragan"
+
+
+def test_terms_come_together():
+    assert list(composed("baseline/term=[gradient_ascent,fisher_noise]").baseline.term) == ["gradient_ascent", "fisher_noise"]
+
+
+def test_no_preset_reaches_into_a_part_that_has_choices():
+    parts = {group.split("/")[1] for group in PARTS}
+    for folder in ("paper", "tuned"):  # else a value for one choice would break the others
+        for path in (CONF / folder).glob("*.yaml"):
+            assert not parts & set(OmegaConf.load(path).get("baseline", {})), path.name
 
 
 def _load(path: str) -> Any:

@@ -251,6 +251,55 @@ def test_a_part_without_samples(parts: dict[str, Images]) -> None:
     assert len(JointLoader(empty, {"retain": 8}, PLAIN, seed=0)) == 4
 
 
+# Pairs of a class
+
+
+def paired(parts: dict[str, Images], seed: int = 0, **devices: int) -> JointLoader:
+    return JointLoader(parts, SIZES | {"val": 4}, PLAIN, seed, pairs={"val": "forget"}, **devices)
+
+
+def test_pairs_have_the_labels_of_the_partner_and_images_of_their_part(parts: dict[str, Images]) -> None:
+    parts |= {"val": parts["val"], "forget": parts["forget"][torch.tensor([0, 1, 2, 3])]}  # of classes that val has
+    own = set(pairs(Batch(PLAIN.normalise(parts["val"].images), parts["val"].targets)))
+    for batch in paired(parts):
+        assert torch.equal(batch["val"].targets, batch["forget"].targets)
+        assert set(pairs(batch["val"])) <= own
+
+
+def test_pairs_are_drawn_alike_from_a_class(parts: dict[str, Images]) -> None:
+    parts |= {"forget": parts["forget"][torch.tensor([0])]}  # of class 0, of which val has 3 and 6 and 9
+    loader, seen = paired(parts), Counter()
+    for step in range(300):
+        seen += pairs(loader.batch("val", step))
+    assert len(seen) == int((parts["val"].targets == 0).sum()) > 1
+    assert min(seen.values()) > 0.8 * 1200 / len(seen)
+
+
+def test_pairs_are_a_function_of_seed_and_step_and_leave_other_parts_alone(parts: dict[str, Images]) -> None:
+    parts |= {"forget": parts["forget"][torch.tensor([0, 1, 2, 3])]}
+    batches, again, other = (list(paired(parts, seed)) for seed in (0, 0, 1))
+    assert same(batches, again)
+    assert not same([{"val": batch["val"]} for batch in batches], [{"val": batch["val"]} for batch in other])
+    plain = list(JointLoader(parts, SIZES | {"val": 4}, PLAIN, 0))
+    for name in ("retain", "forget"):
+        assert same([{name: batch[name]} for batch in batches], [{name: batch[name]} for batch in plain])
+    steps = [paired(parts).batch("val", step) for step in (2, 0)]
+    assert all(torch.equal(found.images, batches[step]["val"].images) for found, step in zip(steps, (2, 0), strict=True))
+
+
+def test_pairs_stay_together_on_their_device(parts: dict[str, Images]) -> None:
+    parts |= {"forget": parts["forget"][torch.tensor([0, 1, 2, 3])]}
+    for rank in range(2):
+        for batch in paired(parts, rank=rank, world_size=2):
+            assert len(batch["val"].targets) == 2
+            assert torch.equal(batch["val"].targets, batch["forget"].targets)
+
+
+def test_pairs_need_every_class(parts: dict[str, Images]) -> None:
+    with pytest.raises(InputError, match=r"baseline\.pairing=class needs a val image .* forget set, .* none of class 3$"):
+        paired(parts)
+
+
 # The plain loader and the data module
 
 

@@ -1,24 +1,31 @@
 import copy
+import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from dau_lightning.attacker import Attacker, Sensitivity
+from dau_lightning.attacker import Attacker, Sensitivity, Several, StatisticsAttacker
 from dau_lightning.baseline.finetune import FineTune
 from dau_lightning.dau import DAU
 from dau_lightning.error import InputError
-from dau_lightning.losses import MinMax, RedundancyReduction
+from dau_lightning.network import mlp
+from dau_lightning.objective import MinMax, Wasserstein
+from dau_lightning.observer import Rows
+from dau_lightning.penalty import dragan, interpolated, none
 from dau_lightning.randomness import key
+from dau_lightning.regulariser import Nothing, contrastive, redundancy_reduction, vicreg
+from dau_lightning.term.gradient_ascent import GradientAscent
 
 Build = Callable[..., DAU]
 State = dict[str, Tensor]
-YAML = Path(__file__).resolve().parents[1] / "conf" / "baseline" / "dau.yaml"
+CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 @pytest.fixture
@@ -33,7 +40,9 @@ def build(tiny: Any) -> Build:
         settings |= {"adversarial_weight": 0.9, "adversarial_steps": None, "regulariser_weight": 0.1}
         settings |= {"batch_norm": "batch", "attacker_input": "probabilities", "attacker_mode": "eval"}
         settings |= {"attacker_lr": 1e-3, "attacker_steps": 1, "pretraining_steps": 0, "pretraining_batch_size": 6}
-        parts = {"attacker": Attacker, "objective": MinMax(saturating=True), "regulariser": RedundancyReduction(5e-3)}
+        settings |= {"pairing": "random"}
+        parts = {"attacker": Attacker, "objective": MinMax(saturating=True), "penalty": none, "term": {}}
+        parts |= {"regulariser": partial(redundancy_reduction, off_diagonal_weight=5e-3), "projector": nn.Identity}
         parts |= {"sensitivity": sensitivity(), "defender": tiny.defender()}
         return DAU(**(settings | parts | changes))
 
@@ -288,19 +297,19 @@ def equation_3(module: DAU, record: Record, step: int, saturating: bool) -> Stat
     network[-1].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     images = torch.cat([forget, val])
     torch.manual_seed(key(module.seed, "unlearning", step, 0))
-    noise = [torch.randn_like(images) for _ in range(module.sensitivity.copies)]
+    noise = [torch.randn_like(images) for _ in range(module.observer.sensitivity.copies)]
     logits = network(images.double())
     probabilities = logits.exp() / logits.exp().sum(1, keepdim=True)
-    s, size = torch.zeros_like(probabilities), module.sensitivity.noise_scale
+    s, size = torch.zeros_like(probabilities), module.observer.sensitivity.noise_scale
     for draw in noise:
         difference = network((images + size * draw).double()).softmax(1) - probabilities
-        if module.sensitivity.norm:
+        if module.observer.sensitivity.norm:
             difference = difference.square().sum(1, keepdim=True).sqrt().expand(-1, 3)
-        s = s + difference.abs() / len(noise) / (size if module.sensitivity.divide else 1)
-    s = s if module.sensitivity.gradient else s.detach()
+        s = s + difference.abs() / len(noise) / (size if module.observer.sensitivity.divide else 1)
+    s = s if module.observer.sensitivity.gradient else s.detach()
 
     targets = torch.cat([batch["forget"].targets, batch["val"].targets])
-    prediction = probabilities if module.attacker_input == "probabilities" else logits
+    prediction = probabilities if module.observer.attacker_input == "probabilities" else logits
     member = 1 / (1 + (-judge(prediction, s, targets)).exp())
     f, v = member[: len(forget)], member[len(forget) :]
     forms = {True: f.log().mean() + (1 - v).log().mean(), False: -(1 - f).log().mean() - v.log().mean()}
@@ -387,15 +396,16 @@ def test_a_setting_changes_the_defenders_gradient(
 def test_attacker_input(build: Build, attacker_input: str) -> None:
     module = build(attacker_input=attacker_input, batch_norm="running")
     images, targets = torch.randn(5, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1])
-    seen, features = module.observe(images, targets, module.batch_norm)
+    seen, same_logits, features = module.observe(images, targets, module.batch_norm)
     module.defender.eval()
     logits, same_features = module.defender(images)
     expected = logits if attacker_input == "logits" else logits.softmax(1)
     assert torch.equal(seen.prediction, expected)
     assert torch.equal(features, same_features)
+    assert torch.equal(logits, same_logits)
     assert torch.equal(seen.targets, targets)
     assert (seen.sensitivity > 0).all()
-    assert not module.observe(images, targets, "running", with_sensitivity=False)[0].sensitivity.any()
+    assert not module.observe(images, targets, "running", with_sensitivity=False).rows.sensitivity.any()
 
 
 def test_small_noise_is_measured_in_float32(build: Build) -> None:
@@ -405,7 +415,7 @@ def test_small_noise_is_measured_in_float32(build: Build) -> None:
     for enabled in (False, True):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled), torch.no_grad():
-            found.append(module.observe(images, targets, module.batch_norm)[0].sensitivity)
+            found.append(module.observe(images, targets, module.batch_norm).rows.sensitivity)
     torch.testing.assert_close(found[0], found[1], rtol=1e-2, atol=1e-4)
 
 
@@ -413,7 +423,7 @@ def test_membership_and_losses_are_float32_under_autocast(build: Build) -> None:
     module = build()
     images, targets = torch.randn(6, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1, 2])
     with torch.autocast("cpu", torch.bfloat16):
-        seen, _ = module.observe(images, targets, module.batch_norm)
+        seen = module.observe(images, targets, module.batch_norm).rows
         assert {seen.prediction.dtype, seen.sensitivity.dtype, module.membership(seen).dtype} == {torch.float32}
         assert module.defender(images)[0].dtype == torch.bfloat16
 
@@ -433,8 +443,8 @@ def test_another_game_regulariser_and_attacker_are_objects(tiny: Any, build: Bui
             calls["defender"].append((*forget_logits.shape, *val_logits.shape))
             return 0 * forget_logits.sum() + 5
 
-    def regulariser(forget_features: Tensor, val_features: Tensor) -> Tensor:
-        calls["regulariser"].append((*forget_features.shape, *val_features.shape))
+    def regulariser(forget_features: Tensor, val_features: Tensor, retain_features: Tensor) -> Tensor:
+        calls["regulariser"].append((*forget_features.shape, *val_features.shape, *retain_features.shape))
         return 0 * forget_features.sum() + 7
 
     class Judge(nn.Module):
@@ -450,7 +460,7 @@ def test_another_game_regulariser_and_attacker_are_objects(tiny: Any, build: Bui
     before = state(module.attacker)
     tiny.fit(module, record)
     tiny.fit(build(adversarial_weight=0.0, regulariser_weight=0.0), plain)
-    assert calls == {"attacker": [(6, 6)] * 3, "defender": [(6, 6)] * 3, "regulariser": [(6, 8, 6, 8)] * 3}
+    assert calls == {"attacker": [(6, 6)] * 3, "defender": [(6, 6)] * 3, "regulariser": [(6, 8, 6, 8, 12, 8)] * 3}
     assert record.losses == pytest.approx([loss + 0.9 * 5 + 0.1 * 7 for loss in plain.losses], rel=1e-5)
     assert isinstance(module.attacker, Judge)
     assert changed(before, state(module.attacker)) == {"layer.weight", "layer.bias"}
@@ -474,6 +484,170 @@ def test_no_game_no_pretraining(tiny: Any, build: Build, never: dict[str, float]
             raise AssertionError("the attacker was trained")
 
     tiny.fit(build(objective=Game(True), pretraining_steps=4, **never))
+
+
+# Variants of the game
+
+
+def several(num_classes: int) -> Several:
+    statistics = partial(StatisticsAttacker, attacker_input="probabilities")
+    return Several(num_classes, {"transformer": Attacker, "statistics": statistics})
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "non-saturating": {"objective": MinMax(False)},
+    "wasserstein": {"objective": Wasserstein(), "penalty": partial(interpolated, weight=10.0)},
+    "dragan": {"penalty": partial(dragan, weight=10.0, noise=0.5)},
+    "vicreg": {"regulariser": partial(vicreg, invariance=25.0, variance=25.0, covariance=1.0)},
+    "contrastive": {"regulariser": partial(contrastive, temperature=0.1)},
+    "no regulariser": {"regulariser": Nothing()},
+    "projector": {"projector": partial(mlp, width=5)},
+    "statistics": {"attacker": partial(StatisticsAttacker, attacker_input="probabilities")},
+    "several": {"attacker": several, "penalty": partial(interpolated, weight=10.0)},
+    "class pairs": {"pairing": "class"},
+    "gradient ascent": {"term": {"gradient_ascent": GradientAscent(0.1)}},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_in_every_variant_a_player_leaves_the_other(
+    tiny: Any, build: Build, monkeypatch: pytest.MonkeyPatch, variant: dict[str, Any]
+) -> None:
+    module, record = build(attacker_steps=2, pretraining_steps=2, **variant), Record()
+    step = module.attacker_step
+
+    def watched(*arguments: Any) -> Tensor:
+        defended, attacker = nn.ModuleList([module.defender, module.projector]), state(module.attacker)
+        before, slopes = state(defended), gradients(defended)
+        loss = step(*arguments)
+        assert same(before, state(defended))
+        assert same(slopes, gradients(defended))
+        still = {"output.bias"} if isinstance(module.objective, Wasserstein) else set()  # a difference has no offset
+        assert changed(attacker, state(module.attacker)) == set(attacker) - still
+        tracked = [name for name in attacker if name.endswith("num_batches_tracked")]
+        assert {int(state(module.attacker)[name] - attacker[name]) for name in tracked} == {2}  # the penalty adds none
+        between.append((state(module.attacker), state(module.defender)))
+        return loss
+
+    between: list[tuple[State, State]] = []
+    monkeypatch.setattr(module, "attacker_step", watched)
+    tiny.fit(module, record)
+    assert len(between) == 3
+    for (attacker, defender), (defender_end, attacker_end) in zip(between, record.ends, strict=True):
+        assert same(attacker, attacker_end)
+        assert changed(defender, defender_end)
+    assert torch.tensor(record.losses).isfinite().all()
+    assert all(0 <= value <= 100 for value in module.findings.values())
+
+
+def test_every_variant_is_another_training(tiny: Any, build: Build) -> None:
+    ends = []
+    for variant in ({}, *VARIANTS.values()):
+        module = build(**variant)
+        tiny.fit(module)
+        ends.append(torch.cat([tensor.flatten().double() for tensor in state(module.defender).values()]))
+    assert all(not torch.equal(*pair) for pair in itertools.combinations(ends, 2))
+
+
+def test_the_penalty_is_of_the_attackers_loss_in_the_game_and_before_it(tiny: Any, build: Build) -> None:
+    class Counting(nn.Module):
+        def __init__(self, num_classes: int) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(num_classes)
+
+        def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
+            return self.norm(probabilities)[:, 0]
+
+    def penalty(judge: Any, forget: Rows, val: Rows) -> Tensor:
+        sizes.append((len(forget.targets), len(val.targets)))
+        alone = torch.cat([judge(forget.at(slice(i, i + 1))) for i in range(len(forget.targets))])
+        torch.testing.assert_close(judge(forget), alone)  # each sample by itself
+        return 100 + 0 * forget.prediction.sum()
+
+    sizes: list[tuple[int, int]] = []
+    module, found = build(penalty=penalty, attacker=Counting, pretraining_steps=2, pretraining_batch_size=5), []
+    module.record = lambda **values: found.append(float(values["attacker_loss"].detach()))
+    tiny.fit(module)
+    assert sizes == [(5, 5)] * 2 + [(6, 6)] * 3
+    assert all(100 < loss < 110 for loss in found)
+
+
+def test_the_projector_is_trained_with_the_defender_and_not_part_of_it(tiny: Any, build: Build) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def regulariser(forget: Tensor, val: Tensor, retain: Tensor) -> Tensor:
+        seen.append((*forget.shape, *val.shape, *retain.shape))
+        return vicreg(forget, val, retain, 25.0, 25.0, 1.0)
+
+    module = build(projector=partial(mlp, width=5), regulariser=regulariser)
+    before, names = state(module.projector), set(state(module.defender))
+    tiny.fit(module)
+    assert seen == [(6, 5, 6, 5, 12, 5)] * 3
+    assert changed(before, state(module.projector)) == set(before)
+    assert module.projector[1].num_batches_tracked == 3  # all features together
+    assert set(state(module.defender)) == names == set(state(tiny.defender()))
+
+
+def test_without_a_regulariser_only_the_game_asks_for_a_pass(tiny: Any, build: Build) -> None:
+    module = build(regulariser=Nothing(), adversarial_steps=1, sensitivity=sensitivity(copies=0), val_batch_size=4)
+    count = Count(module)
+    tiny.fit(module, count)
+    assert count.steps == [(2, 2), (1, 0), (1, 0)]
+
+
+def test_the_contrastive_regulariser_moves_retain_features(tiny: Any, build: Build) -> None:
+    reached = []
+
+    def regulariser(forget: Tensor, val: Tensor, retain: Tensor) -> Tensor:
+        reached.append(retain.requires_grad)
+        return contrastive(forget, val, retain, 0.1)
+
+    tiny.fit(build(regulariser=regulariser))
+    assert reached == [True] * 3
+
+
+def test_class_pairs(tiny: Any, build: Build) -> None:
+    record = Record()
+    tiny.fit(build(pairing="class", epochs=2), record)
+    assert all(torch.equal(batch["forget"].targets, batch["val"].targets) for batch in record.batches)
+    with pytest.raises(InputError, match="got 6 and 4"):
+        build(pairing="class", val_batch_size=4, regulariser_weight=0.0)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_term_is_added_to_the_defenders_loss(tiny: Any, build: Build, alone: bool) -> None:
+    class Term:
+        def before_game(self, module: Any) -> None:
+            calls.append(("before", state(module.attacker)))
+
+        def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
+            calls.append(("loss", (*forget_logits.shape, *forget_targets.shape)))
+            return 3 + 0 * forget_logits.sum()
+
+    calls: list[tuple[str, Any]] = []
+    weights = {"adversarial_weight": 0.0, "regulariser_weight": 0.0} if alone else {}
+    record, plain, found = Record(), Record(), []
+    module = build(term={"mine": Term()}, pretraining_steps=2, **weights)
+    attacker = state(module.attacker)
+    module.record = lambda **values: found.append(float(values["mine"].detach()))
+    tiny.fit(module, record)
+    tiny.fit(build(pretraining_steps=2, **weights), plain)
+    assert record.losses == pytest.approx([loss + 3 for loss in plain.losses], rel=1e-5)
+    assert [call for call, _ in calls] == ["before", "loss", "loss", "loss"]
+    assert same(calls[0][1], attacker)  # before the pre-training
+    assert calls[1][1] == (6, 3, 6)
+    assert found == [3.0] * 3
+
+
+def test_gradient_ascent_raises_the_loss_on_forget_images(tiny: Any, build: Build) -> None:
+    losses = []
+    for weight in (0.0, 1.0):
+        module = build(term={"gradient_ascent": GradientAscent(weight)}, epochs=3)
+        tiny.fit(module)
+        forget = tiny.split().forget
+        logits = module.defender.eval()(tiny.transform.normalise(forget.images))[0]
+        losses.append(float(nn.functional.cross_entropy(logits, forget.targets)))
+    assert losses[1] > losses[0] + 0.5
 
 
 # Batches and findings
@@ -606,16 +780,21 @@ def test_loss_trace(tiny: Any, build: Build) -> None:
 
 
 def test_default_readings() -> None:
-    settings = OmegaConf.load(YAML)
+    with initialize_config_dir(str(CONF), version_base=None):
+        settings = compose("config", overrides=["baseline=dau"]).baseline
     assert settings.batch_norm == "batch"
     assert settings.attacker_input == "probabilities"
     assert settings.attacker_mode == "eval"
-    assert settings.objective == {"_target_": "dau_lightning.losses.MinMax", "saturating": True}
+    assert settings.objective == {"_target_": "dau_lightning.objective.MinMax", "saturating": True}
     assert settings.sensitivity.noise_scale == 1.0
     assert settings.sensitivity.divide is False
     assert settings.sensitivity.norm is False
     assert settings.sensitivity.gradient is False
     assert settings.attacker == {"_target_": "dau_lightning.attacker.Attacker", "_partial_": True}
-    assert settings.regulariser["_target_"] == "dau_lightning.losses.RedundancyReduction"
+    assert settings.regulariser["_target_"] == "dau_lightning.regulariser.redundancy_reduction"
+    assert settings.penalty["_target_"] == "dau_lightning.penalty.none"
+    assert settings.projector["_target_"] == "torch.nn.Identity"
+    assert settings.term == {}
+    assert settings.pairing == "random"
     assert settings.adversarial_steps is None
     assert settings.attacker_steps == 1

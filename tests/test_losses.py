@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dau_lightning.losses import MinMax, RedundancyReduction, attacker_loss, defender_adversarial_loss, redundancy_loss
+from dau_lightning.losses import attacker_loss, defender_adversarial_loss, redundancy_loss
 
 
 def rows(*shape: int, seed: int = 0) -> Tensor:
@@ -162,13 +162,3 @@ def test_redundancy_computes_in_float32() -> None:
     loss = redundancy_loss(forget, val, 0.1)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(reference_redundancy(forget, val, 0.1), rel=1e-5)
-
-
-@pytest.mark.parametrize("saturating", [True, False])
-def test_objects_are_the_functions(saturating: bool) -> None:
-    forget, val = 3 * rows(7), 3 * rows(5, seed=1)
-    game = MinMax(saturating)
-    assert game.attacker_loss(forget, val).item() == pytest.approx(-reference_game(forget, val), rel=1e-5)
-    assert torch.equal(game.defender_loss(forget, val), defender_adversarial_loss(forget, val, saturating))
-    features = rows(16, 5), rows(16, 5, seed=1)
-    assert torch.equal(RedundancyReduction(0.3)(*features), redundancy_loss(*features, 0.3))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dau_lightning.error import InputError
-from dau_lightning.network import Defender, convnet, finite, resnet9, resnet18
+from dau_lightning.network import Defender, convnet, finite, mlp, resnet9, resnet18
 
 
 def images(count: int, channels: int, size: int) -> Tensor:
@@ -157,3 +157,17 @@ def test_a_held_mask_is_exact_and_can_be_lost() -> None:
         weight[~mask["1.0.weight"]] = torch.nan
     defender.prune()
     assert defender.holds_mask()  # zero times NaN would not be zero
+
+
+@pytest.mark.parametrize("network", [convnet(3), resnet9(3, width=2)])
+def test_the_defender_knows_its_number_of_features(network: nn.Module) -> None:
+    defender = Defender(network).eval()
+    channels = next(network.parameters()).shape[1]
+    _, features = defender(images(2, channels, 8))
+    assert features.shape == (2, defender.num_features)
+
+
+def test_mlp_projects_features() -> None:
+    projector = mlp(4, width=6)
+    assert projector(torch.randn(5, 4)).shape == (5, 6)
+    assert [type(layer) for layer in projector] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]

@@ -11,7 +11,8 @@ from dau_lightning.datamodule import JointLoader, Transform
 from dau_lightning.error import TrainingError
 from dau_lightning.losses import attacker_loss
 from dau_lightning.module import LOG_EVERY
-from dau_lightning.pretraining import Rows, balanced_accuracy, join, observe_all, outputs, pretrain
+from dau_lightning.observer import Rows, join
+from dau_lightning.pretraining import Loss, balanced_accuracy, observe_all, outputs, pretrain
 from dau_lightning.randomness import key
 
 AS_THEY_ARE = Transform(mean=(0.0,), std=(1.0,), crop_padding=0, flip=False)
@@ -30,11 +31,21 @@ def rows(count: int, shift: float, seed: int) -> Rows:
     return Rows(prediction, torch.rand(count, 3, generator=generator), torch.arange(count) % 3)
 
 
+def game(judge: Callable[..., Tensor], loss: Callable[[Tensor, Tensor], Tensor] = attacker_loss) -> Loss:
+    """A loss of rows: an attacker's on the rows of both parts, judged as one batch."""
+
+    def of_rows(members: Rows, nonmembers: Rows) -> Tensor:
+        membership = judge(*join(members, nonmembers))
+        return loss(membership[: len(members.targets)], membership[len(members.targets) :])
+
+    return of_rows
+
+
 def fit(members: Rows, nonmembers: Rows, steps: int, record: Callable[[int, float], None] = lambda *_: None) -> Attacker:
     torch.manual_seed(0)
     attacker = Attacker(3)
     optimizer = torch.optim.Adam(attacker.parameters(), 1e-3)
-    pretrain(lambda seen: attacker(*seen), optimizer, attacker_loss, (members, nonmembers), steps, 16, 0, record)
+    pretrain(optimizer, game(attacker), (members, nonmembers), steps, 16, 0, record)
     return attacker
 
 
@@ -42,15 +53,7 @@ def accuracy(attacker: Attacker, *parts: Rows) -> float:
     return balanced_accuracy(*(outputs(attacker, lambda seen: attacker(*seen), part) for part in parts))
 
 
-# Rows
-
-
-def test_rows_at_and_join() -> None:
-    whole = rows(7, 0.0, 0)
-    parts = whole.at(slice(0, 3)), whole.at(torch.tensor([3, 4, 5, 6]))
-    assert [len(part.targets) for part in parts] == [3, 4]
-    assert all(torch.equal(*columns) for columns in zip(join(*parts), whole, strict=True))
-    assert torch.equal(whole.at(torch.tensor([5, 0])).prediction, whole.prediction[[5, 0]])
+# Observing parts
 
 
 def test_stored_rows_are_those_that_observing_gives(tiny: Any) -> None:
@@ -119,7 +122,7 @@ def test_batches_hold_as_many_members_as_nonmembers_and_visit_all_alike() -> Non
     members = Rows(numbers, numbers, torch.zeros(12, dtype=torch.int64))
     nonmembers = Rows(100 + numbers[:6], numbers[:6], torch.zeros(6, dtype=torch.int64))
     optimizer = torch.optim.SGD(judge.parameters(), 0.1)
-    pretrain(lambda some: judge(*some), optimizer, attacker_loss, (members, nonmembers), 6, 4, 0, lambda *_: None)
+    pretrain(optimizer, game(judge), (members, nonmembers), 6, 4, 0, lambda *_: None)
     first, second = (torch.cat([batch[part] for batch in seen]) for part in (slice(0, 4), slice(4, 8)))
     assert [len(batch) for batch in seen] == [8] * 6
     assert sorted(first.tolist()) == sorted([*range(12), *range(12)])
@@ -138,7 +141,8 @@ def test_records_every_fiftieth_step_and_the_last() -> None:
     layer = nn.Linear(3, 1)
     optimizer = torch.optim.SGD(layer.parameters(), 0.1)
     parts = rows(40, 1.0, 0), rows(40, -1.0, 1)
-    pretrain(lambda seen: layer(seen.prediction)[:, 0], optimizer, attacker_loss, parts, 121, 8, 0, lambda *a: found.append(a))
+    judge = game(lambda prediction, *_: layer(prediction)[:, 0])
+    pretrain(optimizer, judge, parts, 121, 8, 0, lambda *a: found.append(a))
     assert LOG_EVERY == 50
     assert [step for step, _ in found] == [0, 50, 100, 120]
     assert all(type(value) is float for _, value in found)
@@ -162,7 +166,7 @@ def break_at(at: int, value: float = float("nan")) -> int:
     optimizer = torch.optim.SGD(layer.parameters(), 0.1)
     parts = rows(40, 1.0, 0), rows(40, -1.0, 1)
     with pytest.raises(TrainingError) as caught:
-        pretrain(lambda seen: layer(seen.prediction)[:, 0], optimizer, loss, parts, 121, 8, 0, lambda *_: None)
+        pretrain(optimizer, game(lambda prediction, *_: layer(prediction)[:, 0], loss), parts, 121, 8, 0, lambda *_: None)
     return int(re.findall(r"at step (\d+)", str(caught.value))[0])
 
 
@@ -211,3 +215,11 @@ def test_outputs_are_probabilities_in_evaluation_mode() -> None:
 )
 def test_balanced_accuracy(members: list[float], nonmembers: list[float], percent: float) -> None:
     assert balanced_accuracy(torch.tensor(members), torch.tensor(nonmembers)) == pytest.approx(percent)
+
+
+def test_outputs_of_several_attackers_are_their_mean() -> None:
+    attacker, seen = Attacker(3), rows(9, 0.0, 0)
+    both = outputs(attacker, lambda some: torch.stack([attacker(*some), 2 - attacker(*some)], 1), seen)
+    first = outputs(attacker, lambda some: attacker(*some), seen)
+    second = outputs(attacker, lambda some: 2 - attacker(*some), seen)
+    torch.testing.assert_close(both, (first + second) / 2)

@@ -21,15 +21,20 @@ ORDER = [
     "datamodule",
     "network",
     "mode",
+    "metric",
     "attacker",
+    "observer",
     "losses",
+    "objective",
+    "penalty",
+    "regulariser",
     "module",
     "descent",
     "gradient",
     "pretraining",
     "dau",
     "baseline",
-    "metric",
+    "term",
     "callbacks",
     "store",
     "tracking",
@@ -74,12 +79,21 @@ def test_nothing_imports_dau():
     assert not [path for path in files() if "dau" in imported(path)]
 
 
-@pytest.mark.parametrize("group", ["dataset", "scheme", "baseline"])
+@pytest.mark.parametrize("group", ["dataset", "scheme", "baseline", "term"])
 def test_what_comes_in_many_has_one_name(group):
-    choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} - {"dau"}  # the method itself exists once
+    folder = ROOT / "conf" / ("baseline/term" if group == "term" else group)
+    choices = {path.stem for path in folder.glob("*.yaml")} - {"dau"}  # the method itself exists once
     for name in choices:
         assert (PACKAGE / group / f"{name}.py").is_file()
         assert (ROOT / "tests" / group / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("group", ["attacker", "penalty", "objective", "regulariser", "term"])
+def test_a_part_of_the_game_stands_in_the_room_of_its_name(group):
+    choices = sorted((ROOT / "conf" / "baseline" / group).glob("*.yaml"))
+    assert choices
+    for path in choices:
+        assert f"_target_: dau_lightning.{group}." in path.read_text()
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))

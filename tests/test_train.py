@@ -349,3 +349,23 @@ def test_a_refused_run_leaves_a_finished_one_as_it_is(run):
     with pytest.raises(SystemExit, match=r"dataset\.root must be"):
         run(*small, "dataset.root=other")
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_another_choice_for_every_part_of_the_game(run):
+    parts = "attacker=several", "objective=wasserstein", "regulariser=contrastive", "projector=mlp", "term=gradient_ascent"
+    run(*TINY_DAU, "reference=off", *(f"baseline/{part}" for part in parts), "baseline.pairing=class")
+    folder, result = the_result()
+    settings = result["settings"]["baseline"]
+    assert settings["penalty"]["_target_"] == "dau_lightning.penalty.interpolated"
+    assert list(settings["attacker"]["attackers"]) == ["transformer", "statistics"]
+    assert result["rows"]["dau"]["UA"] >= 0
+    convnet(10, 1, 16).load_state_dict(load_file(folder / "unlearned.safetensors"))  # the projector is not in it
+    with open(folder / "metrics.csv") as file:
+        logged = {name for line in csv.DictReader(file) for name, value in line.items() if value}
+    assert {"unlearning/gradient_ascent", "unlearning/regulariser", "unlearning/adversarial_loss"} <= logged
+
+
+def test_pairs_of_a_class_without_validation_images_are_refused_before_any_training(run):
+    with pytest.raises(SystemExit, match=r"error: baseline\.pairing=class needs a val image of every class in the forget set"):
+        run(*TINY_DAU, "dataset.train_limit=40", "baseline.pairing=class")
+    assert stored("original") == []
