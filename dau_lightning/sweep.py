@@ -62,7 +62,7 @@ class Sweep(Callback):
         """Note how it went, and say so in one line."""
         if not self.jobs:
             return
-        outcome, error = "skipped" if self.skipped else "finished", ""
+        outcome, error = "finished before" if self.skipped else "finished", ""
         if job_return.status == JobStatus.FAILED:
             outcome, found = "failed", job_return._return_value
             error = line(found) if isinstance(found, EXPECTED) else f"{type(found).__name__}: {line(found)}"
@@ -100,12 +100,12 @@ class Sweep(Callback):
         self.notes.rmdir()
         counts = Counter({"not started": len(self.jobs) - len(notes)}) + Counter(note["outcome"] for note in notes.values())
         said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-        print(f"\n{len(self.jobs)} jobs: {said.replace('skipped', 'finished before')}", flush=True)
+        print(f"\n{len(self.jobs)} jobs: {said}", flush=True)
         for number, note in sorted(notes.items()):
             if note["outcome"] in ("failed", "broken off"):
                 reason = f": {note['error']}" if note["error"] else ""
                 print(f"{note['outcome']}: {self.jobs[number]}{reason}; its folder is {note['folder']}", file=sys.stderr)
-        return bool(counts.keys() - {"finished", "skipped"})
+        return bool(counts.keys() - {"finished", "finished before"})
 
 
 def names(config: DictConfig) -> tuple[str, ...]:
