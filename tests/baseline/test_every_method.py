@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -13,15 +14,16 @@ from dau_lightning.callbacks import Clock, Guard, PhaseBar
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender
 
-FOLDER = Path(__file__).resolve().parents[2] / "conf" / "baseline"
-METHODS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+CONF = Path(__file__).resolve().parents[2] / "conf"
+METHODS = sorted(path.stem for path in (CONF / "baseline").glob("*.yaml"))
 QUICK = {"epochs": 1, "pretraining_steps": 2, "pretraining_batch_size": 6, "samples": 20}
 
 
 def make(name: str, tiny: Any, defender: Defender) -> UnlearningModule:
-    node = OmegaConf.load(FOLDER / f"{name}.yaml")
+    with initialize_config_dir(str(CONF), version_base=None):
+        node = compose("config", overrides=[f"baseline={name}"]).baseline
     kind = instantiate(OmegaConf.merge(node, {key: value for key, value in QUICK.items() if key in node}))
-    return kind(defender=defender, seed=0, **(tiny.experiment().settings["recipe"] if kind.func.from_scratch else {}))
+    return kind(defender=defender, seed=0, **(tiny.training().settings["recipe"] if kind.func.from_scratch else {}))
 
 
 def weights(defender: Defender) -> dict[str, Tensor]:
