@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dau_lightning.baseline.fisher import fisher_diagonal
 from dau_lightning.dataset import stratified
 from dau_lightning.randomness import generator
 
@@ -23,8 +24,6 @@ class FisherNoise:
 
     def before_game(self, module: Any) -> None:
         """Add the noise to the defender; pruned weights stay zero."""
-        from dau_lightning.baseline.fisher import fisher_diagonal  # only who chooses the term needs it
-
         defender, retain = module.defender, module.data.part("retain")
         draws = generator(module.seed, "fisher noise")
         part = retain[stratified(retain.targets.cpu(), min(self.samples or len(retain), len(retain)), draws)]

@@ -1,11 +1,12 @@
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from dau_lightning.baseline.fisher import fisher_diagonal
+from dau_lightning.term import fisher_noise
 from dau_lightning.term.fisher_noise import FisherNoise
 
 CALLS: list[tuple[Tensor, Tensor]] = []
@@ -20,9 +21,7 @@ def diagonal(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def fisher(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("dau_lightning.baseline.fisher")
-    module.fisher_diagonal = diagonal  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "dau_lightning.baseline.fisher", module)
+    monkeypatch.setattr(fisher_noise, "fisher_diagonal", diagonal)
     CALLS.clear()
 
 
@@ -80,3 +79,10 @@ def test_pruned_weights_stay_zero(tiny: Any) -> None:
 
 def test_adds_nothing_to_the_loss() -> None:
     assert FisherNoise(0.04, 9.0, None).loss(torch.ones(2, 3), torch.tensor([0, 1])).item() == 0
+
+
+def test_the_real_diagonal_fits_the_parameters(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fisher_noise, "fisher_diagonal", fisher_diagonal)
+    found = change(tiny, FisherNoise(1e-4, 1.0, 12))
+    assert (found != 0).float().mean() > 0.9
+    assert found.abs().max() < 6e-2
