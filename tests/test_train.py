@@ -158,7 +158,7 @@ def test_a_sweep_shares_originals_and_keeps_folders_apart(run):
     assert len(stored("original")) == 2
     assert len(stored("retrain")) == 4
     stamps = {folder: (folder / "result.json").stat().st_mtime_ns for folder in results()}
-    assert run(*sweep).count("finished before") == 8
+    assert run(*sweep).count("finished before;") == 8
     assert stamps == {folder: (folder / "result.json").stat().st_mtime_ns for folder in results()}
     hashes = {(result["seed"], result["scheme"]): (result["data_hash"], result["split_hash"]) for result in results().values()}
     assert hashes[0, "random"][0] == hashes[0, "classwise"][0] != hashes[1, "random"][0]
