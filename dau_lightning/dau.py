@@ -11,10 +11,10 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from dau_lightning.attacker import Sensitivity
-from dau_lightning.datamodule import Batch
 from dau_lightning.dataset import Images
 from dau_lightning.descent import Descent
 from dau_lightning.error import InputError
+from dau_lightning.loader import Batch
 from dau_lightning.mode import batch_norm, evaluating, float32, frozen
 from dau_lightning.module import log
 from dau_lightning.objective import Objective, Term

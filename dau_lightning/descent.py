@@ -1,15 +1,18 @@
 """Methods that descend: SGD on the cross-entropy of one part of the split, with a schedule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.datamodule import Batch
+from dau_lightning.dataset import Images
+from dau_lightning.loader import Batch, JointLoader
 from dau_lightning.mode import batch_norm
 from dau_lightning.module import UnlearningModule
+from dau_lightning.split import Split
+from dau_lightning.transform import Transform
 
 
 class Descent(UnlearningModule):
@@ -39,8 +42,28 @@ class Descent(UnlearningModule):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
+        self.automatic_optimization = True
         self.epochs, self.lr, self.momentum, self.weight_decay = epochs, lr, momentum, weight_decay
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
+
+    def loader(
+        self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
+    ) -> JointLoader:
+        """Joint augmented batches of its parts, see `UnlearningModule.loader`."""
+        parts = {name: part(name) for name in self.batch_sizes}
+        return JointLoader(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
+
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """Parts whose images take the labels of another part's, see `JointLoader`."""
+        return {}
+
+    def plan(self, steps: int, split: Split) -> str:
+        """Epochs and steps, and how often a forget sample is seen."""
+        said = f"{self.label}: {self.epochs} epochs of {steps} steps"
+        if "forget" not in self.batch_sizes:
+            return said
+        return f"{said}, each visits every forget sample {steps * self.batch_sizes['forget'] / len(split.forget):.1f} times"
 
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of the defender and what is trained with it; pruned weights are zero after each of its steps."""

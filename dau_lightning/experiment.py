@@ -119,18 +119,7 @@ class Experiment:
         print(
             f"{len(split.train):,} training images; {len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test"
         )
-        if method.one_pass:
-            counts = {
-                name: min(len(getattr(split, name)), method.limits.get(name, len(split.train))) for name in method.batch_sizes
-            }
-            visited = " and ".join(f"{count:,} {name}" for name, count in counts.items())
-            print(f"{method.label}: one pass over {visited} images, and one change of the weights at its end")
-        elif "forget" in method.batch_sizes:
-            sizes, steps = method.batch_sizes, -(-len(getattr(split, method.part)) // method.batch_sizes[method.part])
-            visits = steps * sizes["forget"] / len(split.forget)
-            print(
-                f"{method.label}: {method.epochs} epochs of {steps} steps, each visits every forget sample {visits:.1f} times"
-            )
+        print(method.plan(len(self.training.data(method, split).train_dataloader()), split))
 
     def _evaluate(self, module: UnlearningModule, split: Split) -> Row:
         """Accuracies and attacks of a defender, as in EVALUATION section 1."""
@@ -147,7 +136,7 @@ class Experiment:
             )
             for target in targets
         ]
-        data = UnlearningDataModule(split, self.training.transform, {}, self.training.seed, tuple(parts))
+        data = UnlearningDataModule(split, self.training.transform, self.training.seed, evaluate=tuple(parts))
         self.training.trainer(evaluations).test(module, datamodule=data, verbose=False)
         accuracy, efficacy = evaluations[0].accuracy(), evaluations[0].efficacy()
         row = {"UA": 100 - accuracy["forget"], "MIA": efficacy["confidence"], "RA": accuracy["retain"]}

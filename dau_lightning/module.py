@@ -1,15 +1,19 @@
 """What every method is: a LightningModule around a defender, with keyed randomness and a log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
 
-from dau_lightning.datamodule import Batch, UnlearningDataModule
+from dau_lightning.datamodule import UnlearningDataModule
+from dau_lightning.dataset import Images
+from dau_lightning.loader import Batch, JointLoader, PassLoader
 from dau_lightning.network import Defender
 from dau_lightning.randomness import key
+from dau_lightning.split import Split
+from dau_lightning.transform import Transform
 
 LOG_EVERY = 50  # steps; each logged step costs a synchronisation of the device
 
@@ -30,12 +34,11 @@ class UnlearningModule(L.LightningModule):
     phase = "unlearning"  # in logs, and a key of the randomness: methods that share it share their retain batches
     part = "retain"
     from_scratch = False  # trained by the recipe from new weights, and kept in the store
-    one_pass = False  # True: one part after another, every sample once, not augmented
     epochs = 1
 
     def __init__(self, *, defender: Defender, seed: int, batch_size: int) -> None:
         super().__init__()
-        self.automatic_optimization = not self.one_pass  # Lightning then wants neither a loss nor an optimizer
+        self.automatic_optimization = False  # Lightning then wants neither a loss nor an optimizer
         self.defender, self.seed, self.batch_size = defender, seed, batch_size
         self.findings: dict[str, float] = {}  # of the training, for the row
         self.untimed = 0.0  # seconds of findings within the run time
@@ -45,15 +48,23 @@ class UnlearningModule(L.LightningModule):
         """Images a step of each part of the split; the first decides the length of an epoch."""
         return {self.part: self.batch_size}
 
-    @property
-    def limits(self) -> Mapping[str, int]:
-        """The most samples of a part that a single pass visits, drawn at random; parts not named are visited whole."""
-        return {}
+    def loader(
+        self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
+    ) -> JointLoader | PassLoader:
+        """What it is trained on: every sample of its parts once.
 
-    @property
-    def pairs(self) -> Mapping[str, str]:
-        """Parts whose images take the labels of another part's, see `datamodule.JointLoader`."""
-        return {}
+        Args:
+            part: name to images, on the device.
+            transform: pixels to inputs.
+            seed: of the order, and of augmentation where there is one.
+            rank: of this device.
+            world_size: number of devices.
+        """
+        return PassLoader({name: part(name) for name in self.batch_sizes}, self.batch_sizes, transform, seed)
+
+    def plan(self, steps: int, split: Split) -> str:
+        """What it is about to do, in a line; `steps` are those of an epoch."""
+        return f"{self.label}: one pass of {steps} steps, and one change of the weights at its end"
 
     @property
     def data(self) -> UnlearningDataModule:

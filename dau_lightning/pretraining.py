@@ -6,13 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from dau_lightning.console import progress
-from dau_lightning.datamodule import JointLoader, Order, Transform, UnlearningDataModule
+from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Images, balanced
 from dau_lightning.error import TrainingError
+from dau_lightning.loader import JointLoader, Order
 from dau_lightning.mode import evaluating
 from dau_lightning.module import LOG_EVERY
 from dau_lightning.observer import Rows, join
 from dau_lightning.randomness import generator, key
+from dau_lightning.transform import Transform
 
 HELD_OUT = 1000  # members and nonmembers, at most, that only judge the attacker
 

@@ -1,6 +1,7 @@
 """From a split to trained defenders: modules, their training, and the weights that the store keeps of it."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,14 +10,13 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from dau_lightning.baseline.original import Original
 from dau_lightning.callbacks import Clock, Guard, PhaseBar
-from dau_lightning.datamodule import Transform, UnlearningDataModule
+from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.error import InputError
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender
@@ -24,11 +24,14 @@ from dau_lightning.randomness import key
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.split import Split
 from dau_lightning.store import Store
+from dau_lightning.transform import Transform
 
-# What Lightning says to everybody at every start; and a call of its own that torch >= 2.15 deprecates.
+# What Lightning says to everybody at every start, and where Slurm is installed; a call of its own that torch deprecates.
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)
-warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", module="lightning")
+for message in ("The `srun` command is available", ".*LeafSpec.* is deprecated"):
+    warnings.filterwarnings("ignore", message=message)
+os.environ["SLURM_JOB_NAME"] = "interactive"  # a Slurm around a run is the sweep's business: so told, Lightning leaves it alone
 
 Method = Callable[..., UnlearningModule]
 
@@ -115,9 +118,7 @@ class Training:
 
     def data(self, module: UnlearningModule, split: Split) -> UnlearningDataModule:
         """What a module is trained on."""
-        seed = key(self.seed, module.phase)
-        options = {"one_pass": module.one_pass, "limits": module.limits, "pairs": module.pairs}
-        return UnlearningDataModule(split, self.transform, module.batch_sizes, seed, **options)
+        return UnlearningDataModule(split, self.transform, key(self.seed, module.phase), module.loader)
 
     def fit(self, module: UnlearningModule, split: Split, first: int = 0, last: int | None = None) -> float:
         """Train a module through some of its epochs, all by default; the seconds that it took.
@@ -150,7 +151,6 @@ class Training:
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
-                plugins=[LightningEnvironment()],  # one process: a Slurm around it is the sweep's business, not the Trainer's
             )
         except MisconfigurationException as error:
             accelerator = self.settings["trainer"]["accelerator"]

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
-from dau_lightning.datamodule import Transform, UnlearningDataModule
+from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Images
 from dau_lightning.descent import Descent
 from dau_lightning.module import UnlearningModule
@@ -21,6 +21,7 @@ from dau_lightning.randomness import key
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.split import Split
 from dau_lightning.training import Training
+from dau_lightning.transform import Transform
 
 SIZES = {"retain": 36, "forget": 12, "val": 12, "judge": 0, "outside": 0, "test_retain": 18, "test_forget": 0}
 
@@ -85,22 +86,14 @@ class Tiny:
     ) -> L.Trainer:
         """Train as a run does."""
         split = split or self.split()
-        data = UnlearningDataModule(
-            split,
-            transform or self.transform,
-            module.batch_sizes,
-            key(module.seed, module.phase),
-            one_pass=module.one_pass,
-            limits=module.limits,
-            pairs=module.pairs,
-        )
+        data = UnlearningDataModule(split, transform or self.transform, key(module.seed, module.phase), module.loader)
         trainer = self.training(loggers).trainer(callbacks, max_epochs=module.epochs)
         trainer.fit(module, datamodule=data)
         return trainer
 
     def test(self, module: UnlearningModule, *callbacks: L.Callback, parts: Sequence[str], split: Split | None = None) -> None:
         """Test as a run does."""
-        data = UnlearningDataModule(split or self.split(), self.transform, {}, 0, tuple(parts))
+        data = UnlearningDataModule(split or self.split(), self.transform, 0, evaluate=tuple(parts))
         self.training().trainer(callbacks).test(module, datamodule=data, verbose=False)
 
     def seen(self, kind: Callable[..., UnlearningModule]) -> dict[int, int]:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchmetrics import Metric
 
-from dau_lightning import datamodule
+from dau_lightning import loader
 from dau_lightning.callbacks import Clock, Evaluation, Guard, PhaseBar
 from dau_lightning.descent import Descent
 from dau_lightning.error import TrainingError
@@ -221,7 +221,7 @@ class Diary(Metric):
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datamodule, "EVALUATION_BATCH_SIZE", 7)  # 36 = 5 * 7 + 1, 12 = 7 + 5
+    monkeypatch.setattr(loader, "EVALUATION_BATCH_SIZE", 7)  # 36 = 5 * 7 + 1, 12 = 7 + 5
 
 
 PARTS = ("retain", "forget", "val", "test_retain")

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from dau_lightning.datamodule import Batch
 from dau_lightning.descent import Descent, rate_factor
+from dau_lightning.loader import Batch
 from dau_lightning.mode import batch_norm, evaluating, frozen
 from dau_lightning.module import LOG_EVERY, log
 from dau_lightning.randomness import key

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from dau_lightning.attacker import Attacker
-from dau_lightning.datamodule import JointLoader, Transform
 from dau_lightning.error import TrainingError
+from dau_lightning.loader import JointLoader
 from dau_lightning.losses import attacker_loss
 from dau_lightning.module import LOG_EVERY
 from dau_lightning.observer import Rows, join
 from dau_lightning.pretraining import Loss, balanced_accuracy, observe_all, outputs, pretrain
 from dau_lightning.randomness import key
+from dau_lightning.transform import Transform
 
 AS_THEY_ARE = Transform(mean=(0.0,), std=(1.0,), crop_padding=0, flip=False)
 

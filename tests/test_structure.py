@@ -18,6 +18,8 @@ ORDER = [
     "dataset",
     "scheme",
     "split",
+    "transform",
+    "loader",
     "datamodule",
     "network",
     "mode",

@@ -136,6 +136,8 @@ def test_a_run_takes_no_part_in_the_slurm_around_it(tiny: Any, tmp_path: Path, m
     srun.write_text("")
     srun.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)  # Lightning would warn, and a warning is an error here
-    for name, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "3", "SLURM_JOB_NAME": "sweep"}.items():
+    for name, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "3", "SLURM_NODEID": "1", "SLURM_LOCALID": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert tiny.training().trainer([]).world_size == 1
+    module = tiny.module()
+    assert tiny.fit(module).world_size == 1
+    tiny.test(module, parts=["retain"])

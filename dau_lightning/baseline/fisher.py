@@ -1,15 +1,17 @@
 """FF (Golatkar et al. 2020): noise on every weight, the more the less the retain set needs it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dau_lightning.datamodule import Batch
+from dau_lightning.dataset import Images
 from dau_lightning.gradient import chunk_size, class_gradients, move, probabilities
+from dau_lightning.loader import Batch, PassLoader
 from dau_lightning.module import UnlearningModule
 from dau_lightning.randomness import generator
+from dau_lightning.transform import Transform
 
 
 class FisherForgetting(UnlearningModule):
@@ -26,16 +28,17 @@ class FisherForgetting(UnlearningModule):
     """
 
     label = "FF"
-    one_pass = True
 
     def __init__(self, *, alpha: float, inverse_clamp: float, samples: int | None, **settings: Any) -> None:
         super().__init__(**settings)
         self.alpha, self.inverse_clamp, self.samples = alpha, inverse_clamp, samples
 
-    @property
-    def limits(self) -> Mapping[str, int]:
+    def loader(
+        self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
+    ) -> PassLoader:
         """No more than `samples`."""
-        return {} if self.samples is None else {self.part: self.samples}
+        limits = {} if self.samples is None else {self.part: self.samples}
+        return PassLoader({self.part: part(self.part)}, self.batch_sizes, transform, seed, limits)
 
     def on_train_start(self) -> None:
         """Start sums over samples."""
@@ -49,9 +52,14 @@ class FisherForgetting(UnlearningModule):
 
     def on_train_epoch_end(self) -> None:
         """Change the weights."""
-        variance = self.alpha * (self.seen / self.total).clamp(max=self.inverse_clamp)
-        noise = torch.randn(len(variance), generator=generator(self.seed, self.phase, "noise"))
-        move(self.defender, variance.sqrt() * noise.to(variance))
+        draws = generator(self.seed, self.phase, "noise")
+        move(self.defender, fisher_noise(self.total / self.seen, self.alpha, self.inverse_clamp, draws))
+
+
+def fisher_noise(diagonal: Tensor, alpha: float, inverse_clamp: float, draws: torch.Generator) -> Tensor:
+    """`sqrt(alpha min(1 / F, inverse_clamp)) N(0, 1)` of a Fisher diagonal `(P,)`; draws on the CPU, for all devices."""
+    deviation = (alpha * (1 / diagonal).clamp(max=inverse_clamp)).sqrt()
+    return deviation * torch.randn(len(deviation), generator=draws).to(deviation)
 
 
 def fisher_diagonal(model: nn.Module, images: Tensor, targets: Tensor | None = None) -> Tensor:

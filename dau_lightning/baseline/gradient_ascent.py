@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dau_lightning.datamodule import Batch
 from dau_lightning.descent import Descent
+from dau_lightning.loader import Batch
 from dau_lightning.mode import batch_norm
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dau_lightning.datamodule import Batch
+from dau_lightning.console import progress
 from dau_lightning.error import InputError
 from dau_lightning.gradient import chunk_size, move, per_sample_gradients, weighted_gradient
+from dau_lightning.loader import Batch
 from dau_lightning.module import UnlearningModule
 from dau_lightning.randomness import generator
 
@@ -34,7 +35,6 @@ class InfluenceUnlearning(UnlearningModule):
     """
 
     label = "IU"
-    one_pass = True
 
     def __init__(self, *, scale: float, damping: float, samples: int | None, **settings: Any) -> None:
         super().__init__(**settings)
@@ -127,7 +127,7 @@ def _gram(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor) -> 
     count = len(images)
     gram, products = vector.new_empty(count, count), vector.new_empty(count)
     stored, step = chunk_size(model, STORED_BYTES, count), chunk_size(model)
-    for first in range(0, count, stored):
+    for first in progress(range(0, count, stored), "IU, inner products"):
         rows = slice(first, min(first + stored, count))
         kept = per_sample_gradients(model, images[rows], targets[rows])
         products[rows] = _inner(kept, vector.unsqueeze(0))[:, 0]

@@ -33,12 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--format", choices=["terminal", *FORMATS], default="terminal", help="of the tables; csv is unrounded")
     parser.add_argument("--output", type=Path, metavar="FILE", help="gets the tables instead of the terminal")
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="gets Figure 2 (four attacks), PNG and SVG")
-    parser.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="only these; every row must have all of them")
+    parser.add_argument("--seeds", metavar="0,1,2", help="only these; every row must have all of them")
     parser.add_argument("--wandb", action="store_true", help="log table and figures to Weights & Biases as well")
     options = parser.parse_args(arguments)
 
     runs = read(options.folders)
-    made = groups(runs, options.seeds)
+    made = groups(runs, options.seeds and _seeds(options.seeds))
     files: dict[Path, bytes] = {}
     pictures: dict[str, bytes] = {}
     if options.figures or options.wandb:
@@ -66,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _seeds(text: str) -> list[int]:
-    return [int(seed) for seed in text.split(",")]
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--seeds must be integers such as 0,1,2, got {text!r}") from error
 
 
 def _plain(made: Sequence[Group]) -> str:

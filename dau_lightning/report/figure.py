@@ -78,7 +78,8 @@ def _figure(title: str, schemes: dict[str, dict[str, list[Line]]]) -> "Figure":
     figure.suptitle(f"MIA-efficacy of four attacks: {title}", fontsize=10)
     ordered = [handles[name] for name in kinds]
     fit = int(figure.get_figwidth() / (0.6 + 0.08 * max(map(len, kinds))))  # inches: handle and space, a letter
-    figure.legend(ordered, list(kinds), loc="outside lower center", ncols=max(1, min(len(kinds), fit)), frameon=False)
+    lines = -(-len(kinds) // max(1, fit))
+    figure.legend(ordered, list(kinds), loc="outside lower center", ncols=-(-len(kinds) // lines), frameon=False)
     return figure
 
 
@@ -89,11 +90,13 @@ def _panel(axis: "Axes", lines: Sequence[Line], styles: Mapping[str, Mapping[str
         width = 0.84 / len(lines)
         spreads = _efficacies(line)
         means, deviations = [s.mean for s in spreads], [s.std or 0 for s in spreads]
+        pairs = list(zip(means, deviations, strict=True))
+        within = [min(d, m) for m, d in pairs], [min(d, max(0, 100 - m)) for m, d in pairs]  # efficacies end at 0 and 100
         places = [place + (index - (len(lines) - 1) / 2) * width for place in range(len(ATTACKS))]
         bars = axis.bar(places, means, width, edgecolor="black", linewidth=0.5, label=line.name, **styles[line.name])
         handles[line.name] = bars[0]
         if any(deviations):
-            axis.errorbar(places, means, deviations, fmt="none", ecolor="black", elinewidth=0.8, capsize=2)
+            axis.errorbar(places, means, within, fmt="none", ecolor="black", elinewidth=0.8, capsize=2)
         if line.kind == "retrain":
             starts, ends = ([place + side for place in range(len(ATTACKS))] for side in (-0.45, 0.45))
             axis.hlines(means, starts, ends, color=RETRAIN, linestyle="--", linewidth=0.9, zorder=3)

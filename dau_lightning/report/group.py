@@ -42,7 +42,10 @@ def _group(runs: Sequence[Run], wanted: Sequence[int] | None) -> Group:
         cells[run.sparsity].append(run)
     names, selection, named = runs[0].names, runs[0].selection, _namer(cells)
     kept = {sparsity: [run for run in beside if wanted is None or run.seed in wanted] for sparsity, beside in cells.items()}
-    _check_splits([run for beside in kept.values() for run in beside])
+    _check_splits(all_kept := [run for beside in kept.values() for run in beside])
+    _check_same(all_kept, lambda run: run.surroundings)  # dense beside sparse, too
+    for beside in kept.values():
+        _check_same(beside, lambda run: run.pruning)
     if not selection:  # a grid is searched with whatever seeds
         _check_seeds(cells, named, wanted, ", ".join(names))
     lines = {sparsity: _lines(beside, named) for sparsity, beside in kept.items() if beside}
@@ -64,8 +67,9 @@ def _line(name: str, kind: str, found: Found, retrain: Mapping[int, Row]) -> Lin
     run, _ = next(iter(found.values()))
     if not run.amount:
         numbers.pop("zeros", None)
-    paper = {} if run.selection else published.numbers(published.cell(run.result, run.sparsity), kind, run.settings)
-    numbers |= {f"paper {column}": Spread(*number) for column, number in paper.items()}
+    if not run.selection and (rows := published.cell(run.result, run.sparsity)):
+        paper = published.numbers(rows, published.printed_kind(run.result, run.sparsity, kind))
+        numbers |= {f"paper {column}": Spread(*number) for column, number in paper.items()}
     return Line(name, kind, tuple(found), numbers)
 
 
@@ -98,11 +102,11 @@ def _check_splits(runs: Sequence[Run]) -> None:
             raise InputError(f"{run.folder} and {other.folder} have one seed and different splits: they cannot share a table")
 
 
-def _check_surroundings(runs: Sequence[Run]) -> None:
+def _check_same(runs: Sequence[Run], settings: Callable[[Run], Mapping[str, str]]) -> None:
     """What the hash of a split cannot tell of runs with different seeds."""
-    ours = runs[0].surroundings
     for run in runs:
-        for name, value in run.surroundings.items():
+        ours = settings(runs[0])
+        for name, value in settings(run).items():
             if ours.get(name, value) != value:
                 raise InputError(
                     f"{runs[0].folder} and {run.folder} have {name}={ours[name]} and {name}={value}: they cannot share a table"
@@ -111,7 +115,6 @@ def _check_surroundings(runs: Sequence[Run]) -> None:
 
 def _found(runs: Sequence[Run], named: Callable[[Run, str], str]) -> dict[Key, Found]:
     """Rows of one cell by name and seed; the same original and Retrain stand in the runs of every method."""
-    _check_surroundings(runs)
     rows: dict[Key, Found] = defaultdict(dict)
     for run in runs:
         for kind, row in run.result["rows"].items():

@@ -56,8 +56,14 @@ class Run:
     def surroundings(self) -> dict[str, str]:
         """The settings that all rows of a table share, as one level of dotted names."""
         settings = {name: self.result["settings"].get(name, {}) for name in SHARED}
+        settings["trainer"] = {"precision": self.result["settings"].get("trainer", {}).get("precision")}
         settings["dataset"] = {name: value for name, value in settings["dataset"].items() if name not in OWN}
         return _flat(settings)
+
+    @cached_property
+    def pruning(self) -> dict[str, str]:
+        """The settings of its sparsity."""
+        return {f"sparsity.{name}": str(value) for name, value in self.result["settings"].get("sparsity", {}).items()}
 
     @property
     def amount(self) -> float:

@@ -1,6 +1,7 @@
 """Tables that fit the terminal: where it is narrow, deviations stand below the means and columns in a table of their own."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -30,8 +31,8 @@ def _tables(blocks: Sequence[Block], width: int) -> list[list[Column]]:
     tables: list[list[Column]] = [[names]]
     for block in blocks:
         columns = _columns(block, "±" if inline else "\n±")
-        alone = _width([names, *columns]) > width  # too wide for any table: column by column
-        for together in [[column] for column in columns] if alone else [columns]:
+        fits = _width([names, *columns]) <= width
+        for together in [columns] if fits else _by_heading(block, columns):
             if len(tables[-1]) > 1 and _width([*tables[-1], *together]) > width:
                 tables.append([names])
             tables[-1] += together
@@ -47,6 +48,12 @@ def _columns(block: Block, separator: str) -> list[Column]:
         columns.append((above + below, [texts[index].replace("±", separator) for _, texts in block.texts]))
         before = heading
     return columns
+
+
+def _by_heading(block: Block, columns: Sequence[Column]) -> list[list[Column]]:
+    """Columns of a family that is too wide for any table: those of one heading stay together, which bears it once."""
+    pairs = zip(block.columns, columns, strict=True)
+    return [[column for _, column in same] for _, same in groupby(pairs, key=lambda pair: pair[0][0])]
 
 
 def _folded(name: str, width: int) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dau_lightning.baseline.fisher import fisher_diagonal
-from dau_lightning.dataset import stratified
+from dau_lightning.baseline.fisher import fisher_diagonal, fisher_noise
+from dau_lightning.gradient import move
 from dau_lightning.randomness import generator
 
 
@@ -16,7 +16,7 @@ class FisherNoise:
     Args:
         alpha: variance of the noise where `F` is 1.
         inverse_clamp: the most that `1 / F` may be: where `F` is about zero the noise would have no bound.
-        samples: retain images of `F`, drawn at random, of every class in proportion; None for all.
+        samples: retain images of `F`, drawn at random; None for all.
     """
 
     def __init__(self, alpha: float, inverse_clamp: float, samples: int | None) -> None:
@@ -24,17 +24,10 @@ class FisherNoise:
 
     def before_game(self, module: Any) -> None:
         """Add the noise to the defender; pruned weights stay zero."""
-        defender, retain = module.defender, module.data.part("retain")
-        draws = generator(module.seed, "fisher noise")
-        part = retain[stratified(retain.targets.cpu(), min(self.samples or len(retain), len(retain)), draws)]
-        fisher = fisher_diagonal(defender, module.data.transform.normalise(part.images), part.targets)
-        deviation = (self.alpha * (1 / fisher).clamp(max=self.inverse_clamp)).sqrt()
-        change = deviation * torch.randn(len(deviation), generator=draws).to(deviation)
-        parameters = list(defender.parameters())
-        with torch.no_grad():
-            for weight, part in zip(parameters, change.split([weight.numel() for weight in parameters]), strict=True):
-                weight += part.view(weight.shape)
-        defender.prune()
+        retain, draws = module.data.part("retain"), generator(module.seed, "fisher noise")
+        drawn = retain[torch.randperm(len(retain), generator=draws)[: self.samples]]
+        diagonal = fisher_diagonal(module.defender, module.data.transform.normalise(drawn.images))
+        move(module.defender, fisher_noise(diagonal, self.alpha, self.inverse_clamp, draws))
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
         """Zero: the noise is all."""

@@ -2,14 +2,19 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from dau_lightning.metric.disparity import COLUMNS, disparity, gaps
+
+CONF = Path(__file__).parents[2] / "conf"
 
 RETRAIN = np.array([[5.0, 14.0, 100.0, 94.0], [7.0, 12.0, 99.0, 95.0], [6.0, 13.0, 100.0, 93.0]])
 METHOD = np.array([[3.0, 8.0, 99.5, 93.0], [9.0, 15.0, 97.5, 96.0], [6.5, 12.0, 99.0, 94.5]])
@@ -23,6 +28,15 @@ LABELS = {
     "influence": "IU",
     "retrain_again": "Retrain 2",
 }
+
+
+@cache
+def composed(dataset: str, scheme: str, sparsity: str, baseline: str) -> dict[str, Any]:
+    """The settings of a run of the real yaml; not to be changed."""
+    choices = {"dataset": dataset, "scheme": scheme, "sparsity": sparsity, "baseline": baseline}
+    with initialize_config_dir(str(CONF), version_base=None):
+        config = compose("config", overrides=[f"{group}={choice}" for group, choice in choices.items()])
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
 @pytest.fixture
@@ -49,14 +63,19 @@ def write(tmp_path: Path) -> Callable[..., Path]:
             if sparsity != "dense":
                 rows[kind]["sparsity"] = 95.0
         amount = changes.pop("amount", 0.95)
+        ablation = {"regulariser_weight": changes["regulariser_weight"]} if "regulariser_weight" in changes else {}
         settings = {
             "baseline": {"lr": changes.pop("lr", 0.1), "regulariser_weight": changes.pop("regulariser_weight", 0.001)},
-            "sparsity": {} if sparsity == "dense" else {"amount": amount},
+            "sparsity": {} if sparsity == "dense" else {"amount": amount, "rewind_epochs": changes.pop("rewind_epochs", 8)},
             "scheme": {"fraction": 0.1} if scheme == "random" else {"target": None},
             "dataset": {"train_limit": None, "test_limit": None, "seed": seed},
             "recipe": {"epochs": changes.pop("epochs", 40)},
+            "trainer": {"precision": changes.pop("precision", "32-true")},
             "wandb": {"mode": "auto", "project": "tests"},
         }
+        if changes.get("dataset") == "cifar10":  # the paper's setting
+            whole = composed("cifar10", scheme, sparsity, name)
+            settings = whole | {"baseline": whole["baseline"] | ablation}
         for kind, row in changes.pop("rows", {}).items():
             rows[kind] = rows.get(kind, {}) | row
         result = {"dataset": "digits", "network": "convnet", "scheme": "random", "sparsity": "dense", "baseline": name}

@@ -84,6 +84,8 @@ def test_what_is_wrong_with_other_seeds_does_not_matter(write, tmp_path):
         ({}, "are two runs of DAU with seed 0: give one of them"),
         ({"name": "finetune", "rows": {"retrain": {"UA": 1.0}}}, "Retrain with seed 0 has other numbers in"),
         ({"seed": 1, "epochs": 20}, "have recipe.epochs=40 and recipe.epochs=20"),
+        ({"seed": 1, "precision": "bf16-mixed"}, "have trainer.precision=32-true and trainer.precision=bf16-mixed"),
+        ({"sparsity": "omp95", "epochs": 3}, "have recipe.epochs=40 and recipe.epochs=3"),  # dense beside sparse
         ({"seed": 1}, None),
     ],
 )
@@ -161,3 +163,10 @@ def test_a_run_found_twice_counts_once(write, tmp_path):
     path = write()
     assert len(read([tmp_path, path, path.parent])) == 1
     assert json.loads((path / "result.json").read_text())["seed"] == 0
+
+
+def test_seeds_rewound_to_different_epochs_cannot_share_a_row(write, tmp_path):
+    write(sparsity="omp95")
+    write(seed=1, sparsity="omp95", rewind_epochs=2)
+    with pytest.raises(InputError, match=r"sparsity\.rewind_epochs=8 and sparsity\.rewind_epochs=2"):
+        groups(read([tmp_path]))

@@ -1,5 +1,7 @@
+import copy
 import csv
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -7,6 +9,8 @@ from dau_lightning.metric.disparity import COLUMNS
 from dau_lightning.report import published
 from dau_lightning.report.group import groups
 from dau_lightning.report.read import read
+
+from .conftest import composed
 
 ROWS = list(csv.DictReader((files("dau_lightning.report") / "published.csv").read_text().splitlines()))
 
@@ -28,14 +32,14 @@ PRINTED = [
 @pytest.mark.parametrize("row", PRINTED, ids=lambda row: " ".join(row[:4]))
 def test_disparities_are_recomputed_from_rows(row):
     dataset, scheme, sparsity, kind, *numbers = row
-    found = published.numbers(published.table(dataset, scheme, sparsity), kind, {})
+    found = published.numbers(published.table(dataset, scheme, sparsity), kind)
     assert [found[column][0] for column in COLUMNS] == numbers[:4]
     assert found["disparity"] == (pytest.approx(numbers[5], abs=0.01), None)
     assert float(published.table(dataset, scheme, sparsity)[kind]["printed_disparity"]) == numbers[4]
 
 
 def test_cifar100_random_is_not_what_is_printed():
-    found = published.numbers(published.table("cifar100", "random", "dense"), "dau", {})
+    found = published.numbers(published.table("cifar100", "random", "dense"), "dau")
     assert found["disparity"][0] == pytest.approx(9.885, abs=0.01)
 
 
@@ -44,7 +48,7 @@ def test_averages_that_agree_with_their_rows_do():
     checked = 0
     for row in ROWS:
         table = published.table(row["dataset"], row["scheme"], row["sparsity"])
-        if "disparity" in (found := published.numbers(table, row["kind"], {})) and row["dataset"] == "cifar10":
+        if "disparity" in (found := published.numbers(table, row["kind"])) and row["dataset"] == "cifar10":
             agrees = found["disparity"][0] == pytest.approx(float(row["printed_disparity"]), abs=0.02)
             disagree = {("dense", "influence"), ("dense", "dau_without_regulariser"), ("0.95", "finetune")}
             assert agrees != (row["scheme"] == "random" and (row["sparsity"], row["kind"]) in disagree), row
@@ -55,50 +59,88 @@ def test_averages_that_agree_with_their_rows_do():
 def test_damaged_cells_are_empty_and_have_no_disparity():
     rows = published.table("cifar100", "classwise", "dense")
     assert "influence" not in rows
-    found = published.numbers(rows, "dau", {})
+    found = published.numbers(rows, "dau")
     assert set(found) == {"UA", "RA", "TA", "minutes", "speed-up"}
     assert found["UA"] == (97.2, 2.15)
-    assert set(published.numbers(published.table("cifar100", "classwise", "0.95"), "dau", {})) == {"RA", "TA"}
+    assert set(published.numbers(published.table("cifar100", "classwise", "0.95"), "dau")) == {"RA", "TA"}
 
 
 def test_speed_up_is_of_printed_minutes():
     rows = published.table("cifar100", "classwise", "dense")
-    assert published.numbers(rows, "dau", {})["speed-up"][0] == pytest.approx(82.22 / 16.65)  # "at least 5x" in the text
+    assert published.numbers(rows, "dau")["speed-up"][0] == pytest.approx(82.22 / 16.65)  # "at least 5x" in the text
 
 
-def test_dau_without_its_regulariser_is_the_row_of_table_2():
-    rows = published.table("cifar10", "random", "dense")
-    assert published.numbers(rows, "dau", {"regulariser_weight": 0.0})["UA"] == (3.03, 0.23)
-    assert published.numbers(rows, "dau", {"regulariser_weight": 0.001})["UA"] == (3.46, 0.13)
+def result(scheme: str = "random", sparsity: str = "dense", baseline: str = "dau", dataset: str = "cifar10") -> dict[str, Any]:
+    """Of a run by the real yaml, with settings of its own to change."""
+    settings = copy.deepcopy(composed(dataset, scheme, sparsity, baseline))
+    return {"dataset": dataset, "network": "resnet18", "scheme": scheme, "baseline": baseline, "settings": settings}
 
 
-RESULT = {
-    "dataset": "cifar10",
-    "network": "resnet18",
-    "scheme": "random",
-    "settings": {"scheme": {"fraction": 0.1}, "dataset": {"train_limit": None, "test_limit": None}},
-}
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("scheme", ["random", "classwise"])
+@pytest.mark.parametrize("sparsity", ["dense", "omp95"])
+@pytest.mark.parametrize("baseline", ["dau", "finetune", "gradient_ascent", "fisher"])
+def test_the_presets_are_the_papers_settings(dataset, scheme, sparsity, baseline):
+    run, words = result(scheme, sparsity, baseline, dataset), {"dense": "dense", "omp95": "95% sparse"}[sparsity]
+    assert baseline in published.cell(run, words)
+    assert published.printed_kind(run, words, baseline) == baseline
+    assert published.printed_kind(run, words, "retrain") == "retrain"
 
 
-def test_the_papers_setting():
-    assert set(published.cell(RESULT, "dense")) >= {"retrain", "dau", "finetune"}
-    assert published.cell(RESULT, "95% sparse")["dau"]["UA"] == "4.92"
-    assert published.cell(RESULT | {"scheme": "classwise", "settings": {"scheme": {"target": 3}}}, "dense")
+@pytest.mark.parametrize(("name", "value"), [("regulariser_weight", 0.0), ("regulariser", {"_target_": "a.Nothing"})])
+def test_dau_without_its_regulariser_is_the_row_of_table_2(name, value):
+    run = result()
+    run["settings"]["baseline"][name] = value
+    assert published.printed_kind(run, "dense", "dau") == "dau_without_regulariser"
 
 
 @pytest.mark.parametrize(
-    ("changes", "sparsity"),
+    ("node", "changes"),
     [
-        ({"dataset": "digits"}, "dense"),
-        ({"network": "resnet9"}, "dense"),
-        ({"scheme": "other"}, "dense"),
-        ({}, "90% sparse"),
-        ({"settings": {"scheme": {"fraction": 0.5}}}, "dense"),
-        ({"settings": {"scheme": {"fraction": 0.1}, "dataset": {"train_limit": 1000}}}, "dense"),
+        ("baseline", {"lr": 0.1}),
+        ("baseline", {"adversarial_weight": 0.5}),
+        ("baseline", {"adversarial_steps": 30}),
+        ("baseline", {"regulariser": {"_target_": "dau_lightning.regulariser.vicreg"}}),
+        ("baseline", {"objective": {"_target_": "dau_lightning.objective.Wasserstein"}}),
+        ("baseline", {"term": {"gradient_ascent": {"weight": 1}}}),
+        ("baseline", {"sensitivity": {"copies": 0}}),
     ],
 )
-def test_another_setting_has_no_reference(changes, sparsity):
-    assert published.cell(RESULT | changes, sparsity) == {}
+def test_a_method_of_other_settings_has_no_reference(node, changes):
+    run = result()
+    run["settings"][node] |= changes
+    assert published.cell(run, "dense")
+    assert published.printed_kind(run, "dense", "dau") is None
+
+
+def test_other_settings_of_baselines_have_no_reference():
+    run = result(baseline="finetune")
+    run["settings"]["baseline"]["lr"] = 0.1
+    assert published.printed_kind(run, "dense", "finetune") is None
+    for dataset, expected in (("cifar10", None), ("cifar100", "gradient_ascent")):
+        run = result("classwise", baseline="gradient_ascent", dataset=dataset)
+        run["settings"]["baseline"]["lr"] = 0.5  # printed for CIFAR-10, else a grid
+        assert published.printed_kind(run, "dense", "gradient_ascent") == expected
+
+
+@pytest.mark.parametrize(
+    ("node", "changes", "sparsity"),
+    [
+        (None, {"dataset": "digits"}, "dense"),
+        (None, {"network": "resnet9"}, "dense"),
+        (None, {"scheme": "other"}, "dense"),
+        (None, {}, "90% sparse"),
+        ("scheme", {"fraction": 0.5}, "dense"),
+        ("dataset", {"train_limit": 1000}, "dense"),
+        ("recipe", {"epochs": 1}, "dense"),
+        ("sparsity", {"rewind_epochs": 2}, "95% sparse"),
+    ],
+)
+def test_another_setting_has_no_reference(node, changes, sparsity):
+    run = result(sparsity="omp95" if sparsity != "dense" else "dense")
+    target = run["settings"][node] if node else run
+    target |= changes
+    assert published.cell(run, sparsity) == {}
 
 
 def test_the_papers_numbers_stand_in_our_rows(paper, tmp_path):

@@ -6,12 +6,13 @@ import pytest
 from rich.console import Console
 
 from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.report import terminal
 from dau_lightning.report.group import groups
 from dau_lightning.report.latex import latex
 from dau_lightning.report.read import read
 from dau_lightning.report.record import csv_text, records
 from dau_lightning.report.rows import GAPS
-from dau_lightning.report.table import markdown
+from dau_lightning.report.table import families, markdown
 from dau_lightning.report.terminal import print_groups
 
 
@@ -129,3 +130,13 @@ def test_deviations_stand_below_means_where_it_is_narrow(write, tmp_path):
     assert "6.17±3.01" not in narrow.file.getvalue()
     assert "±3.01" in narrow.file.getvalue()
     assert max(map(len, [line for line in narrow.file.getvalue().splitlines() if "±" in line])) <= 45
+
+
+def test_every_table_starts_with_a_heading(write, tmp_path):
+    for seed in range(2):
+        for sparsity in ("dense", "omp95"):
+            write(seed, scheme="classwise", sparsity=sparsity, rows={"dau": {"TA_forgotten": 12.34}})
+    (group,) = groups(read([tmp_path]))
+    for width in range(50, 121):
+        for _, (first, _), *_ in terminal._tables(families(group), width):  # the names, then the first column
+            assert first.split("\n")[0] not in ("", "dense", "95%"), width
