@@ -21,7 +21,7 @@ test: install   ## the tests, with coverage
 
 test-slurm: install  ## a sweep on a Slurm of one node, which this starts and stops; as root on Debian or Ubuntu
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev,slurm]'
-	.ci/slurm $(BIN)/python tests/slurm/same_numbers.py
+	.ci/slurm $(BIN)/python -m tests.slurm.same_numbers
 
 table1: install ## every method over five seeds on digits, on all cores; ARGS="dataset=cifar10" for others
 	$(BIN)/python train.py -m experiment=table1 $(ARGS)

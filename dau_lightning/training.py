@@ -73,16 +73,22 @@ class Training:
             return method(defender=Defender(network), seed=self.seed, **(self.settings["recipe"] if kind.from_scratch else {}))
 
     def content(self, module: UnlearningModule, split: Split, sparse: bool = True) -> dict[str, Any]:
-        """All that a defender trained from scratch depends on."""
-        return {
+        """All that a defender trained from scratch depends on; rewinding is the original's alone."""
+        content = {
             "data": split.data_hash if module.part == "train" else split.split_hash,
             "network": self.settings["network"],
             "recipe": self.settings["recipe"],
             "transform": asdict(self.transform),
             "precision": self.settings["trainer"]["precision"],
             "seed": self.seed,
-            **({"sparsity": self.settings["sparsity"]} if self.sparsity and sparse else {}),
         }
+        if self.sparsity and sparse:
+            content["sparsity"] = self.settings["sparsity"] if module.part == "train" else self._pruning()
+        return content
+
+    def _pruning(self) -> dict[str, Any]:
+        """The settings that a mask depends on."""
+        return {name: value for name, value in self.settings["sparsity"].items() if name != "rewind_epochs"}
 
     def mask(self, split: Split) -> Mapping[str, Tensor]:
         """Which weights stay, by name: found once on the trained dense original; empty where no weight is pruned."""
@@ -95,11 +101,15 @@ class Training:
             self.from_scratch(original, split, {})
             return dict(find(original.defender.network)), 0.0
 
-        entry, _ = self.store.get_or_train("mask", self.content(original, split), find_mask)
+        content = self.content(original, split, sparse=False) | {"sparsity": self._pruning()}
+        entry, _ = self.store.get_or_train("mask", content, find_mask)
         return entry.weights
 
     def from_scratch(self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Weights from the store, trained into it first where they are missing; the seconds of their training, and where."""
+        """Weights from the store, trained into it first where they are missing; the seconds of their training, and where.
+
+        A sparse original is dense for `rewind_epochs`; Retrain has its mask, found on `D`, from its new weights on.
+        """
 
         def train() -> tuple[dict[str, Tensor], float]:
             seconds, first = 0.0, 0

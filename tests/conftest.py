@@ -69,7 +69,7 @@ class Tiny:
             "transform": asdict(self.transform),
             "store": {"root": str(self.folder / "store")},
             "network": {"width": 4},
-            "sparsity": {"amount": sparsity.amount} if sparsity else {},
+            "sparsity": {"amount": sparsity.amount, "rewind_epochs": sparsity.rewind_epochs} if sparsity else {},
             "recipe": recipe | {"schedule": "constant", "milestones": []},
             "trainer": {"accelerator": "cpu", "devices": 1, "precision": "32-true"},
         }

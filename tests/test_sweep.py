@@ -17,15 +17,9 @@ from dau_lightning import settings
 from dau_lightning.error import InputError
 from dau_lightning.folder import write_result
 from dau_lightning.sweep import Sweep
+from tests.tiny import TINY
 
 ROOT = Path(__file__).parents[1]
-TINY = [
-    "wandb.mode=disabled",
-    "dataset.train_limit=200",
-    "dataset.test_limit=100",
-    "recipe.epochs=2",
-    "trainer.accelerator=cpu",
-]
 ROW = {"UA": 1.0, "MIA": 2.0, "RA": 99.0, "TA": 98.5, "disparity": 0.5}
 
 

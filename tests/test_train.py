@@ -16,15 +16,9 @@ import train
 from dau_lightning import settings
 from dau_lightning.error import one_line
 from dau_lightning.network import convnet
+from tests.tiny import TINY
 
 ROOT = Path(__file__).parents[1]
-TINY = [
-    "wandb.mode=disabled",
-    "dataset.train_limit=200",
-    "dataset.test_limit=100",
-    "recipe.epochs=2",
-    "trainer.accelerator=cpu",
-]
 TINY_DAU = [
     *TINY,
     "baseline.epochs=1",

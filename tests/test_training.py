@@ -112,6 +112,18 @@ def test_original_and_retrain_share_one_mask_and_hold_it(tiny: Any) -> None:
     assert dense.store.get("original", dense.content(dense.module(Original, split), split)) is not None
 
 
+def test_only_the_original_depends_on_rewinding(tiny: Any) -> None:
+    split, names = tiny.split(), {}
+    for rewind_epochs in (0, 1):
+        training = tiny.training(sparsity=OMP(0.5, rewind_epochs))
+        mask = training.mask(split)
+        for kind in (Original, Retrain):
+            row = training.from_scratch(training.module(kind, split), split, mask)
+            names.setdefault(kind, set()).add(row["store"])
+    assert (len(names[Original]), len(names[Retrain])) == (2, 1)
+    assert len([*(tiny.folder / "store").glob("mask-*.safetensors")]) == 1
+
+
 def test_a_sparse_original_starts_from_its_own_dense_weights(tiny: Any, watched: Any) -> None:
     split, sparsity = tiny.split(), OMP(0.5, 1)
     training = tiny.training(sparsity=sparsity)

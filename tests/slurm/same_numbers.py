@@ -8,14 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.tiny import TINY
+
 TRAIN = Path(__file__).parents[2] / "train.py"
-TINY = [
-    "wandb.mode=disabled",
-    "dataset.train_limit=200",
-    "dataset.test_limit=100",
-    "recipe.epochs=2",
-    "trainer.accelerator=cpu",
-]
 EIGHT = ["seed=0,1", "scheme=random,classwise", "baseline=finetune,retrain"]
 HALF_BAD = ["baseline=finetune", "baseline.epochs=1", "baseline.batch_size=200", "baseline.lr=0.05,1e30"]
 TIMES = {"seconds", "time_ratio", "store"}  # the one thing that may differ, and where it was

@@ -1,0 +1,9 @@
+"""Settings of a run that takes a second, for the real entry point."""
+
+TINY = [
+    "wandb.mode=disabled",
+    "dataset.train_limit=200",
+    "dataset.test_limit=100",
+    "recipe.epochs=2",
+    "trainer.accelerator=cpu",
+]
