@@ -105,8 +105,7 @@ class SVMAttack(Metric):
     Args:
         statistic: the name of a function of this module: probabilities `(N, K)`, targets `(N,)` to scores `(N,)` or `(N, d)`.
         seed: of the cut.
-        decimals: see `efficacy`; with 3 an attack on 2 x 8,100 points takes a second or less in place of ten to forty, and
-            calls the same samples members (99.9% of them where measured).
+        decimals: see `efficacy`; with 3 far fewer points are fitted, and decisions hardly change.
 
     Raises:
         InputError: there is no such statistic.
