@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +28,6 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
         print("finished before; overwrite=true runs it again")
         return report.print_run(result, folder)
 
-    start(folder, config)
     from dau_lightning.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.tracking import loggers
     from dau_lightning.training import Training
@@ -41,6 +41,7 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
             method=instantiate(config.baseline),
             attacks={name: instantiate(attack) for name, attack in config.metric.items()},
             training=training,
+            start=partial(start, folder, config),
         ).run()
     report.print_run(result, folder)
 

@@ -44,6 +44,7 @@ class Experiment:
         reference: `train`, `cached` or `off`.
         selection: judge by the selection score, without Retrain and test data.
         training: makes and trains the defenders.
+        start: called once all that was given is known to be usable, before any training.
     """
 
     names: Mapping[str, str]
@@ -54,6 +55,7 @@ class Experiment:
     reference: str
     selection: bool
     training: Training
+    start: Callable[[], None]
 
     def run(self) -> dict[str, Any]:
         """Run it, and write `result.json` last of all.
@@ -72,6 +74,7 @@ class Experiment:
         modules["original"] = training.module(Original, split)
         modules.setdefault(name, training.module(self.method, split))
         self._check(modules, split)
+        self.start()
         self._announce(modules[name], split)
 
         mask, rows = training.mask(split), dict[str, Row]()

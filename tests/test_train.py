@@ -280,6 +280,16 @@ def test_no_damping_with_a_singular_fisher_matrix_is_told_before_anything_runs(r
     assert "\n" not in str(raised.value)
     assert not results()
     assert not stored("original")
+    assert not [path for path in Path("runs").rglob("*") if path.is_file()]
+
+
+def test_a_mistake_leaves_the_finished_run_that_it_would_overwrite(run):
+    arguments = ["baseline=finetune", "reference=off", *TINY_METHOD["finetune"]]
+    run(*arguments)
+    folder, result = the_result()
+    with pytest.raises(SystemExit, match="metric must include confidence"):
+        run(*arguments, "metric=[entropy]", "overwrite=true", f"hydra.run.dir='{folder}'")
+    assert the_result() == (folder, result)
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
