@@ -65,7 +65,8 @@ def _increasing(value: Any) -> bool:
 TABLE: dict[str, Rule] = {
     "seed crop_padding copies pretraining_steps rewind_epochs": integer(0),
     "train_limit test_limit samples": optional(integer(1)),
-    "adversarial_steps decimals": optional(integer(0)),
+    "adversarial_steps": optional(integer(0)),
+    "resolution": optional(number(above=0)),
     "epochs *batch_size *steps width": integer(1),
     "trainer.devices": integer(1, 1),  # the loader can share a batch among devices; the methods are not yet tested so
     "image_size": integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB

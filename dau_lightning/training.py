@@ -48,6 +48,7 @@ class Training:
             content of the store, `network` and `sparsity`.
         loggers: of every metric.
         folder: of the run.
+        callbacks: more of them for every training and test, called last.
     """
 
     network: Callable[..., nn.Module]
@@ -55,6 +56,7 @@ class Training:
     settings: Mapping[str, Any]
     loggers: list[Logger]
     folder: Path
+    callbacks: Sequence[L.Callback] = ()
 
     def __post_init__(self) -> None:
         """Take what is used often out of the settings."""
@@ -154,7 +156,7 @@ class Training:
                 **self.settings["trainer"],
                 max_epochs=max_epochs,
                 logger=self.loggers,
-                callbacks=list(callbacks),
+                callbacks=[*callbacks, *self.callbacks],
                 log_every_n_steps=1,
                 enable_progress_bar=False,
                 enable_checkpointing=False,

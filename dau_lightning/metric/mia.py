@@ -63,16 +63,14 @@ def probability(probabilities: Tensor, targets: Tensor) -> Tensor:
     return probabilities
 
 
-def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Tensor, decimals: int | None = None) -> float:
+def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Tensor, resolution: float | None = None) -> float:
     """MIA-efficacy: the share of forget samples that an SVM fitted on members and nonmembers calls nonmember.
-
-    Equal scores of one label are one point with their count as weight, the same optimum at a fraction of the time.
 
     Args:
         member_scores: a statistic of members, `(N,)` or `(N, d)`.
         nonmember_scores: of nonmembers, as many.
         forget_scores: of the forget samples, `(M,)` or `(M, d)`.
-        decimals: round the scores that the SVM is fitted on; None for as they are.
+        resolution: see `fitted`.
 
     Returns:
         True negatives / M, in percent.
@@ -80,21 +78,32 @@ def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Ten
     Raises:
         ValueError: one of the three is empty.
     """
-    samples = [
-        scores.detach().cpu().double().unsqueeze(-1).flatten(1).numpy()
-        for scores in (member_scores, nonmember_scores, forget_scores)
-    ]
-    if not all(map(len, samples)):
-        raise ValueError(
-            f"an attack needs members, nonmembers and forget samples, got {[len(scores) for scores in samples]} of them"
-        )
-    members, nonmembers, forget = samples
+    members, nonmembers, forget = map(_rows, (member_scores, nonmember_scores, forget_scores))
+    counts = [len(members), len(nonmembers), len(forget)]
+    if not all(counts):
+        raise ValueError(f"an attack needs members, nonmembers and forget samples, got {counts} of them")
+    return 100 * float((fitted(members, nonmembers, resolution).predict(forget) == 0).mean())
+
+
+def fitted(members: np.ndarray, nonmembers: np.ndarray, resolution: float | None = None) -> SVC:
+    """The SVM of the published attacks; it predicts 1 for a member.
+
+    Equal scores of one label are one point with their count as weight, the same optimum at a fraction of the time.
+
+    Args:
+        members: scores, `(N, d)`.
+        nonmembers: scores, `(N, d)`.
+        resolution: round the scores to multiples of it; None for as they are.
+    """
     labels = np.concatenate([np.ones(len(members)), np.zeros(len(nonmembers))])
     scores = np.concatenate([members, nonmembers])
-    labelled = np.column_stack([scores if decimals is None else scores.round(decimals), labels])
+    labelled = np.column_stack([scores if resolution is None else (scores / resolution).round() * resolution, labels])
     points, counts = np.unique(labelled, axis=0, return_counts=True)
-    attacker = SVC(C=3, gamma="auto", kernel="rbf").fit(points[:, :-1], points[:, -1], sample_weight=counts)
-    return 100 * float((attacker.predict(forget) == 0).mean())
+    return SVC(C=3, gamma="auto", kernel="rbf").fit(points[:, :-1], points[:, -1], sample_weight=counts)
+
+
+def _rows(scores: Tensor) -> np.ndarray:
+    return scores.detach().cpu().double().unsqueeze(-1).flatten(1).numpy()
 
 
 class SVMAttack(Metric):
@@ -105,7 +114,7 @@ class SVMAttack(Metric):
     Args:
         statistic: the name of a function of this module: probabilities `(N, K)`, targets `(N,)` to scores `(N,)` or `(N, d)`.
         seed: of the cut.
-        decimals: see `efficacy`; with 3 far fewer points are fitted, and decisions hardly change.
+        resolution: see `efficacy`; far fewer points are fitted, and decisions hardly change.
 
     Raises:
         InputError: there is no such statistic.
@@ -116,12 +125,12 @@ class SVMAttack(Metric):
     nonmember: list[Tensor]
     forget: list[Tensor]
 
-    def __init__(self, statistic: str, seed: int, decimals: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, statistic: str, seed: int, resolution: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if statistic not in STATISTICS:
             raise InputError(f"statistic must be one of {', '.join(STATISTICS)}, got {statistic!r}")
         self.statistic: Callable[[Tensor, Tensor], Tensor] = STATISTICS[statistic]
-        self.seed, self.decimals = seed, decimals
+        self.seed, self.resolution = seed, resolution
         for role in ("member", "nonmember", "forget"):
             self.add_state(role, default=[], dist_reduce_fx="cat")
 
@@ -143,7 +152,7 @@ class SVMAttack(Metric):
         member, nonmember = (
             scores[torch.randperm(len(scores), generator=draws)[:count].to(scores.device)] for scores in (member, nonmember)
         )
-        return efficacy(member, nonmember, forget, self.decimals)
+        return efficacy(member, nonmember, forget, self.resolution)
 
 
 def _log(probabilities: Tensor) -> Tensor:

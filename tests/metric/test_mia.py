@@ -1,14 +1,17 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from sklearn.svm import SVC
 from torch import Tensor
 
 from dau_lightning.metric import mia
 from dau_lightning.metric.mia import SVMAttack, efficacy
 
+CONF = Path(__file__).parents[2] / "conf" / "metric"
 VECTOR = torch.tensor([[0.7, 0.2, 0.1]])
 
 
@@ -117,13 +120,20 @@ def test_equal_scores_weigh_as_many_points() -> None:
     assert efficacy(member, nonmember, forget) == expected_efficacy(member, nonmember, forget)
 
 
-@pytest.mark.parametrize("dimensions", [1, 3])
-def test_rounded_scores_give_the_same_decisions(dimensions: int) -> None:
-    member, nonmember, forget = (scores.view(-1, dimensions) for scores in overlapping(1500))
-    exact, rounded = (efficacy(member, nonmember, forget, decimals) for decimals in (None, 3))
-    assert 5 < exact < 95
-    assert abs(exact - rounded) <= 0.5
-    assert abs(exact - efficacy(member, nonmember, forget, 0)) > 1  # too coarse
+def decisions(scores: list[np.ndarray], resolution: float | None) -> np.ndarray:
+    member, nonmember, _ = scores
+    return mia.fitted(member, nonmember, resolution).predict(np.concatenate(scores))
+
+
+@pytest.mark.parametrize("statistic", ["confidence", "max_confidence", "entropy", "modified_entropy", "probability"])
+def test_rounded_scores_give_the_same_decisions(statistic: str) -> None:
+    resolution = OmegaConf.load(CONF / f"{statistic}.yaml")[statistic].resolution
+    parts = [predictions(600, seed, scale) for seed, scale in ((0, 6.0), (1, 3.0), (2, 4.0))]
+    scores = [getattr(mia, statistic)(logits.softmax(1), targets).double().view(600, -1).numpy() for logits, targets in parts]
+    exact = decisions(scores, None)
+    assert 0.1 < exact.mean() < 0.9
+    assert (exact == decisions(scores, resolution)).mean() >= 0.995
+    assert (exact == decisions(scores, 2.0)).mean() < 0.99  # too coarse
 
 
 @pytest.mark.parametrize("empty", [0, 1, 2])

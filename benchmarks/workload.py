@@ -1,0 +1,67 @@
+"""What is timed: modules and trainers as a run makes them from the yaml files, on random images in memory."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from dau_lightning.dataset import Data, Images
+from dau_lightning.module import UnlearningModule
+from dau_lightning.split import make_split
+from dau_lightning.training import Training
+
+CONF = Path(__file__).parent.parent / "conf"
+SHAPES = {"convnet": (1, 8, 8), "resnet9": (3, 32, 32), "resnet18": (3, 32, 32)}
+
+
+class Workload:
+    """A network, a method and images to train it on.
+
+    Args:
+        network: its name in `conf/network/`.
+        baseline: the method's name in `conf/baseline/`.
+        settings: of the command line, such as `baseline.lr=0.1`.
+        images: in the training set, a tenth of them held out and a tenth of the rest to be forgotten.
+        num_classes: K.
+    """
+
+    def __init__(
+        self, network: str, baseline: str, settings: Sequence[str] = (), images: int = 2000, num_classes: int = 10
+    ) -> None:
+        dataset = "digits" if network == "convnet" else "imagefolder"
+        chosen = [f"dataset={dataset}", "dataset.root=." if dataset == "imagefolder" else "seed=0", f"network={network}"]
+        with initialize_config_dir(str(CONF), version_base=None):
+            config = compose("config", overrides=[*chosen, f"baseline={baseline}", *settings])
+        OmegaConf.set_struct(config, False)
+        del config["dataset"]  # the images are made here
+        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        self.folder = Path(tempfile.gettempdir())
+        self.training = Training(instantiate(config.network), None, plain, [], self.folder)
+        draws = torch.Generator().manual_seed(0)
+        data = Data(
+            *(_random(count, num_classes, SHAPES[network], draws) for count in (images, max(images // 10, num_classes)))
+        )
+        self.split = make_split(data, instantiate(config.scheme), seed=0)
+        self.method = instantiate(config.baseline)
+        self.batch_size: int = plain["recipe"]["batch_size"]
+
+    def module(self) -> UnlearningModule:
+        """The method around a network with new weights."""
+        return self.training.module(self.method, self.split)
+
+    def fit(self, module: UnlearningModule, callback: L.Callback) -> None:
+        """Train as a run does, watched by one callback more."""
+        self.training.callbacks = [callback]
+        self.training.fit(module, self.split)
+
+
+def _random(count: int, num_classes: int, shape: tuple[int, int, int], draws: torch.Generator) -> Images:
+    pixels = torch.randint(256, (count, *shape), dtype=torch.uint8, generator=draws)
+    names = tuple(f"class {label}" for label in range(num_classes))
+    return Images(pixels, torch.arange(count) % num_classes, names, tuple(map(str, range(count))))
