@@ -106,10 +106,15 @@ class Sensitivity:
         divide: divide by eps, as SAMIA's code does; the paper prints no division.
         norm: the Euclidean norm over the classes in place of each class's own change, the same number for every class.
         gradient: let the gradient pass through the noisy predictions and the prediction they are compared with.
+        images_per_pass: noisy images that the defender sees at a time, in whole copies of the batch, one at least.
+            Statistics of a batch are those of a pass.
     """
 
-    def __init__(self, copies: int, noise_scale: float, divide: bool, norm: bool, gradient: bool) -> None:
+    def __init__(
+        self, copies: int, noise_scale: float, divide: bool, norm: bool, gradient: bool, images_per_pass: int
+    ) -> None:
         self.copies, self.noise_scale, self.divide, self.norm, self.gradient = copies, noise_scale, divide, norm, gradient
+        self.images_per_pass = images_per_pass
 
     def __call__(self, predict: Predict, images: Tensor, probabilities: Tensor) -> Tensor:
         """Measure.
@@ -124,8 +129,11 @@ class Sensitivity:
         """
         total = torch.zeros_like(probabilities)
         with torch.set_grad_enabled(self.gradient and torch.is_grad_enabled()):
-            # One copy at a time: batch statistics belong to one noisy batch, and memory does not grow with n.
-            for _ in range(self.copies):
-                change = predict(images + self.noise_scale * torch.randn_like(images)) - probabilities
-                total = total + (change.norm(dim=1, keepdim=True).expand_as(change) if self.norm else change.abs())
+            together = max(1, self.images_per_pass // len(images))
+            for first in range(0, self.copies, together):
+                count = min(together, self.copies - first)
+                noisy = torch.cat([images + self.noise_scale * torch.randn_like(images) for _ in range(count)])
+                change = predict(noisy).unflatten(0, (count, -1)) - probabilities
+                size = change.norm(dim=2, keepdim=True).expand_as(change) if self.norm else change.abs()
+                total = total + size.sum(0)
         return total / (max(self.copies, 1) * (self.noise_scale if self.divide else 1.0))

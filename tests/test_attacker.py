@@ -169,11 +169,13 @@ def reference(copies: int, noise_scale: float, divide: bool, norm: bool) -> np.n
 
 @pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize("divide", [True, False])
-@pytest.mark.parametrize(("copies", "noise_scale"), [(1, 1.0), (10, 0.1)])
-def test_sensitivity_is_its_formula(copies: int, noise_scale: float, divide: bool, norm: bool) -> None:
+@pytest.mark.parametrize(
+    ("copies", "noise_scale", "images_per_pass"), [(1, 1.0, 1), (10, 0.1, 1), (10, 0.1, 15), (10, 0.1, 512)]
+)
+def test_sensitivity_is_its_formula(copies: int, noise_scale: float, images_per_pass: int, divide: bool, norm: bool) -> None:
     expected = reference(copies, noise_scale, divide, norm)
     torch.manual_seed(7)
-    measured = Sensitivity(copies, noise_scale, divide, norm, gradient=False)(predict, IMAGES, predict(IMAGES))
+    measured = Sensitivity(copies, noise_scale, divide, norm, False, images_per_pass)(predict, IMAGES, predict(IMAGES))
     np.testing.assert_allclose(measured.numpy(), expected, rtol=1e-4, atol=1e-6)
     assert ((measured == measured[:, :1]).all().item()) is norm
 
@@ -182,7 +184,7 @@ def test_sensitivity_of_a_linear_map_is_the_length_of_its_columns() -> None:
     torch.manual_seed(0)
     expected = WEIGHT.double().norm(dim=0) * math.sqrt(2 / math.pi)  # E|N(0, sigma^2)|
     for divide, scale in ((True, 1.0), (False, 0.01)):
-        linear = Sensitivity(4000, 0.01, divide, norm=False, gradient=False)
+        linear = Sensitivity(4000, 0.01, divide, norm=False, gradient=False, images_per_pass=512)
         measured = linear(lambda images: images.flatten(1) @ WEIGHT, IMAGES, IMAGES.flatten(1) @ WEIGHT)
         torch.testing.assert_close(measured.mean(0).double(), scale * expected, rtol=0.02, atol=0)
 
@@ -192,8 +194,22 @@ def test_no_copies_no_pass() -> None:
         raise AssertionError("predict was called")
 
     for divide in (True, False):
-        measured = Sensitivity(0, 1e-3, divide, norm=False, gradient=True)(forbidden, IMAGES, predict(IMAGES))
+        measured = Sensitivity(0, 1e-3, divide, False, True, 512)(forbidden, IMAGES, predict(IMAGES))
         assert torch.equal(measured, torch.zeros(5, 4))
+
+
+@pytest.mark.parametrize(
+    ("images_per_pass", "passes"), [(1, [5] * 7), (9, [5] * 7), (14, [10, 10, 10, 5]), (35, [35]), (512, [35])]
+)
+def test_whole_copies_share_a_pass(images_per_pass: int, passes: list[int]) -> None:
+    seen: list[int] = []
+
+    def counted(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return predict(images)
+
+    Sensitivity(7, 1.0, False, False, False, images_per_pass)(counted, IMAGES, predict(IMAGES))
+    assert seen == passes
 
 
 @pytest.mark.parametrize("norm", [True, False])
@@ -208,7 +224,7 @@ def test_gradient_can_be_switched(norm: bool) -> None:
 
     probabilities = (IMAGES.flatten(1) @ weight).softmax(1)
     for gradient in (True, False):
-        sensitivity = Sensitivity(2, 0.5, True, norm, gradient)
+        sensitivity = Sensitivity(2, 0.5, True, norm, gradient, images_per_pass=5)
         assert sensitivity(learned, IMAGES, probabilities).requires_grad is gradient
         assert torch.is_grad_enabled()
         with torch.no_grad():
@@ -218,7 +234,7 @@ def test_gradient_can_be_switched(norm: bool) -> None:
 
 @pytest.mark.parametrize("norm", [True, False])
 def test_gradient_passes_through_both_predictions(norm: bool) -> None:
-    sensitivity, images = Sensitivity(3, 0.5, True, norm, gradient=True), IMAGES.double()
+    sensitivity, images = Sensitivity(3, 0.5, True, norm, True, images_per_pass=10), IMAGES.double()
 
     def total(weight: Tensor) -> Tensor:
         def learned(images: Tensor) -> Tensor:
