@@ -110,9 +110,7 @@ class Sensitivity:
             Statistics of a batch are those of a pass.
     """
 
-    def __init__(
-        self, copies: int, noise_scale: float, divide: bool, norm: bool, gradient: bool, images_per_pass: int
-    ) -> None:
+    def __init__(self, copies: int, noise_scale: float, divide: bool, norm: bool, gradient: bool, images_per_pass: int) -> None:
         self.copies, self.noise_scale, self.divide, self.norm, self.gradient = copies, noise_scale, divide, norm, gradient
         self.images_per_pass = images_per_pass
 

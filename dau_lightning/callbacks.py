@@ -134,7 +134,7 @@ class Evaluation(L.Callback):
 
     def __init__(self, parts: Sequence[str], num_classes: int, attacks: Mapping[str, Metric], roles: Mapping[str, str]) -> None:
         self.parts, self.roles, self.attacks = parts, roles, {name: attack.clone() for name, attack in attacks.items()}
-        self.accuracies = {part: MulticlassAccuracy(num_classes, average="micro") for part in parts}
+        self.accuracies = {part: MulticlassAccuracy(num_classes, average="micro", validate_args=False) for part in parts}
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Move the metrics to the model's device."""

@@ -117,7 +117,7 @@ class DAU(Descent):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD on the defender and its projector, Adam on the attacker."""
-        return [self.sgd(self.projector), torch.optim.Adam(self.attacker.parameters(), self.attacker_lr)]
+        return [self.sgd(self.projector), torch.optim.Adam(self.attacker.parameters(), self.attacker_lr, fused=True)]
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
         """One step of Algorithm 1: the attacker ascends on detached inputs, then the defender descends on Eq. 3."""

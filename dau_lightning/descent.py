@@ -68,7 +68,7 @@ class Descent(UnlearningModule):
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of the defender and what is trained with it; pruned weights are zero after each of its steps."""
         parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
-        optimizer = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay)
+        optimizer = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
         optimizer.register_step_post_hook(lambda *_: self.defender.prune())
         return optimizer
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vjp, vmap
 
-from dau_lightning.mode import evaluating
+from dau_lightning.mode import eager, evaluating
 from dau_lightning.network import Defender
 
 # Of gradients made at a time: larger chunks are slower on a CPU. Making them takes two to three times as much.
@@ -132,5 +132,5 @@ def _flatten(model: nn.Module, gradients: Mapping[str, Tensor], out: Tensor) -> 
 def _as_it_is(model: nn.Module) -> Iterator[None]:
     """The network of the evaluation: no statistics of a batch, no dropout, no shorter type."""
     device = next(model.parameters()).device.type
-    with evaluating(model), torch.autocast(device, enabled=False):
+    with evaluating(model), torch.autocast(device, enabled=False), eager():
         yield

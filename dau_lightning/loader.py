@@ -150,7 +150,7 @@ class JointLoader:
     def batch(self, name: str, step: int) -> Batch:
         """This device's share of the batch of a part at a step counted over all epochs."""
         part = self.parts[name]
-        index = self._orders[name].batch(step).to(part.images.device)
+        index = self._orders[name].batch(step).to(part.images.device, non_blocking=True)
         images = self.transform.augment(part.images[index], generator(self.seed, name, "augmentation", step))
         mine = slice(self.rank, None, self.world_size)
         return Batch(self.transform.normalise(images[mine]), part.targets[index][mine])

@@ -1,4 +1,4 @@
-"""Modes of a network for the time of a `with` block: batch-norm, frozen parameters, evaluation, precision."""
+"""Modes of a network for the time of a `with` block: batch-norm, frozen parameters, evaluation, precision, not compiled."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -64,3 +64,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 def float32(device: torch.device) -> torch.autocast:
     """Let a device use no shorter type inside."""
     return torch.autocast(device.type, enabled=False)
+
+
+def eager() -> AbstractContextManager[None]:
+    """Let compiled networks run uncompiled inside: shapes and transforms that come once are not worth a compilation."""
+    return torch.compiler.set_stance("force_eager")

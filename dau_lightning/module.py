@@ -10,6 +10,7 @@ from torch import Tensor
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Images
 from dau_lightning.loader import Batch, JointLoader, PassLoader
+from dau_lightning.mode import eager, float32
 from dau_lightning.network import Defender
 from dau_lightning.randomness import key
 from dau_lightning.split import Split
@@ -96,7 +97,7 @@ class UnlearningModule(L.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The defender's logits, float32 `(B, K)`."""
-        with torch.autocast(self.device.type, enabled=False):
+        with float32(self.device), eager():
             return self.defender(batch.images)[0].float()
 
 

@@ -85,6 +85,7 @@ TABLE: dict[str, Rule] = {
     "reference": choice("train", "cached", "off"),
     "wandb.mode": choice("auto", "online", "offline", "disabled"),
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
+    "compile": optional(choice("inductor", "cudagraphs", "aot_eager", "eager")),
     "trainer.precision": choice("32-true", "bf16-mixed"),
     "_target_": filled("the dotted name of a class or function"),
     "root": filled("a folder (within quotes if it is a number)"),

@@ -44,8 +44,8 @@ class Training:
         network: makes a network from `num_classes` and `in_channels`.
         sparsity: finds the mask of a trained network; None for dense ones.
         settings: the composed configuration; of it this file reads `seed`, `transform`, `store`, `recipe` (the keywords of
-            `Descent` by which original and Retrain are trained), `trainer` (those of Lightning's Trainer), and, for the
-            content of the store, `network` and `sparsity`.
+            `Descent` by which original and Retrain are trained), `trainer` (those of Lightning's Trainer), `compile`, and, for
+            the content of the store, `network` and `sparsity`.
         loggers: of every metric.
         folder: of the run.
         callbacks: more of them for every training and test, called last.
@@ -140,6 +140,10 @@ class Training:
         """
         if first == last:
             return 0.0
+        if backend := self.settings["compile"]:
+            warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")  # torch's own look
+            for network in module.children():
+                network.compile(backend=backend)
         clock, guard = Clock(), Guard(module.label, self.folder / "last_good.safetensors")
         trainer = self.trainer([clock, guard, PhaseBar(module.label)], max_epochs=module.epochs if last is None else last)
         epochs = cast(Any, trainer.fit_loop.epoch_progress.current)

@@ -1,6 +1,7 @@
 """From uint8 pixels to the network's input, on the device."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,7 @@ class Transform:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map uint8 `(B, C, H, W)` to float32 of the same shape, channels last in memory."""
-        shape = (1, -1, 1, 1)
-        mean, std = (torch.tensor(values, device=images.device).view(shape) for values in (self.mean, self.std))
+        mean, std = (_per_channel(tuple(values), images.device) for values in (self.mean, self.std))
         return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -38,11 +38,17 @@ class Transform:
         """
         count, channels, height, width = images.shape
         padding = self.crop_padding
-        down, right = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
+        draws = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
         flipped = torch.rand(count, 1, generator=generator) < (0.5 if self.flip else 0.0)
-        columns = torch.arange(width).expand(count, width)
+        (down, right), flipped = (each.to(images.device, non_blocking=True) for each in (draws, flipped))
+        columns = torch.arange(width, device=images.device).expand(count, width)
         columns = torch.where(flipped, width - 1 - columns, columns) + right
-        rows = torch.arange(height) + down
+        rows = torch.arange(height, device=images.device) + down
         pixels = (rows.unsqueeze(2) * (width + 2 * padding) + columns.unsqueeze(1)).view(count, 1, -1)
         padded = F.pad(images, (padding,) * 4).flatten(2)
-        return padded.gather(2, pixels.to(images.device).expand(-1, channels, -1)).view_as(images)
+        return padded.gather(2, pixels.expand(-1, channels, -1)).view_as(images)
+
+
+@lru_cache(maxsize=16)  # a copy to a GPU waits for all that it was told before
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).view(1, -1, 1, 1)

@@ -71,6 +71,7 @@ class Tiny:
             "network": {"width": 4},
             "sparsity": {"amount": sparsity.amount, "rewind_epochs": sparsity.rewind_epochs} if sparsity else {},
             "recipe": recipe | {"schedule": "constant", "milestones": []},
+            "compile": None,
             "trainer": {"accelerator": "cpu", "devices": 1, "precision": "32-true"},
         }
         network = partial(convnet, width=4)

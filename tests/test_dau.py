@@ -51,10 +51,7 @@ def build(tiny: Any) -> Build:
 
 def sensitivity(**changes: Any) -> Sensitivity:
     return Sensitivity(
-        **(
-            {"copies": 2, "noise_scale": 1.0, "divide": False, "norm": False, "gradient": False, "images_per_pass": 1}
-            | changes
-        )
+        **({"copies": 2, "noise_scale": 1.0, "divide": False, "norm": False, "gradient": False, "images_per_pass": 1} | changes)
     )
 
 
