@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from omegaconf import OmegaConf
 
 from dau_lightning.dataset import Data, Images
 from dau_lightning.module import UnlearningModule
-from dau_lightning.split import make_split
+from dau_lightning.split import Split, make_split
 from dau_lightning.training import Training
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -49,11 +50,20 @@ class Workload:
         )
         self.split = make_split(data, instantiate(config.scheme), seed=0)
         self.method = instantiate(config.baseline)
-        self.batch_size: int = plain["recipe"]["batch_size"]
+        self.short = plain["trainer"]["precision"] != "32-true"  # bfloat16
 
     def module(self) -> UnlearningModule:
         """The method around a network with new weights."""
         return self.training.module(self.method, self.split)
+
+    def split_on(self, device: torch.device) -> Split:
+        """The split with its images on a device."""
+        parts = {name: part for name, part in vars(self.split).items() if isinstance(part, Images)}
+        moved = {
+            name: Images(part.images.to(device), part.targets.to(device), part.class_names, part.ids)
+            for name, part in parts.items()
+        }
+        return replace(self.split, **moved)
 
     def fit(self, module: UnlearningModule, callback: L.Callback) -> None:
         """Train as a run does, watched by one callback more."""

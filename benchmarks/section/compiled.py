@@ -1,0 +1,58 @@
+"""Compiled networks: the seconds of compiling, a step after it, and how far losses move."""
+
+from typing import Any
+
+import lightning as L
+import torch
+
+from benchmarks.clock import ByTurns
+from benchmarks.table import Table
+from benchmarks.workload import Workload
+
+STEPS = 12
+
+
+class Losses(L.Callback):
+    """The loss of every step."""
+
+    def __init__(self) -> None:
+        self.values: list[torch.Tensor] = []
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Keep it."""
+        self.values.append(outputs["loss"].detach())
+
+
+def measure(device: torch.device) -> Table:
+    """A row a method, of the small residual network on a CPU and of ResNet-18 on a GPU."""
+    network, images = ("resnet18", 50_000) if device.type == "cuda" else ("resnet9", 1000)
+    settings = ["trainer.precision=bf16-mixed"] if device.type == "cuda" else []
+    rows = []
+    for method in ("finetune", "dau"):
+        more = ["baseline.pretraining_steps=0", "baseline.sensitivity.copies=2"] if method == "dau" else []
+        plain, compiled = (
+            _trained(Workload(network, method, [*settings, *more, f"compile={backend}"], images))
+            for backend in ("null", "inductor")
+        )
+        distance = (plain[1] - compiled[1]).abs().max() / plain[1].abs().max()
+        rows.append(
+            {
+                "method": method,
+                "ms a step": 1000 * plain[0].medians()[0],
+                "compiled": 1000 * compiled[0].medians()[0],
+                "ratio": compiled[0].medians()[0] / plain[0].medians()[0],
+                "first step, s": compiled[0].ours[0],
+                "losses apart": float(distance),
+            }
+        )
+    note = f"{network}; losses: the largest distance over {STEPS} steps, relative to the largest loss"
+    return Table("Compiled networks (compile=inductor)", rows, note)
+
+
+def _trained(work: Workload) -> tuple[ByTurns, torch.Tensor]:
+    turns, losses = ByTurns(lambda: None, STEPS - 4, warm_up=4), Losses()
+    work.training.callbacks = [losses, turns]
+    work.training.fit(work.module(), work.split)
+    return turns, torch.stack(losses.values)[:STEPS].float().cpu()

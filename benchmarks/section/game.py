@@ -1,0 +1,78 @@
+"""A DAU step against its own arithmetic bound, and against an FT step.
+
+Counted in passes of an image through the defender, forward 1, forward and backward 3: `3 B` of FT, `3 (F + V)` of forget
+and val images, and `n (F + V)` of their noisy copies, three times as many with a gradient. An attacker's step counts as
+measured alone, and two thirds of it more in the defender's step, where its weights have no gradient.
+"""
+
+import torch
+
+from benchmarks.clock import ByTurns, alternate
+from benchmarks.plain import PlainLoop
+from benchmarks.table import Table
+from benchmarks.workload import Workload
+from dau_lightning.observer import Rows
+
+# what, forget and val images as a share of B, n, with gradient, alpha, about as many FT steps as it should take
+SETTINGS = [
+    ("n = 10", 0.1, 10, False, 0.9, 2.0),
+    ("n = 1, gradient", 0.1, 1, True, 0.9, 2.0),
+    ("n = 10, gradient", 0.1, 10, True, 0.9, 3.2),
+    ("no sensitivity", 0.5, 0, False, 0.9, 2.0),
+    ("alpha is 0", 0.1, 10, False, 0.0, 1.3),
+]
+
+
+def measure(device: torch.device) -> Table:
+    """A row a setting."""
+    cuda = device.type == "cuda"
+    network, batch_size, steps = ("resnet18", 256, 60) if cuda else ("resnet9", 128, 6)
+    rows = []
+    for what, share, copies, gradient, alpha, about in SETTINGS:
+        size = int(share * batch_size)
+        sizes = {"retain": batch_size, "forget": size, "val": size}
+        settings = [f"baseline.{part}_batch_size={count}" for part, count in sizes.items()]
+        settings += [f"baseline.sensitivity.copies={copies}", f"baseline.sensitivity.gradient={gradient}"]
+        settings += [
+            f"baseline.adversarial_steps={'null' if alpha else 0}",
+            "baseline.pretraining_steps=0",
+            "baseline.epochs=99",
+        ]
+        settings += ["trainer.precision=bf16-mixed"] if cuda else []
+        work = Workload(network, "dau", settings, images=50_000 if cuda else 1000)
+        module = work.module().to(device)
+        split, transform = work.split_on(device), work.training.transform
+        finetune = PlainLoop(module.defender.network, split.retain, transform, batch_size, work.short)
+        attacker = _attacker_seconds(module, size, device, finetune) if alpha else 0.0
+        turns = ByTurns(finetune, steps, warm_up=4)
+        work.fit(module, turns)
+        ours, other = turns.medians()
+        passes = 3 * batch_size + 2 * size * (3 + (copies * (3 if gradient else 1) if alpha else 0))
+        bound = passes / (3 * batch_size) + 5 / 3 * attacker / other
+        rows.append(
+            {
+                "setting": what,
+                "batches": f"{batch_size} + {size} + {size}",
+                "ms": 1000 * ours,
+                "FT steps": turns.ratio(),
+                "aim": about,
+                "bound": bound,
+                "of them attacker": 5 / 3 * attacker / other,
+                "of its bound": turns.ratio() / bound,
+            }
+        )
+    return Table(f"A DAU step, {network}", rows, "bound: in FT steps, by arithmetic; of its bound: at most 1.25 is the target")
+
+
+def _attacker_seconds(module: torch.nn.Module, size: int, device: torch.device, finetune: PlainLoop) -> float:
+    """Of the attacker's step on `size` forget and as many val rows."""
+    optimizer = module.configure_optimizers()[1]
+    draws = torch.randn(2 * size, 10, device=device).softmax(1)
+    rows = Rows(draws, draws, torch.arange(2 * size, device=device) % 10)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        module.attacker_loss(*rows.split([size, size])).backward()
+        optimizer.step()
+
+    return alternate({"attacker": step, "finetune": finetune}, device)["attacker"]
