@@ -83,9 +83,8 @@ class Experiment:
                 trained = training.from_scratch(module, split, mask)
             else:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
-                module.defender.hold(mask)
-                trained = {"seconds": training.fit(module, split)}
-            rows[kind] = {"label": module.label, **self._evaluate(module, split), **trained, **module.findings}
+                trained = training.unlearned(module, split, mask)
+            rows[kind] = {"label": module.label, **self._evaluate(module, split), **trained}
         self._compare(rows, split)
         return self._record(rows, modules[name], split)
 
@@ -168,7 +167,8 @@ class Experiment:
             }
             log(self.training.loggers, f"row/{name}", 0, numbers | nested)
         hashes = {"data_hash": split.data_hash, "split_hash": split.split_hash}
-        save_weights(self.training.folder / "unlearned.safetensors", method.defender.network.state_dict(), hashes)
+        if method.from_scratch:
+            save_weights(self.training.folder / "unlearned.safetensors", method.defender.network.state_dict(), hashes)
         result = {
             **self.names,
             "seed": self.training.seed,

@@ -2,24 +2,31 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from dau_lightning.error import InputError
+from dau_lightning.whole import whole
 
-NO_PART_OF_THE_RUN = ("hydra", "store", "wandb", "overwrite")  # paths, loggers and display
+NO_PART_OF_THE_RUN = ("hydra", "store", "checkpoint", "wandb", "overwrite")  # paths, loggers and display
+
+
+def content_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without paths, loggers and display."""
+    content = {name: node for name, node in settings.items() if name not in NO_PART_OF_THE_RUN}
+    if "dataset" in content:
+        content["dataset"] = {name: node for name, node in content["dataset"].items() if name not in ("root", "cache")}
+    return content
 
 
 def config_hash(config: DictConfig) -> str:
     """8 hex digits of a composed configuration without paths, loggers and display."""
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    content = {name: node for name, node in plain.items() if name not in NO_PART_OF_THE_RUN}
-    for path in ("root", "cache"):
-        content["dataset"].pop(path, None)
+    content = content_of(plain)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -52,16 +59,26 @@ def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folde
 
 
 def start(folder: Path, config: DictConfig) -> None:
-    """Write the composed configuration of a run that starts; what an earlier run left is finished no more."""
-    (folder / "result.json").unlink(missing_ok=True)
-    OmegaConf.save(config, folder / "config.yaml")
+    """Write the composed configuration of a run that starts.
+
+    It goes on with what a run of the same configuration left unfinished; what a finished or another one left is removed.
+    """
+    if (folder / "result.json").exists() or not _unfinished(folder, config):
+        for name in ("metrics.csv", "unlearned.checkpoint", "unlearned.safetensors", "result.json"):
+            (folder / name).unlink(missing_ok=True)
+    with whole(folder / "config.yaml") as temporary:
+        OmegaConf.save(config, temporary)
+
+
+def _unfinished(folder: Path, config: DictConfig) -> bool:
+    """Whether a run of the same configuration started in a folder."""
+    try:
+        return config_hash(OmegaConf.load(folder / "config.yaml")) == config_hash(config)  # type: ignore[arg-type]
+    except (OSError, ValueError, YAMLError):  # there is none, or none that could be read
+        return False
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json` in one step: it says that the run is finished."""
-    temporary = folder / ".result.json.tmp"
-    with open(temporary, "w") as file:
-        file.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / "result.json")
+    with whole(folder / "result.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")

@@ -34,7 +34,8 @@ def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def outside(name: str) -> bool:
-    return name.split(".")[0] in ("hydra", "store", "wandb", "overwrite") or name in ("dataset.root", "dataset.cache")
+    groups = ("hydra", "store", "checkpoint", "wandb", "overwrite")
+    return name.split(".")[0] in groups or name in ("dataset.root", "dataset.cache")
 
 
 def test_is_eight_hex_digits_that_stay(config: DictConfig) -> None:
@@ -123,8 +124,8 @@ def test_a_result_appears_in_one_step(tmp_path: Path, monkeypatch: pytest.Monkey
 
     write_result(tmp_path, {"seed": 0})
     with monkeypatch.context() as patch:
-        patch.setattr("dau_lightning.folder.os.replace", fails)
-        with pytest.raises(OSError, match="killed"):
+        patch.setattr("dau_lightning.whole.os.replace", fails)
+        with pytest.raises(InputError, match="killed"):
             write_result(tmp_path, {"seed": 1})
     assert read_result(tmp_path) == {"seed": 0}
 
