@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -16,13 +17,13 @@ from dau_lightning.callbacks import Evaluation
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Data
 from dau_lightning.error import InputError
-from dau_lightning.folder import write_result
+from dau_lightning.folder import evaluated, write_result
 from dau_lightning.metric.disparity import disparity, gaps
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.module import UnlearningModule, log
 from dau_lightning.sparsity.omp import measured_sparsity
 from dau_lightning.split import Scheme, Split, emptied_classes, make_split
-from dau_lightning.store import save_weights
+from dau_lightning.store import digest, save_weights
 from dau_lightning.training import Method, Training
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
@@ -84,7 +85,9 @@ class Experiment:
             else:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
                 trained = training.unlearned(module, split, mask)
-            rows[kind] = {"label": module.label, **self._evaluate(module, split), **trained}
+            key = f"{split.split_hash} {digest(module.defender.network.state_dict())}"
+            evaluation = evaluated(training.folder, key, partial(self._evaluate, module, split))
+            rows[kind] = {"label": module.label, **evaluation, **trained}
         self._compare(rows, split)
         return self._record(rows, modules[name], split)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from dau_lightning.error import InputError
-from dau_lightning.whole import whole
+from dau_lightning.whole import set_aside, whole
 
 NO_PART_OF_THE_RUN = ("hydra", "store", "checkpoint", "wandb", "overwrite")  # paths, loggers and display
 
@@ -35,8 +35,21 @@ OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_ro
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The content of a finished run's `result.json`; None where the run is not finished."""
-    path = folder / "result.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    return _read(folder / "result.json", ("settings", "rows"))
+
+
+def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    """A JSON file with the keys needed; None where there is none, and one that cannot be used is set aside."""
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict) or not content.keys() >= set(needed):
+            raise ValueError("it holds something else")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        set_aside(path, error)
+        return None
+    return content
 
 
 def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
@@ -64,7 +77,7 @@ def start(folder: Path, config: DictConfig) -> None:
     It goes on with what a run of the same configuration left unfinished; what a finished or another one left is removed.
     """
     if (folder / "result.json").exists() or not _unfinished(folder, config):
-        for name in ("metrics.csv", "unlearned.checkpoint", "unlearned.safetensors", "result.json"):
+        for name in ("metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors", "result.json"):
             (folder / name).unlink(missing_ok=True)
     with whole(folder / "config.yaml") as temporary:
         OmegaConf.save(config, temporary)
@@ -78,7 +91,25 @@ def _unfinished(folder: Path, config: DictConfig) -> bool:
         return False
 
 
+def evaluated(folder: Path, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What an evaluation found: now, or before this run was killed, which `evaluated.json` knows until it is finished.
+
+    Args:
+        folder: of the run.
+        key: of all that the evaluation depends on besides the settings.
+        evaluate: gives the numbers.
+    """
+    path = folder / "evaluated.json"
+    known = _read(path) or {}
+    if key not in known:
+        known[key] = evaluate()
+        with whole(path) as temporary:
+            temporary.write_text(json.dumps(known))
+    return known[key]
+
+
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json` in one step: it says that the run is finished."""
     with whole(folder / "result.json") as temporary:
         temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    (folder / "evaluated.json").unlink(missing_ok=True)
