@@ -19,6 +19,9 @@ run: install    ## python train.py, on digits: under a minute
 test: install   ## the tests, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
 
+torture: install ## runs killed in every phase, damaged files, full disks, many processes at one store: under 40 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.kill long
+
 test-slurm: install  ## a sweep on a Slurm of one node, which this starts and stops; as root on Debian or Ubuntu
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev,slurm]'
 	.ci/slurm $(BIN)/python -m tests.slurm.same_numbers
@@ -48,4 +51,4 @@ clean:   ## remove what can be made again; runs/ and store/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .coverage build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run test test-slurm table1 table2 figure2 check format clean
+.PHONY: help install run test torture test-slurm table1 table2 figure2 check format clean

@@ -42,8 +42,7 @@ class Workload:
         OmegaConf.set_struct(config, False)
         del config["dataset"]  # the images are made here
         plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-        self.folder = Path(tempfile.gettempdir())
-        self.training = Training(instantiate(config.network), None, plain, [], self.folder)
+        self.training = Training(instantiate(config.network), None, plain, [], Path(tempfile.mkdtemp()))
         draws = torch.Generator().manual_seed(0)
         data = Data(
             *(_random(count, num_classes, SHAPES[network], draws) for count in (images, max(images // 10, num_classes)))
@@ -65,10 +64,9 @@ class Workload:
         }
         return replace(self.split, **moved)
 
-    def fit(self, module: UnlearningModule, callback: L.Callback) -> None:
-        """Train as a run does, watched by one callback more."""
-        self.training.callbacks = [callback]
-        self.training.fit(module, self.split)
+    def fit(self, module: UnlearningModule, *callbacks: L.Callback) -> None:
+        """Train as a run does, watched by some callbacks more."""
+        self.training.fit(module, self.split, self.training.folder / "checkpoint", {}, callbacks)
 
 
 def _random(count: int, num_classes: int, shape: tuple[int, int, int], draws: torch.Generator) -> Images:

@@ -25,11 +25,12 @@ class PhaseBar(L.Callback):
         self.description = description
         self.bar = progress_bar()
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start with the first epoch, after whatever the module does before it."""
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Start with the first step, after whatever the module does before it; a resumed training is some steps ahead."""
         if not self.bar.live.is_started:
             self.bar.start()
-            self.task = self.bar.add_task(self.description, total=int(trainer.num_training_batches) * (trainer.max_epochs or 1))
+            total, done = int(trainer.num_training_batches) * (trainer.max_epochs or 1), pl_module.step
+            self.task = self.bar.add_task(self.description, total=total, completed=done)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -47,17 +48,29 @@ class PhaseBar(L.Callback):
 
 
 class Clock(L.Callback):
-    """Seconds from the first to the last step, attacker pre-training included, the device synchronised at both ends."""
+    """Seconds from the first to the last step, attacker pre-training included, the device synchronised at both ends.
+
+    Those of a resumed training are of all its parts; what was done twice counts once.
+    """
 
     seconds = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start."""
-        self.start = self._now(pl_module.device)
+        self.device = pl_module.device
+        self.start = self._now(self.device) - self.seconds
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop; callbacks hear of the end before the module does."""
-        self.seconds = self._now(pl_module.device) - self.start
+        self.seconds = self._now(self.device) - self.start
+
+    def state_dict(self) -> dict[str, float]:
+        """The seconds until now."""
+        return {"seconds": self._now(self.device) - self.start}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Those of a checkpoint."""
+        self.seconds = state_dict["seconds"]
 
     @staticmethod
     def _now(device: torch.device) -> float:
@@ -79,30 +92,33 @@ class Guard(L.Callback):
     def __init__(self, phase: str, path: Path) -> None:
         self.phase, self.path = phase, path
         self.losses: list[tuple[int, Tensor]] = []  # with their steps
-        self.step = 0
         self.good: dict[str, Tensor] = {}
+        self.candidate: dict[str, Tensor] = {}
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Copy the weights that the first loss of the coming interval will judge."""
-        if self.step % LOG_EVERY == 0:
-            network: nn.Module = pl_module.defender.network  # pyright: ignore[reportAssignmentType, reportAttributeAccessIssue]
+        if pl_module.step % LOG_EVERY == 0 or not self.candidate:
+            network: nn.Module = pl_module.defender.network
             self.candidate = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Collect the loss, if the step has one; look at all of them once an interval is full."""
+        step = pl_module.step
         if isinstance(outputs, Mapping) and "loss" in outputs:
-            self.losses.append((self.step, outputs["loss"].detach()))
-        self.step += 1
-        if self.step % LOG_EVERY == 0:
+            self.losses.append((step, outputs["loss"].detach()))
+        if (step + 1) % LOG_EVERY == 0:
             self._look()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at the rest, and at what the last step left."""
         self._look()
         if not finite(pl_module):
-            self._stop(f"the weights after the last step ({self.step - 1}) are not finite")
+            self._stop("the weights after the last step are not finite")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing to keep: a checkpoint is written only after a look at all losses before it."""
+        self._look()
+        return {}
 
     def _look(self) -> None:
         if not self.losses:
@@ -120,6 +136,26 @@ class Guard(L.Callback):
             save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, self.path)
         left = f"the last good weights are in {self.path}" if self.good else "no weights gave a finite loss"
         raise TrainingError(f"{self.phase}: {reason}; {left}; try a smaller learning rate")
+
+
+class Rewinding(L.Callback):
+    """Prunes a training as it comes to a step, and lets it go on with an optimizer that has no memory.
+
+    Args:
+        mask: see `Defender.hold`.
+        epochs: after as many.
+    """
+
+    def __init__(self, mask: Mapping[str, Tensor], epochs: int) -> None:
+        self.mask, self.epochs = mask, epochs
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Prune and forget at that step; a training resumed beyond it is pruned, and gets the mask again."""
+        first = self.epochs * int(trainer.num_training_batches)
+        if pl_module.step >= first and not pl_module.defender.mask:
+            pl_module.defender.hold(self.mask)
+        if pl_module.step == first:
+            trainer.optimizers[0].state.clear()
 
 
 class Evaluation(L.Callback):

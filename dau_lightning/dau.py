@@ -186,13 +186,18 @@ class DAU(Descent):
 
     def on_train_start(self) -> None:
         """Before the game: what the terms do, then the attacker learns to tell `D` from `D_v`; part of the run time."""
-        for term in self.term.values():
-            term.before_game(self)
         members, self.unseen = fitted_and_unseen(self.data, self.seed)
+        if "balanced_accuracy_pretrained" in self.findings:
+            return  # resumed within the game
+        if "pretrained" not in self.memory:  # else resumed within the pre-training
+            for term in self.term.values():
+                term.before_game(self)
+        first = self.remember(pretrained=0)["pretrained"]
         if self.pretraining_steps and self.adversarial_weight and self.adversarial_steps != 0:
             rows = self.observe_parts({"members": members, "nonmembers": self.data.part("val")})
-            settings = self.pretraining_steps, self.pretraining_batch_size, self.seed
-            pretrain(self.trainer.optimizers[1], self.attacker_loss, rows, *settings, self.record_pretraining)
+            settings = range(first, self.pretraining_steps), self.pretraining_batch_size, self.seed
+            optimizer = self.trainer.optimizers[1]
+            pretrain(optimizer, self.attacker_loss, rows, *settings, self.record_pretraining, self.before_pretraining)
         start = time.perf_counter()
         self.findings["balanced_accuracy_pretrained"] = self.unseen_accuracy()  # a number, which synchronises the device
         self.untimed = time.perf_counter() - start
@@ -213,6 +218,11 @@ class DAU(Descent):
     def unseen_accuracy(self) -> float:
         """The attacker's balanced accuracy on members and nonmembers that it was not fitted on, in percent."""
         return balanced_accuracy(*(outputs(self.attacker, self.membership, rows) for rows in self.observe_parts(self.unseen)))
+
+    def before_pretraining(self, step: int) -> None:
+        """A checkpoint may be written before a step of the pre-training."""
+        self.memory["pretrained"] = step
+        self.safe_point()
 
     def record_pretraining(self, step: int, loss: float) -> None:
         """Log a step of the pre-training."""

@@ -5,8 +5,8 @@ Free of torch: the decoding processes import this file, and each would pay secon
 
 import hashlib
 import io
-import os
 import struct
+import time
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,12 @@ from safetensors.numpy import save_file
 
 from dau_lightning.console import progress_bar
 from dau_lightning.error import InputError
+from dau_lightning.whole import set_aside, whole
 
 VERSION = 1  # Raise it when `decode` gives other values: cached images of another version are not read.
 CHUNK_BYTES = 4 << 20  # What a process hands over at once.
 PARALLEL_BYTES = 16 << 20  # About a second of decoding, which is what starting the processes takes.
+SHARD_SECONDS = 30  # Of decoding, at most, that a killed process loses.
 
 # What Pillow's readers let through when a file is damaged.
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, RuntimeError, MemoryError)
@@ -71,10 +73,11 @@ def _load_or_decode(path: Path, root: Path, files: Sequence[ImageFile], shape: t
     except FileNotFoundError:
         pass
     except (OSError, ValueError, SafetensorError) as error:
-        warnings.warn(f"{path} is damaged ({error}): set aside as {path.name}.bad, decoding anew", stacklevel=4)
-        os.replace(path, f"{path}.bad")
-    images = _decode_all([root / file.path for file in files], sum(file.size + 4096 for file in files), shape)
+        set_aside(path, error)
+    images = _decode_all([root / file.path for file in files], sum(file.size + 4096 for file in files), shape, path)
     _save(images, path)
+    for shard in path.parent.glob(_shard(path, "*", "*")):
+        shard.unlink()
     return images
 
 
@@ -91,29 +94,45 @@ def _load(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _save(images: np.ndarray, path: Path) -> None:
-    part = path.with_suffix(".part")
-    try:
-        save_file({"images": images}, part, metadata={"sha256": hashlib.sha256(images.data).hexdigest()})
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as temporary:
+        save_file({"images": images}, temporary, metadata={"sha256": hashlib.sha256(images.data).hexdigest()})
 
 
-def _decode_all(paths: Sequence[Path], work: int, shape: tuple[int, ...]) -> np.ndarray:
+def _decode_all(paths: Sequence[Path], work: int, shape: tuple[int, ...], cache: Path) -> np.ndarray:
     """Processes beat threads by a factor of three on small images; each chunk goes to its place as soon as it is there."""
     images, size = np.empty(shape, np.uint8), shape[-1]
     step = max(1, min(256, CHUNK_BYTES // (3 * size * size)))
-    chunks = (delayed(_decode_chunk)(paths[i : i + step], size) for i in range(0, len(paths), step))
+    saved = done = _load_shards(images, cache)
+    chunks = (delayed(_decode_chunk)(paths[i : i + step], size) for i in range(done, len(paths), step))
     pool = Parallel(n_jobs=-1 if work > PARALLEL_BYTES else 1, prefer="processes", return_as="generator")
     with progress_bar() as bar:
-        task, done = bar.add_task("decoding images", total=len(paths)), 0
+        task, written = bar.add_task("decoding images", total=len(paths), completed=done), time.monotonic()
         for chunk in cast(Iterator[np.ndarray], pool(chunks)):
             images[done : done + len(chunk)] = chunk
             done += len(chunk)
             bar.update(task, completed=done)
+            if time.monotonic() - written >= SHARD_SECONDS:
+                _save(images[saved:done], cache.with_name(_shard(cache, saved, done)))
+                saved, written = done, time.monotonic()
     return images
+
+
+def _shard(cache: Path, first: int | str, last: int | str) -> str:
+    return f"{cache.stem}-from-{first}-to-{last}.safetensors"
+
+
+def _load_shards(images: np.ndarray, cache: Path) -> int:
+    """Put the shards that a killed process left in their places, as far as they have no gap; the number of their images."""
+    done = 0
+    while found := list(cache.parent.glob(_shard(cache, done, "*"))):
+        last = int(found[0].stem.rpartition("-")[2])
+        try:
+            images[done:last] = _load(found[0], (last - done, *images.shape[1:]))
+        except (OSError, ValueError, SafetensorError) as error:
+            set_aside(found[0], error)
+            break
+        done = last
+    return done
 
 
 def _decode_chunk(paths: Sequence[Path], size: int) -> np.ndarray:

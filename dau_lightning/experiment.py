@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -16,13 +17,13 @@ from dau_lightning.callbacks import Evaluation
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Data
 from dau_lightning.error import InputError
-from dau_lightning.folder import write_result
+from dau_lightning.folder import evaluated, write_result
 from dau_lightning.metric.disparity import disparity, gaps
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.module import UnlearningModule, log
 from dau_lightning.sparsity.omp import measured_sparsity
 from dau_lightning.split import Scheme, Split, emptied_classes, make_split
-from dau_lightning.store import save_weights
+from dau_lightning.store import digest, save_weights
 from dau_lightning.training import Method, Training
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
@@ -83,9 +84,10 @@ class Experiment:
                 trained = training.from_scratch(module, split, mask)
             else:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
-                module.defender.hold(mask)
-                trained = {"seconds": training.fit(module, split)}
-            rows[kind] = {"label": module.label, **self._evaluate(module, split), **trained, **module.findings}
+                trained = training.unlearned(module, split, mask)
+            key = f"{split.split_hash} {digest(module.defender.network.state_dict())}"
+            evaluation = evaluated(training.folder, key, partial(self._evaluate, module, split))
+            rows[kind] = {"label": module.label, **evaluation, **trained}
         self._compare(rows, split)
         return self._record(rows, modules[name], split)
 
@@ -168,7 +170,8 @@ class Experiment:
             }
             log(self.training.loggers, f"row/{name}", 0, numbers | nested)
         hashes = {"data_hash": split.data_hash, "split_hash": split.split_hash}
-        save_weights(self.training.folder / "unlearned.safetensors", method.defender.network.state_dict(), hashes)
+        if method.from_scratch:
+            save_weights(self.training.folder / "unlearned.safetensors", method.defender.network.state_dict(), hashes)
         result = {
             **self.names,
             "seed": self.training.seed,

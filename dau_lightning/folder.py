@@ -2,24 +2,31 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from dau_lightning.error import InputError
+from dau_lightning.whole import set_aside, whole
 
-NO_PART_OF_THE_RUN = ("hydra", "store", "wandb", "overwrite")  # paths, loggers and display
+NO_PART_OF_THE_RUN = ("hydra", "store", "checkpoint", "wandb", "overwrite")  # paths, loggers and display
+
+
+def content_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without paths, loggers and display."""
+    content = {name: node for name, node in settings.items() if name not in NO_PART_OF_THE_RUN}
+    if "dataset" in content:
+        content["dataset"] = {name: node for name, node in content["dataset"].items() if name not in ("root", "cache")}
+    return content
 
 
 def config_hash(config: DictConfig) -> str:
     """8 hex digits of a composed configuration without paths, loggers and display."""
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    content = {name: node for name, node in plain.items() if name not in NO_PART_OF_THE_RUN}
-    for path in ("root", "cache"):
-        content["dataset"].pop(path, None)
+    content = content_of(plain)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -28,8 +35,21 @@ OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_ro
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The content of a finished run's `result.json`; None where the run is not finished."""
-    path = folder / "result.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    return _read(folder / "result.json", ("settings", "rows"))
+
+
+def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    """A JSON file with the keys needed; None where there is none, and one that cannot be used is set aside."""
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict) or not content.keys() >= set(needed):
+            raise ValueError("it holds something else")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        set_aside(path, error)
+        return None
+    return content
 
 
 def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
@@ -52,16 +72,44 @@ def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folde
 
 
 def start(folder: Path, config: DictConfig) -> None:
-    """Write the composed configuration of a run that starts; what an earlier run left is finished no more."""
-    (folder / "result.json").unlink(missing_ok=True)
-    OmegaConf.save(config, folder / "config.yaml")
+    """Write the composed configuration of a run that starts.
+
+    It goes on with what a run of the same configuration left unfinished; what a finished or another one left is removed.
+    """
+    if (folder / "result.json").exists() or not _unfinished(folder, config):
+        for name in ("metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors", "result.json"):
+            (folder / name).unlink(missing_ok=True)
+    with whole(folder / "config.yaml") as temporary:
+        OmegaConf.save(config, temporary)
+
+
+def _unfinished(folder: Path, config: DictConfig) -> bool:
+    """Whether a run of the same configuration started in a folder."""
+    try:
+        return config_hash(OmegaConf.load(folder / "config.yaml")) == config_hash(config)  # type: ignore[arg-type]
+    except (OSError, ValueError, YAMLError):  # there is none, or none that could be read
+        return False
+
+
+def evaluated(folder: Path, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What an evaluation found: now, or before this run was killed, which `evaluated.json` knows until it is finished.
+
+    Args:
+        folder: of the run.
+        key: of all that the evaluation depends on besides the settings.
+        evaluate: gives the numbers.
+    """
+    path = folder / "evaluated.json"
+    known = _read(path) or {}
+    if key not in known:
+        known[key] = evaluate()
+        with whole(path) as temporary:
+            temporary.write_text(json.dumps(known))
+    return known[key]
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json` in one step: it says that the run is finished."""
-    temporary = folder / ".result.json.tmp"
-    with open(temporary, "w") as file:
-        file.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / "result.json")
+    with whole(folder / "result.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    (folder / "evaluated.json").unlink(missing_ok=True)

@@ -88,7 +88,27 @@ class PairedOrder:
         return self.by_class[self.first[labels] + (draws * self.counts[labels]).long()]
 
 
-class JointLoader:
+class _Resumable:
+    """Batches by their position in an epoch, for Lightning's checkpoints: the next iteration may start in the middle."""
+
+    position = start = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The position of the batch given last."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start there."""
+        self.start = state["position"]
+
+    def positions(self, count: int) -> Iterator[int]:
+        """The positions of an epoch, kept as they pass."""
+        first, self.start = self.start, 0
+        for self.position in range(first, count):
+            yield self.position
+
+
+class JointLoader(_Resumable):
     """Training batches: one of each part a step, `{"retain": Batch, "forget": Batch, ...}`, augmented, on the device.
 
     The first part decides the length of an epoch: as many steps as visit it once. Each batch is a pure function of
@@ -143,9 +163,8 @@ class JointLoader:
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
         """The batches of an epoch."""
-        first = self.epoch * len(self)
-        for step in range(first, first + len(self)):
-            yield {name: self.batch(name, step) for name in self.batch_sizes}
+        for position in self.positions(len(self)):
+            yield {name: self.batch(name, self.epoch * len(self) + position) for name in self.batch_sizes}
 
     def batch(self, name: str, step: int) -> Batch:
         """This device's share of the batch of a part at a step counted over all epochs."""
@@ -173,7 +192,7 @@ class PlainLoader:
             yield Batch(self.transform.normalise(images), targets)
 
 
-class PassLoader:
+class PassLoader(_Resumable):
     """One pass over parts, one after another: every sample once, in random order, not augmented; `{"retain": Batch}` a step.
 
     Args:
@@ -201,8 +220,12 @@ class PassLoader:
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
         """The batches, the last one of a part as small as the rest is."""
+        batches: list[tuple[str, Tensor]] = []
         for name, size in self.batch_sizes.items():
             part = self.parts[name]
             order = torch.randperm(len(part), generator=generator(self.seed, name, "order", 0))
-            for index in order[: self.limits.get(name)].to(part.images.device).split(size):
-                yield {name: Batch(self.transform.normalise(part.images[index]), part.targets[index])}
+            batches += [(name, index) for index in order[: self.limits.get(name)].to(part.images.device).split(size)]
+        for position in self.positions(len(batches)):
+            name, index = batches[position]
+            part = self.parts[name]
+            yield {name: Batch(self.transform.normalise(part.images[index]), part.targets[index])}

@@ -5,8 +5,10 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 
+from dau_lightning.checkpoint import Checkpoint
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Images
 from dau_lightning.loader import Batch, JointLoader, PassLoader
@@ -43,6 +45,7 @@ class UnlearningModule(L.LightningModule):
         self.defender, self.seed, self.batch_size = defender, seed, batch_size
         self.findings: dict[str, float] = {}  # of the training, for the row
         self.untimed = 0.0  # seconds of findings within the run time
+        self.memory: dict[str, Any] = {}  # what else a checkpoint must hold: tensors and numbers
 
     @property
     def batch_sizes(self) -> Mapping[str, int]:
@@ -94,6 +97,25 @@ class UnlearningModule(L.LightningModule):
         """Send values of a step to every logger under this phase, on every `LOG_EVERY`-th step."""
         if self.step % LOG_EVERY == 0:
             log(self.loggers, self.phase, self.step, values)
+
+    def remember(self, **start: Any) -> dict[str, Any]:
+        """The memory as a checkpoint left it, or as it starts, on the device."""
+        self.memory = move_data_to_device({**start, **self.memory}, self.device)
+        return self.memory
+
+    def safe_point(self) -> None:
+        """Let a checkpoint be written within work that Lightning does not see."""
+        for callback in self.trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+            if isinstance(callback, Checkpoint):
+                callback.save_if_due(self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the module knows beside its weights."""
+        checkpoint["module"] = {"memory": self.memory, "findings": self.findings, "untimed": self.untimed}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        vars(self).update(checkpoint["module"])
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The defender's logits, float32 `(B, K)`."""

@@ -87,10 +87,11 @@ def pretrain(
     optimizer: torch.optim.Optimizer,
     loss: Loss,
     rows: tuple[Rows, Rows],
-    steps: int,
+    steps: range,
     batch_size: int,
     seed: int,
     record: Callable[[int, float], None],
+    before: Callable[[int], None] = lambda step: None,
 ) -> None:
     """Fit the attacker to tell members from nonmembers, in joint batches: batch-norm would hide the shift between two.
 
@@ -98,10 +99,11 @@ def pretrain(
         optimizer: of the attacker's parameters.
         loss: what the attacker minimises in the game, of member and of nonmember rows, judged as one batch.
         rows: of members and of nonmembers.
-        steps: of descent.
+        steps: of descent; a resumed one does not start with 0.
         batch_size: members a step, and as many nonmembers.
         seed: of order and dropout.
         record: takes a step and its loss, on every `LOG_EVERY`-th.
+        before: called with a step before it.
 
     Raises:
         TrainingError: a loss is not finite.
@@ -109,7 +111,8 @@ def pretrain(
     names = ("members", "nonmembers")
     orders = [Order(len(part.targets), batch_size, seed, name) for part, name in zip(rows, names, strict=True)]
     losses: list[Tensor] = []  # looked at now and then, so that the device is not synchronised at every step
-    for step in progress(range(steps), "attacker pre-training"):
+    for step in progress(steps, "attacker pre-training"):
+        before(step)
         torch.manual_seed(key(seed, "pretraining", step))
         members, nonmembers = (
             part.at(order.batch(step).to(part.targets.device)) for part, order in zip(rows, orders, strict=True)
@@ -119,7 +122,7 @@ def pretrain(
         value.backward()
         optimizer.step()
         losses.append(value.detach())
-        if step % LOG_EVERY == 0 or step == steps - 1:
+        if step % LOG_EVERY == 0 or step == steps[-1]:
             finite = torch.isfinite(torch.stack(losses)).tolist()
             if not all(finite):
                 first = step - len(losses) + 1 + finite.index(False)

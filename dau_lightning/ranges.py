@@ -71,6 +71,7 @@ TABLE: dict[str, Rule] = {
     "trainer.devices": integer(1, 1),  # the loader can share a batch among devices; the methods are not yet tested so
     "image_size": integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
     "lr attacker_lr noise_scale temperature scale alpha inverse_clamp": number(above=0),
+    "checkpoint.seconds": number(above=0),
     "damping weight_decay *weight noise invariance variance covariance": number(at_least=0),
     "momentum sparsity.amount": number(at_least=0, below=1),
     "fraction": number(above=0, below=1),

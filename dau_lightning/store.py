@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dau_lightning.error import InputError
+from dau_lightning.whole import set_aside, whole
 
 FORMAT = 1  # of the files; another number is another file name
 
@@ -34,11 +33,13 @@ class Entry:
         weights: the network's state dict.
         seconds: of its training.
         path: of the file.
+        findings: of its training.
     """
 
     weights: dict[str, Tensor]
     seconds: float
     path: Path
+    findings: Mapping[str, float] = field(default_factory=dict)
 
 
 class Store:
@@ -70,65 +71,60 @@ class Store:
 
         A file that is truncated, altered or of other content is set aside as `*.bad` with a warning, never used.
         """
-        path = self.path(kind, content)
-        if not path.is_file():
-            return None
-        try:
-            return _read(path, content)
-        except (FileNotFoundError, *BAD_FILE):  # not found: set aside by another process just now
-            with self._lock(path):
-                return self._get_locked(path, content)
+        return get(self.path(kind, content), content)
 
-    def _lock(self, path: Path) -> FileLock:
-        return FileLock(path.with_suffix(".lock"))
+    def get_or_train(self, kind: str, content: Mapping[str, Any], train: "Train") -> tuple[Entry, bool]:
+        """The entry of a kind (`original`, `retrain`, `mask`), see `get_or_train`."""
+        return get_or_train(self.path(kind, content), content, train)
 
-    def _get_locked(self, path: Path, content: Mapping[str, Any]) -> Entry | None:
-        """The entry once more, now that no other process rebuilds it or sets it aside."""
-        if not path.is_file():
-            return None
-        try:
-            return _read(path, content)
-        except BAD_FILE as error:
-            aside = path.with_suffix(".bad")
-            os.replace(path, aside)
-            warnings.warn(f"store entry {path.name} cannot be used ({error}); it is set aside as {aside.name}", stacklevel=3)
-            return None
 
-    def get_or_train(
-        self, kind: str, content: Mapping[str, Any], train: Callable[[], tuple[dict[str, Tensor], float]]
-    ) -> tuple[Entry, bool]:
-        """The entry, trained and stored first where it is missing. Of several processes one trains and the others wait.
+Train = Callable[[], tuple[dict[str, Tensor], float, Mapping[str, float]]]  # gives weights, seconds and findings
 
-        Args:
-            kind: `original` or `retrain`.
-            content: all that the entry depends on, as JSON can hold it.
-            train: gives the weights and the seconds.
 
-        Returns:
-            The entry, and whether it was trained now.
-        """
-        if (entry := self.get(kind, content)) is not None:
+def get(path: Path, content: Mapping[str, Any]) -> Entry | None:
+    """The entry at a path, or None, see `Store.get`."""
+    if not path.is_file():
+        return None
+    try:
+        return _read(path, content)
+    except (FileNotFoundError, *BAD_FILE):  # not found: set aside by another process just now
+        with _lock(path):
+            return _get_locked(path, content)
+
+
+def get_or_train(path: Path, content: Mapping[str, Any], train: Train) -> tuple[Entry, bool]:
+    """The entry at a path, trained and stored first where it is missing. Of several processes one trains, the others wait.
+
+    Args:
+        path: of the file; what stands at `checkpoint(path)` is removed once it is written.
+        content: all that the entry depends on, as JSON can hold it.
+        train: trains it.
+
+    Returns:
+        The entry, and whether it was trained now.
+    """
+    if (entry := get(path, content)) is not None:
+        return entry, False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path):
+        if (entry := _get_locked(path, content)) is not None:
             return entry, False
-        path = self.path(kind, content)
-        self.root.mkdir(parents=True, exist_ok=True)
-        with self._lock(path):
-            if (entry := self._get_locked(path, content)) is not None:
-                return entry, False
-            weights, seconds = train()
-            _write(path, content, weights, seconds)
-        return Entry(weights, seconds, path), True
+        weights, seconds, findings = train()
+        entry = Entry(weights, seconds, path, findings)
+        _write(content, entry)
+        checkpoint(path).unlink(missing_ok=True)
+    return entry, True
+
+
+def checkpoint(path: Path) -> Path:
+    """Where the training of an entry leaves its checkpoints: who holds the entry's lock goes on from there."""
+    return path.with_suffix(".checkpoint")
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a state dict as safetensors: to a temporary name, flushed, renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    """Write a state dict as safetensors, in one step."""
+    with whole(path) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary, dict(metadata))
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
@@ -141,9 +137,26 @@ def digest(weights: Mapping[str, Tensor]) -> str:
     return result.hexdigest()
 
 
-def _write(path: Path, content: Mapping[str, Any], weights: Mapping[str, Tensor], seconds: float) -> None:
-    about = {"content": json.dumps(content, sort_keys=True), "seconds": repr(seconds), "sha256": digest(weights)}
-    save_weights(path, weights, about)
+def _lock(path: Path) -> FileLock:
+    return FileLock(path.with_suffix(".lock"))
+
+
+def _get_locked(path: Path, content: Mapping[str, Any]) -> Entry | None:
+    """The entry once more, now that no other process rebuilds it or sets it aside."""
+    if not path.is_file():
+        return None
+    try:
+        return _read(path, content)
+    except BAD_FILE as error:
+        set_aside(path, error)
+        return None
+
+
+def _write(content: Mapping[str, Any], entry: Entry) -> None:
+    about = {"content": json.dumps(content, sort_keys=True), "sha256": digest(entry.weights)}
+    about |= {"seconds": repr(entry.seconds), "findings": json.dumps(dict(entry.findings))}
+    about |= {name: content[name] for name in ("data_hash", "split_hash") if name in content}
+    save_weights(entry.path, entry.weights, about)
 
 
 def _read(path: Path, content: Mapping[str, Any]) -> Entry:
@@ -154,4 +167,4 @@ def _read(path: Path, content: Mapping[str, Any]) -> Entry:
         raise ValueError("it belongs to other data or settings")
     if digest(weights) != about["sha256"]:
         raise ValueError("its bytes changed")
-    return Entry(weights, float(about["seconds"]), path)
+    return Entry(weights, float(about["seconds"]), path, json.loads(about.get("findings", "{}")))

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
+
+from dau_lightning.metrics_csv import MetricsCSV
 
 
 @contextmanager
@@ -22,8 +24,7 @@ def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str
         name: of the run there.
         settings: the composed configuration, shown there.
     """
-    warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")  # the run folder does
-    made: list[Logger] = [CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)]
+    made: list[Logger] = [MetricsCSV(folder / "metrics.csv")]
     if mode in ("auto", "online") and not has_credentials():
         if mode == "online":
             warnings.warn("wandb.mode=online needs credentials (`wandb login`); this run is kept offline", stacklevel=3)

@@ -15,15 +15,17 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from dau_lightning.baseline.original import Original
-from dau_lightning.callbacks import Clock, Guard, PhaseBar
+from dau_lightning.callbacks import Clock, Guard, PhaseBar, Rewinding
+from dau_lightning.checkpoint import Checkpoint
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.error import InputError
+from dau_lightning.folder import content_of
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender
 from dau_lightning.randomness import key
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.split import Split
-from dau_lightning.store import Store
+from dau_lightning.store import RECIPE_NUMBER, Store, checkpoint, digest, get_or_train
 from dau_lightning.transform import Transform
 
 # What Lightning says to everybody at every start, and where Slurm is installed; a call of its own that torch deprecates.
@@ -43,12 +45,11 @@ class Training:
     Attributes:
         network: makes a network from `num_classes` and `in_channels`.
         sparsity: finds the mask of a trained network; None for dense ones.
-        settings: the composed configuration; of it this file reads `seed`, `transform`, `store`, `recipe` (the keywords of
-            `Descent` by which original and Retrain are trained), `trainer` (those of Lightning's Trainer), `compile`, and, for
-            the content of the store, `network` and `sparsity`.
+        settings: the composed configuration; of it this file reads `seed`, `transform`, `store`, `checkpoint`, `compile`,
+            `recipe` (the keywords of `Descent` by which original and Retrain are trained), `trainer` (those of Lightning's
+            Trainer), and, for the content of the store, `network` and `sparsity`.
         loggers: of every metric.
         folder: of the run.
-        callbacks: more of them for every training and test, called last.
     """
 
     network: Callable[..., nn.Module]
@@ -56,7 +57,6 @@ class Training:
     settings: Mapping[str, Any]
     loggers: list[Logger]
     folder: Path
-    callbacks: Sequence[L.Callback] = ()
 
     def __post_init__(self) -> None:
         """Take what is used often out of the settings."""
@@ -98,10 +98,10 @@ class Training:
             return {}
         find, original = self.sparsity, self.module(Original, split)
 
-        def find_mask() -> tuple[dict[str, Tensor], float]:
+        def find_mask() -> tuple[dict[str, Tensor], float, dict[str, float]]:
             print("dense original, whose smallest weights are pruned:")
             self.from_scratch(original, split, {})
-            return dict(find(original.defender.network)), 0.0
+            return dict(find(original.defender.network)), 0.0, {}
 
         content = self.content(original, split, sparse=False) | {"sparsity": self._pruning()}
         entry, _ = self.store.get_or_train("mask", content, find_mask)
@@ -112,55 +112,82 @@ class Training:
 
         A sparse original is dense for `rewind_epochs`; Retrain has its mask, found on `D`, from its new weights on.
         """
-
-        def train() -> tuple[dict[str, Tensor], float]:
-            seconds, first = 0.0, 0
-            if mask and self.sparsity and module.part == "train":  # rewinding: these steps are the dense one's
-                first = self.sparsity.rewind_epochs
-                seconds += self.fit(module, split, last=first)
+        rewinding = []
+        if mask and self.sparsity and module.part == "train":  # its first steps are the dense one's
+            rewinding = [Rewinding(mask, self.sparsity.rewind_epochs)]
+        else:
             module.defender.hold(mask)
-            seconds += self.fit(module, split, first=first)
-            return module.defender.network.state_dict(), seconds
+        content = self.content(module, split, sparse=bool(mask))
+        path = self.store.path(module.phase, content)
+        return self._trained(module, split, path, content, mask, rewinding) | {"store": str(path)}
 
-        entry, trained = self.store.get_or_train(module.phase, self.content(module, split, sparse=bool(mask)), train)
+    def unlearned(self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor]) -> dict[str, Any]:
+        """A method applied to the original in its defender, into the folder of the run; the seconds and findings of it."""
+        module.defender.hold(mask)
+        content = content_of(self.settings) | {"data_hash": split.data_hash, "split_hash": split.split_hash}
+        content |= {"recipe_number": RECIPE_NUMBER, "original": digest(module.defender.network.state_dict())}
+        return self._trained(module, split, self.folder / "unlearned.safetensors", content, mask)
+
+    def _trained(
+        self,
+        module: UnlearningModule,
+        split: Split,
+        path: Path,
+        content: Mapping[str, Any],
+        mask: Mapping[str, Tensor],
+        callbacks: Sequence[L.Callback] = (),
+    ) -> dict[str, Any]:
+        """Weights from a file, trained into it first where it is missing, from the last checkpoint on where there is one."""
+
+        def train() -> tuple[dict[str, Tensor], float, dict[str, float]]:
+            seconds = self.fit(module, split, checkpoint(path), content, callbacks)
+            return module.defender.network.state_dict(), seconds, module.findings
+
+        entry, trained = get_or_train(path, content, train)
         module.defender.network.load_state_dict(entry.weights)
         module.defender.hold(mask)
         print(f"{module.label}: {'trained into' if trained else 'taken from'} {entry.path}")
-        return {"seconds": entry.seconds, "store": str(entry.path)}
+        return {"seconds": entry.seconds, **entry.findings}
 
     def data(self, module: UnlearningModule, split: Split) -> UnlearningDataModule:
         """What a module is trained on."""
         return UnlearningDataModule(split, self.transform, key(self.seed, module.phase), module.loader)
 
-    def fit(self, module: UnlearningModule, split: Split, first: int = 0, last: int | None = None) -> float:
-        """Train a module through some of its epochs, all by default; the seconds that it took.
+    def fit(
+        self,
+        module: UnlearningModule,
+        split: Split,
+        path: Path,
+        content: Mapping[str, Any],
+        callbacks: Sequence[L.Callback] = (),
+    ) -> float:
+        """Train a module, from the checkpoint at a path on if it is of the same content; the seconds of all its parts.
 
         Raises:
             RuntimeError: the method moved a pruned weight away from zero.
         """
-        if first == last:
-            return 0.0
         if backend := self.settings["compile"]:
             warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")  # torch's own look
             for network in module.children():
                 network.compile(backend=backend)
         clock, guard = Clock(), Guard(module.label, self.folder / "last_good.safetensors")
-        trainer = self.trainer([clock, guard, PhaseBar(module.label)], max_epochs=module.epochs if last is None else last)
-        epochs = cast(Any, trainer.fit_loop.epoch_progress.current)
-        epochs.ready = epochs.started = epochs.processed = epochs.completed = first
-        trainer.fit(module, datamodule=self.data(module, split))
+        kept = Checkpoint(path, content, self.settings["checkpoint"]["seconds"])
+        watching = [clock, guard, PhaseBar(module.label), kept, *callbacks]
+        trainer = self.trainer(watching, max_epochs=module.epochs, plugins=[kept.io])
+        trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.found())
         if not module.defender.holds_mask():
             raise RuntimeError(f"{module.label} changed pruned weights: call defender.prune() after every change")
         return clock.seconds - module.untimed
 
-    def trainer(self, callbacks: Sequence[L.Callback], max_epochs: int = 1) -> L.Trainer:
+    def trainer(self, callbacks: Sequence[L.Callback], max_epochs: int = 1, **more: Any) -> L.Trainer:
         """A quiet Trainer: its own bar, checkpoints and summary are off."""
         try:
             trainer = L.Trainer(
                 **self.settings["trainer"],
+                **more,
                 max_epochs=max_epochs,
                 logger=self.loggers,
-                callbacks=[*callbacks, *self.callbacks],
+                callbacks=list(callbacks),
                 log_every_n_steps=1,
                 enable_progress_bar=False,
                 enable_checkpointing=False,

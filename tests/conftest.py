@@ -68,6 +68,7 @@ class Tiny:
             "seed": seed,
             "transform": asdict(self.transform),
             "store": {"root": str(self.folder / "store")},
+            "checkpoint": {"seconds": 60},
             "network": {"width": 4},
             "sparsity": {"amount": sparsity.amount, "rewind_epochs": sparsity.rewind_epochs} if sparsity else {},
             "recipe": recipe | {"schedule": "constant", "milestones": []},

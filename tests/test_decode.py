@@ -164,7 +164,7 @@ def test_processes_give_the_same_images_in_the_same_order(root: Path, monkeypatc
     (root / "3.png").write_bytes(b"broken")
     with pytest.raises(InputError, match=re.escape(f"cannot read {root / '3.png'}")):
         load(root)
-    assert not list((root.parent / "store").glob("*.part"))
+    assert [path for path in (root.parent / "store").iterdir() if path.suffix != ".lock"] == [cached(root)]
 
 
 def test_the_second_load_decodes_nothing(root: Path, decodes: list[Path]) -> None:
@@ -223,12 +223,55 @@ def test_a_damaged_cache_is_named_set_aside_and_rebuilt(root: Path, damage: Call
     path = cached(root)
     damage(path)
     damaged = path.read_bytes()
-    with pytest.warns(UserWarning, match=re.escape(f"{path} is damaged")) as caught:
+    with pytest.warns(UserWarning, match=re.escape(f"{path} cannot be used")) as caught:
         again = load(root)
     assert len(caught) == 1
-    assert path.with_name(path.name + ".bad").read_bytes() == damaged
+    assert path.with_suffix(".bad").read_bytes() == damaged
     assert (again == first).all()
     assert (load(root) == first).all()
+
+
+def killed_after(count: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode some images, each of them a chunk and a shard, and end."""
+    original: Callable[[Path, int], np.ndarray] = decode.decode
+    calls = iter(range(count))
+
+    def one(path: Path, size: int) -> np.ndarray:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return original(path, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "decode", one)
+        with pytest.raises(KeyboardInterrupt):
+            load(root)
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_killed_it_goes_on_where_it_was(root: Path, decodes: list[Path], monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    expected = load(root)
+    cached(root).unlink()
+    monkeypatch.setattr(decode, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(decode, "SHARD_SECONDS", 0)
+    killed_after(count, root, monkeypatch)
+    decodes.clear()
+    assert (load(root) == expected).all()
+    assert len(decodes) == 5 - count
+    cached(root)  # and no shard any more
+
+
+def test_a_shard_that_cannot_be_used_is_set_aside(root: Path, decodes: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = load(root)
+    cached(root).unlink()
+    monkeypatch.setattr(decode, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(decode, "SHARD_SECONDS", 0)
+    killed_after(3, root, monkeypatch)
+    (second,) = (root.parent / "store").glob("*-from-1-to-2.safetensors")
+    flip_a_bit(second)
+    decodes.clear()
+    with pytest.warns(UserWarning, match=re.escape(f"{second} cannot be used")):
+        assert (load(root) == expected).all()
+    assert len(decodes) == 4
 
 
 def test_a_cache_folder_that_cannot_be(root: Path) -> None:

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.error import InputError
-from dau_lightning.folder import check_same_data, config_hash, read_result, write_result
+from dau_lightning.folder import check_same_data, config_hash, evaluated, read_result, start, write_result
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -34,7 +34,8 @@ def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def outside(name: str) -> bool:
-    return name.split(".")[0] in ("hydra", "store", "wandb", "overwrite") or name in ("dataset.root", "dataset.cache")
+    groups = ("hydra", "store", "checkpoint", "wandb", "overwrite")
+    return name.split(".")[0] in groups or name in ("dataset.root", "dataset.cache")
 
 
 def test_is_eight_hex_digits_that_stay(config: DictConfig) -> None:
@@ -98,7 +99,7 @@ def test_what_cannot_be_resolved_yet_does_no_harm(config: DictConfig) -> None:
 
 
 def test_result_is_read_as_written(tmp_path: Path) -> None:
-    result = {"seed": 0, "rows": {"dau": {"UA": 3.4600000000000004, "gaps": None}}, "name": "Ärger"}
+    result = {"settings": {}, "rows": {"dau": {"UA": 3.4600000000000004, "gaps": None}}, "name": "Ärger"}
     assert read_result(tmp_path) is None
     write_result(tmp_path, result)
     assert read_result(tmp_path) == result
@@ -111,22 +112,22 @@ def test_no_result_where_there_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_result_that_cannot_be_written_leaves_the_former(tmp_path: Path) -> None:
-    write_result(tmp_path, {"seed": 0})
+    write_result(tmp_path, {"settings": {}, "rows": {"seed": 0}})
     with pytest.raises(TypeError):
         write_result(tmp_path, {"seed": object()})
-    assert read_result(tmp_path) == {"seed": 0}
+    assert read_result(tmp_path) == {"settings": {}, "rows": {"seed": 0}}
 
 
 def test_a_result_appears_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise OSError("killed")
 
-    write_result(tmp_path, {"seed": 0})
+    write_result(tmp_path, {"settings": {}, "rows": {"seed": 0}})
     with monkeypatch.context() as patch:
-        patch.setattr("dau_lightning.folder.os.replace", fails)
-        with pytest.raises(OSError, match="killed"):
+        patch.setattr("dau_lightning.whole.os.replace", fails)
+        with pytest.raises(InputError, match="killed"):
             write_result(tmp_path, {"seed": 1})
-    assert read_result(tmp_path) == {"seed": 0}
+    assert read_result(tmp_path) == {"settings": {}, "rows": {"seed": 0}}
 
 
 def test_a_finished_run_of_other_images_is_refused(tmp_path: Path) -> None:
@@ -135,3 +136,44 @@ def test_a_finished_run_of_other_images_is_refused(tmp_path: Path) -> None:
     check_same_data({"dataset": {}}, {"dataset": {}}, tmp_path)  # digits have no root
     with pytest.raises(InputError, match=r"dataset\.root must be here .* got there; .*overwrite=true"):
         check_same_data(finished, {"seed": 0, "dataset": {"root": "there"}}, tmp_path)
+
+
+def test_what_was_evaluated_is_known_until_the_run_is_finished(tmp_path: Path) -> None:
+    row = {"UA": 100 / 3, "attacks": {"entropy": 0.1}}
+    assert evaluated(tmp_path, "a", lambda: row) == row
+    assert evaluated(tmp_path, "a", lambda: pytest.fail("again")) == row
+    assert evaluated(tmp_path, "b", lambda: {"UA": 1.0}) == {"UA": 1.0}
+    assert evaluated(tmp_path, "a", lambda: pytest.fail("again")) == row
+    write_result(tmp_path, {"settings": {}, "rows": {"seed": 0}})
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+LEFT = ("metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors")
+
+
+@pytest.mark.parametrize("name", [*LEFT, "config.yaml"])
+@pytest.mark.parametrize("case", ["unfinished", "finished", "another", "damaged", "paths"])
+def test_a_start_goes_on_with_its_own_unfinished_run_only(tmp_path: Path, config: DictConfig, case: str, name: str) -> None:
+    for each in LEFT:
+        (tmp_path / each).write_text("left")
+    before = config.copy()
+    if case == "finished":
+        write_result(tmp_path, {})
+        (tmp_path / "evaluated.json").write_text("left")
+    elif case == "another":
+        before.seed = 1
+    elif case == "paths":
+        before.store.root = "elsewhere"
+    (tmp_path / "config.yaml").write_text(": [" if case == "damaged" else OmegaConf.to_yaml(before))
+    start(tmp_path, config)
+    assert (tmp_path / name).exists() == (name == "config.yaml" or case in ("unfinished", "paths"))
+    assert OmegaConf.load(tmp_path / "config.yaml") == config
+    assert not (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize("text", ["", '{"settings": {}, "rows": {', "[]", "{}", "null", "\x00\x01"])
+def test_a_result_that_cannot_be_used_is_set_aside(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.warns(UserWarning, match=r"result\.json cannot be used .* set aside as result\.bad"):
+        assert read_result(tmp_path) is None
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("result.bad", text)]

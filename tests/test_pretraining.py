@@ -46,7 +46,7 @@ def fit(members: Rows, nonmembers: Rows, steps: int, record: Callable[[int, floa
     torch.manual_seed(0)
     attacker = Attacker(3)
     optimizer = torch.optim.Adam(attacker.parameters(), 1e-3)
-    pretrain(optimizer, game(attacker), (members, nonmembers), steps, 16, 0, record)
+    pretrain(optimizer, game(attacker), (members, nonmembers), range(steps), 16, 0, record)
     return attacker
 
 
@@ -123,7 +123,7 @@ def test_batches_hold_as_many_members_as_nonmembers_and_visit_all_alike() -> Non
     members = Rows(numbers, numbers, torch.zeros(12, dtype=torch.int64))
     nonmembers = Rows(100 + numbers[:6], numbers[:6], torch.zeros(6, dtype=torch.int64))
     optimizer = torch.optim.SGD(judge.parameters(), 0.1)
-    pretrain(optimizer, game(judge), (members, nonmembers), 6, 4, 0, lambda *_: None)
+    pretrain(optimizer, game(judge), (members, nonmembers), range(6), 4, 0, lambda *_: None)
     first, second = (torch.cat([batch[part] for batch in seen]) for part in (slice(0, 4), slice(4, 8)))
     assert [len(batch) for batch in seen] == [8] * 6
     assert sorted(first.tolist()) == sorted([*range(12), *range(12)])
@@ -143,7 +143,7 @@ def test_records_every_fiftieth_step_and_the_last() -> None:
     optimizer = torch.optim.SGD(layer.parameters(), 0.1)
     parts = rows(40, 1.0, 0), rows(40, -1.0, 1)
     judge = game(lambda prediction, *_: layer(prediction)[:, 0])
-    pretrain(optimizer, judge, parts, 121, 8, 0, lambda *a: found.append(a))
+    pretrain(optimizer, judge, parts, range(121), 8, 0, lambda *a: found.append(a))
     assert LOG_EVERY == 50
     assert [step for step, _ in found] == [0, 50, 100, 120]
     assert all(type(value) is float for _, value in found)
@@ -167,7 +167,9 @@ def break_at(at: int, value: float = float("nan")) -> int:
     optimizer = torch.optim.SGD(layer.parameters(), 0.1)
     parts = rows(40, 1.0, 0), rows(40, -1.0, 1)
     with pytest.raises(TrainingError) as caught:
-        pretrain(optimizer, game(lambda prediction, *_: layer(prediction)[:, 0], loss), parts, 121, 8, 0, lambda *_: None)
+        pretrain(
+            optimizer, game(lambda prediction, *_: layer(prediction)[:, 0], loss), parts, range(121), 8, 0, lambda *_: None
+        )
     return int(re.findall(r"at step (\d+)", str(caught.value))[0])
 
 

@@ -34,9 +34,8 @@ def trained(tiny: Any, settings: Sequence[str], precision: str = "32-true", comp
         config = compose("config", overrides=["baseline.epochs=4", "baseline.lr=0.005", *settings])
     training, record = tiny.training(), Record()
     training.settings["trainer"]["precision"], training.settings["compile"] = precision, compiled
-    training.callbacks = [record]
     split = tiny.split()
-    training.fit(training.module(instantiate(config.baseline), split), split)
+    training.fit(training.module(instantiate(config.baseline), split), split, tiny.folder / "checkpoint", {}, [record])
     assert len(record.losses) == len(set(record.losses)) == 12
     return record
 
@@ -83,5 +82,4 @@ def test_no_step_waits_for_the_device(tiny: Any) -> None:
         config = compose("config", overrides=GAME)
     training, split = tiny.training(), tiny.split()
     training.settings["trainer"]["accelerator"] = "gpu"
-    training.callbacks = [Watched()]
-    training.fit(training.module(instantiate(config.baseline), split), split)
+    training.fit(training.module(instantiate(config.baseline), split), split, tiny.folder / "checkpoint", {}, [Watched()])

@@ -1,3 +1,4 @@
+import os
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dau_lightning import store
+from dau_lightning.error import InputError
 from dau_lightning.store import Store, digest, save_weights
 
 CONTENT: dict[str, Any] = {
@@ -40,9 +42,9 @@ class Training:
     def __init__(self, seed: int = 0) -> None:
         self.calls, self.seed = 0, seed
 
-    def __call__(self) -> tuple[dict[str, Tensor], float]:
+    def __call__(self) -> tuple[dict[str, Tensor], float, dict[str, float]]:
         self.calls += 1
-        return weights(self.seed), 12.5
+        return weights(self.seed), 12.5, {"found": 0.1}
 
 
 def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
@@ -68,6 +70,7 @@ def test_trains_once_and_reads_afterwards(root: Path) -> None:
     assert equal(first.weights, weights())
     assert equal(second.weights, weights())
     assert first.seconds == second.seconds == 12.5
+    assert first.findings == second.findings == {"found": 0.1}
     assert first.path == second.path == Store(root).path("original", CONTENT)
     assert files(root) == [first.path.name]
     assert first.path.name.startswith("original-")
@@ -128,7 +131,7 @@ def flipped(path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    store._write(path, CONTENT | {"seed": 1}, weights(1), 1.0)
+    store._write(CONTENT | {"seed": 1}, store.Entry(weights(1), 1.0, path))
 
 
 def foreign_safetensors(path: Path) -> None:
@@ -160,7 +163,7 @@ def test_a_bad_file_is_set_aside_with_a_warning_and_built_again(root: Path, spoi
     spoil(entry.path)
     spoiled = entry.path.read_bytes()
     training = Training()
-    with pytest.warns(UserWarning, match=rf"store entry {entry.path.name} cannot be used \(.+\); it is set aside as .*\.bad"):
+    with pytest.warns(UserWarning, match=rf"{entry.path.name} cannot be used \(.+\); it is set aside as .*\.bad"):
         again, trained = Store(root).get_or_train("original", CONTENT, training)
     assert (trained, training.calls) == (True, 1)
     assert equal(again.weights, weights())
@@ -203,14 +206,14 @@ def test_a_training_that_fails_leaves_nothing(root: Path) -> None:
     assert training.calls == 1
 
 
-@pytest.mark.parametrize("where", ["os.fsync", "os.replace", "save_file"])
+@pytest.mark.parametrize("where", ["whole.os.fsync", "whole.os.replace", "store.save_file"])
 def test_a_write_that_fails_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     def fails(*_: Any) -> None:
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"dau_lightning.store.{where}", fails)
-        with pytest.raises(OSError, match="no space left"):
+        patch.setattr(f"dau_lightning.{where}", fails)
+        with pytest.raises(InputError, match=r"cannot write .*no space left"):
             Store(root).get_or_train("original", CONTENT, Training())
     assert files(root) == []
 
@@ -218,8 +221,8 @@ def test_a_write_that_fails_leaves_nothing(root: Path, monkeypatch: pytest.Monke
 def test_save_weights_replaces_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "unlearned.safetensors"
     save_weights(path, weights(0), {"data_hash": "d"})
-    before, seen, replace = path.read_bytes(), [], store.os.replace
-    monkeypatch.setattr("dau_lightning.store.os.replace", lambda *names: (seen.append(path.read_bytes()), replace(*names)))
+    before, seen, replace = path.read_bytes(), [], os.replace
+    monkeypatch.setattr("dau_lightning.whole.os.replace", lambda *names: (seen.append(path.read_bytes()), replace(*names)))
     save_weights(path, weights(1), {"data_hash": "e"})
     assert seen == [before]  # whole until the very end
     assert path.read_bytes() != before
@@ -258,7 +261,7 @@ root, name = Path(sys.argv[1]), sys.argv[2]
 def train():
     (root / f"trained-by-{name}").touch()
     time.sleep(1)
-    return {"weight": torch.arange(5.0)}, 3.0
+    return {"weight": torch.arange(5.0)}, 3.0, {}
 
 (root / f"ready-{name}").touch()
 while len(list(root.glob("ready-*"))) < 2:
@@ -284,18 +287,18 @@ def test_two_processes_that_want_the_same_train_once(tmp_path: Path) -> None:
 def test_different_entries_do_not_wait_for_each_other(root: Path) -> None:
     other = Training()
 
-    def train() -> tuple[dict[str, Tensor], float]:
+    def train() -> tuple[dict[str, Tensor], float, dict[str, float]]:
         thread = threading.Thread(target=Store(root).get_or_train, args=("original", CONTENT | {"seed": 1}, other))
         thread.start()
         thread.join(timeout=20)
         assert not thread.is_alive()
-        return weights(), 1.0
+        return weights(), 1.0, {}
 
     Store(root).get_or_train("original", CONTENT, train)
     assert other.calls == 1
 
 
-@pytest.mark.filterwarnings("ignore:store entry")
+@pytest.mark.filterwarnings("ignore:.* cannot be used")
 def test_two_that_find_the_same_bad_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry, _ = Store(root).get_or_train("original", CONTENT, Training())
     truncated(entry.path)

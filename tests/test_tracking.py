@@ -10,10 +10,10 @@ from typing import Any
 
 import lightning as L
 import pytest
-from lightning.pytorch.loggers import CSVLogger
 
 import dau_lightning
 from dau_lightning.baseline.original import Original
+from dau_lightning.metrics_csv import MetricsCSV
 from dau_lightning.module import log
 from dau_lightning.tracking import has_credentials, loggers
 
@@ -66,7 +66,7 @@ def runs(folder: Path) -> list[Path]:
 
 def test_every_metric_goes_to_a_csv_in_the_run_folder(folder: Path) -> None:
     with loggers(folder, "disabled", **SETTINGS) as made:
-        assert [type(logger) for logger in made] == [CSVLogger]
+        assert [type(logger) for logger in made] == [MetricsCSV]
         log(made, "original", 0, {"loss": 2.5})
         log(made, "unlearning", 50, {"loss": 1.5, "regulariser": 0.25})
     first, second = rows(folder)

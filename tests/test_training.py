@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 import train
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
+from dau_lightning.callbacks import Rewinding
 from dau_lightning.descent import Descent
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.store import RECIPE_NUMBER
@@ -45,9 +46,11 @@ class Watch(L.Callback):
         self.batches: list[torch.Tensor] = []
         self.weights: list[dict[str, torch.Tensor]] = []
         self.rates: list[float] = []
+        self.momenta: list[int] = []
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.batches.append(batch[pl_module.part].images[0].clone())
+        self.momenta.append(len(trainer.optimizers[0].state))
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
@@ -60,25 +63,26 @@ class Watch(L.Callback):
 def watched(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A `fit` of a training with a `Watch` among its callbacks."""
 
-    def fit(module: Any, sparsity: OMP | None = None, **epochs: int) -> Watch:
-        watch, training = Watch(), tiny.training(sparsity=sparsity)
-        trainer = training.trainer
-        monkeypatch.setattr(training, "trainer", lambda callbacks, **options: trainer([*callbacks, watch], **options))
-        training.fit(module, tiny.split(), **epochs)
+    def fit(module: Any, *callbacks: L.Callback) -> Watch:
+        watch = Watch()
+        tiny.training().fit(module, tiny.split(), tiny.folder / "checkpoint", {}, [*callbacks, watch])
         return watch
 
     return fit
 
 
-def test_rewinding_repeats_the_first_steps_of_the_dense_training(tiny: Any, watched: Any) -> None:
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_rewinding_goes_on_from_the_first_steps_of_the_dense_training(tiny: Any, watched: Any, epochs: int) -> None:
     whole = watched(tiny.module(Descent, epochs=4, schedule="linear"))
-    rewound = tiny.module(Descent, epochs=4, schedule="linear")
-    first = watched(rewound, last=1)
-    assert all(torch.equal(whole.weights[0][name], each) for name, each in rewound.defender.network.state_dict().items())
-    rest = watched(rewound, first=1)
-    assert torch.equal(torch.stack(first.batches + rest.batches), torch.stack(whole.batches))
-    assert first.rates + rest.rates == whole.rates
-    assert len(rest.weights) == 3
+    module = tiny.module(Descent, epochs=4, schedule="linear")
+    mask = OMP(0.5, epochs)(module.defender.network)
+    rewound = watched(module, Rewinding(mask, epochs))
+    assert torch.equal(torch.stack(rewound.batches), torch.stack(whole.batches))
+    assert rewound.rates == whole.rates
+    for epoch, (weights, dense) in enumerate(zip(rewound.weights, whole.weights, strict=True)):
+        assert all(torch.equal(weights[name], dense[name]) for name in weights) == (epoch < epochs)
+        assert all(not weights[name][~kept].any() for name, kept in mask.items()) == (epoch >= epochs)
+    assert [step for step, count in enumerate(rewound.momenta) if count == 0] == sorted({0, 3 * epochs})
 
 
 def test_a_method_that_moves_pruned_weights_is_stopped(tiny: Any) -> None:
@@ -89,7 +93,7 @@ def test_a_method_that_moves_pruned_weights_is_stopped(tiny: Any) -> None:
     module = tiny.module(Forgets)
     module.defender.hold(OMP(0.5, 0)(module.defender.network))
     with pytest.raises(RuntimeError, match=r"changed pruned weights: call defender\.prune\(\)"):
-        tiny.training().fit(module, tiny.split())
+        tiny.training().fit(module, tiny.split(), tiny.folder / "checkpoint", {})
 
 
 def test_original_and_retrain_share_one_mask_and_hold_it(tiny: Any) -> None:
@@ -124,23 +128,20 @@ def test_only_the_original_depends_on_rewinding(tiny: Any) -> None:
     assert len([*(tiny.folder / "store").glob("mask-*.safetensors")]) == 1
 
 
-def test_a_sparse_original_starts_from_its_own_dense_weights(tiny: Any, watched: Any) -> None:
-    split, sparsity = tiny.split(), OMP(0.5, 1)
-    training = tiny.training(sparsity=sparsity)
-    mask = training.mask(split)
-    starts: list[torch.Tensor] = []
-
-    class Keep(L.Callback):
-        def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
-            starts.append(pl_module.defender.network.get_parameter("0.0.weight").detach().clone())
-
+def test_a_sparse_original_goes_on_from_its_own_dense_weights(tiny: Any) -> None:
+    split, training = tiny.split(), tiny.training(sparsity=OMP(0.5, 1))
+    mask, watches = training.mask(split), []
     trainer = training.trainer
-    training.trainer = lambda callbacks, **options: trainer([*callbacks, Keep()], **options)
-    training.from_scratch(training.module(Original, split), split, mask)
-    dense = training.module(Original, split)
-    tiny.training().fit(dense, split, last=1)
-    assert len(starts) == 2
-    assert torch.equal(starts[1], dense.defender.network.get_parameter("0.0.weight") * mask["0.0.weight"])
+    training.trainer = lambda callbacks, **options: trainer([*callbacks, watches[-1]], **options)
+    for module, held in ((training.module(Original, split), mask), (tiny.training().module(Original, split), {})):
+        watches.append(Watch())
+        if not held:
+            (tiny.folder / "store").rename(tiny.folder / "another")  # where the dense one was trained for its mask
+        training.from_scratch(module, split, held)
+    sparse, dense = watches
+    assert all(torch.equal(weights, dense.weights[0][name]) for name, weights in sparse.weights[0].items())
+    assert not sparse.weights[1]["0.0.weight"][~mask["0.0.weight"]].any()
+    assert dense.weights[1]["0.0.weight"].all()
 
 
 def test_a_run_takes_no_part_in_the_slurm_around_it(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

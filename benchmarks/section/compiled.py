@@ -53,6 +53,5 @@ def measure(device: torch.device) -> Table:
 
 def _trained(work: Workload) -> tuple[ByTurns, torch.Tensor]:
     turns, losses = ByTurns(lambda: None, STEPS - 4, warm_up=4), Losses()
-    work.training.callbacks = [losses, turns]
-    work.training.fit(work.module(), work.split)
+    work.fit(work.module(), losses, turns)
     return turns, torch.stack(losses.values)[:STEPS].float().cpu()

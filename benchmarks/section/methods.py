@@ -30,4 +30,4 @@ def measure(device: torch.device) -> Table:
 def training(method: str, settings: tuple[str, ...] | list[str] = ()) -> Callable[[], None]:
     """A work that trains a new module as a run does."""
     work = Workload("convnet", method, settings, IMAGES)
-    return lambda: work.training.fit(work.module(), work.split) and None
+    return lambda: work.fit(work.module())

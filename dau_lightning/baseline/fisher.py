@@ -42,18 +42,20 @@ class FisherForgetting(UnlearningModule):
 
     def on_train_start(self) -> None:
         """Start sums over samples."""
-        self.seen, self.total = 0, torch.zeros((), device=self.device)
+        self.remember(seen=0, total=torch.zeros(()))
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Add the diagonals of the batch's samples."""
         images = batch[self.part].images
-        self.seen, self.total = self.seen + len(images), self.total + len(images) * fisher_diagonal(self.defender, images)
-        self.record(mean_diagonal=self.total.mean() / self.seen)
+        self.memory["seen"] += len(images)
+        self.memory["total"] = self.memory["total"] + len(images) * fisher_diagonal(self.defender, images)
+        self.record(mean_diagonal=self.memory["total"].mean() / self.memory["seen"])
 
     def on_train_epoch_end(self) -> None:
         """Change the weights."""
         draws = generator(self.seed, self.phase, "noise")
-        move(self.defender, fisher_noise(self.total / self.seen, self.alpha, self.inverse_clamp, draws))
+        diagonal = self.memory["total"] / self.memory["seen"]
+        move(self.defender, fisher_noise(diagonal, self.alpha, self.inverse_clamp, draws))
 
 
 def fisher_noise(diagonal: Tensor, alpha: float, inverse_clamp: float, draws: torch.Generator) -> Tensor:

@@ -51,18 +51,19 @@ class InfluenceUnlearning(UnlearningModule):
 
     def on_train_start(self) -> None:
         """Start sums over samples."""
-        self.sums = {name: torch.zeros((), device=self.device, dtype=torch.float64) for name in self.batch_sizes}
+        self.remember(**{name: torch.zeros((), dtype=torch.float64) for name in self.batch_sizes})
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Add the gradients of the batch's samples."""
         for name, (images, targets) in batch.items():
-            self.sums[name] = self.sums[name] + weighted_gradient(self.defender, images, targets, torch.ones_like(targets))
+            gradient = weighted_gradient(self.defender, images, targets, torch.ones_like(targets))
+            self.memory[name] = self.memory[name] + gradient
 
     def on_train_epoch_end(self) -> None:
         """Change the weights."""
         retain, n_f = self.data.part("retain"), len(self.data.part("forget"))
         n_r = len(retain)
-        vector = n_f / (n_f + n_r) * (self.sums["forget"] / n_f - self.sums["retain"] / n_r)
+        vector = n_f / (n_f + n_r) * (self.memory["forget"] / n_f - self.memory["retain"] / n_r)
         drawn = retain[torch.randperm(n_r, generator=generator(self.seed, self.phase, "samples"))[: self.samples]]
         images = self.data.transform.normalise(drawn.images)
         change = self.scale * inverse_fisher_product(self.defender, images, drawn.targets, vector, self.damping)

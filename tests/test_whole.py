@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from dau_lightning.error import InputError
+from dau_lightning.whole import set_aside, whole
+
+
+def test_the_file_is_there_at_the_end_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with whole(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert [each.name for each in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with whole(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file.txt", "old")]
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / ".file.txt.tmp").write_text("much longer than what comes")
+    with whole(tmp_path / "file.txt") as temporary:
+        temporary.write_text("new")
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file.txt", "new")]
+
+
+def test_no_folder_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "file.txt"
+    with pytest.raises(InputError, match=rf"cannot write {path} \(No such file or directory\)"), whole(path) as temporary:
+        temporary.write_text("new")
+
+
+def test_set_aside_keeps_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("odd")
+    with pytest.warns(UserWarning, match=r"file\.txt cannot be used \(because\); it is set aside as file\.bad"):
+        set_aside(path, "because")
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file.bad", "odd")]
