@@ -73,13 +73,10 @@ def resnet9(num_classes: int, in_channels: int = 3, width: int = 16) -> nn.Modul
     """A small residual network for 32x32 images; `width` channels after the stem, eight times as many at the end."""
     return nn.Sequential(
         _convolution(in_channels, width),
-        _convolution(width, 2 * width),
-        nn.MaxPool2d(2),
+        *_halving(width, 2 * width),
         _Residual(2 * width),
-        _convolution(2 * width, 4 * width),
-        nn.MaxPool2d(2),
-        _convolution(4 * width, 8 * width),
-        nn.MaxPool2d(2),
+        *_halving(2 * width, 4 * width),
+        *_halving(4 * width, 8 * width),
         _Residual(8 * width),
         nn.AdaptiveMaxPool2d(1),
         nn.Flatten(),
@@ -91,8 +88,7 @@ def convnet(num_classes: int, in_channels: int = 1, width: int = 32) -> nn.Modul
     """Three convolutions with one halving, for images of about 8x8."""
     return nn.Sequential(
         _convolution(in_channels, width),
-        _convolution(width, 2 * width),
-        nn.MaxPool2d(2),
+        *_halving(width, 2 * width),
         _convolution(2 * width, 2 * width),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
@@ -108,6 +104,12 @@ def mlp(num_features: int, width: int) -> nn.Module:
 
 def _convolution(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def _halving(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
+    """A convolution and max-pooling; the ReLU, which changes no order, comes last and sees a quarter of the numbers."""
+    *linear, relu = _convolution(inputs, outputs)
+    return nn.Sequential(*linear), nn.Sequential(nn.MaxPool2d(2), relu)
 
 
 class _Residual(nn.Module):
