@@ -32,6 +32,7 @@ ORDER = [
     "regulariser",
     "module",
     "descent",
+    "samplewise",
     "gradient",
     "pretraining",
     "dau",
