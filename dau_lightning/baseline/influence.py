@@ -77,8 +77,8 @@ def inverse_fisher_product(model: nn.Module, images: Tensor, targets: Tensor, ve
     """`(F + damping I)^-1 vector`, `F = 1/N sum_i g_i g_i^T` over the gradients of single samples with their own labels.
 
     What the WoodFisher recursion (Singh & Alistarh 2020) arrives at after N samples, in closed form: with `G (N, P)` the
-    gradients, `x = (v - G^T (N damping I + G G^T)^-1 G v) / damping`, or the `P` equations themselves if `P <= N`. Products
-    and solution are in float64, the gradients in the model's dtype.
+    gradients, `x = (v - G^T (N damping I + G G^T)^-1 G v) / damping`, or the `P` equations themselves if `P <= N`. Sums of products
+    and solution are in float64, gradients and products of slices in the model's dtype.
 
     Args:
         model: gives logits `(B, K)`, or a tuple that starts with them.
@@ -146,7 +146,7 @@ def _inner(first: Tensor, second: Tensor) -> Tensor:
     """`first @ second.T` of `(A, P)` and `(B, P)`, float64.
 
     Slices of P, so that copies stay small. Of float32 the products of a slice are in float32 and only their sum is in float64:
-    with random entries that is off by 3e-8 of the norms' product, less than the rounding of the entries themselves.
+    with random entries that is off by 1e-7, about the rounding of the entries themselves, and three times as fast on a CPU.
     """
     total = first.new_zeros(len(first), len(second), dtype=torch.float64)
     for a, b in zip(first.split(SLICE, 1), second.split(SLICE, 1), strict=True):
