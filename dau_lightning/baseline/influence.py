@@ -77,8 +77,8 @@ def inverse_fisher_product(model: nn.Module, images: Tensor, targets: Tensor, ve
     """`(F + damping I)^-1 vector`, `F = 1/N sum_i g_i g_i^T` over the gradients of single samples with their own labels.
 
     What the WoodFisher recursion (Singh & Alistarh 2020) arrives at after N samples, in closed form: with `G (N, P)` the
-    gradients, `x = (v - G^T (N damping I + G G^T)^-1 G v) / damping`, or the `P` equations themselves if `P <= N`. Sums of products
-    and solution are in float64, gradients and products of slices in the model's dtype.
+    gradients, `x = (v - G^T (N damping I + G G^T)^-1 G v) / damping`, or the `P` equations themselves if `P <= N`. The
+    solution and sums of products are in float64, gradients and products of slices of them in the model's dtype.
 
     Args:
         model: gives logits `(B, K)`, or a tuple that starts with them.
