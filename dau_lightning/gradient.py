@@ -1,4 +1,4 @@
-"""Gradients of single samples by vectorised autograd, in bounded memory, with batch-norm in evaluation mode.
+"""Gradients of single samples in bounded memory, with batch-norm in evaluation mode.
 
 Flat gradients `(..., P)` follow the order of `model.parameters()`. Weights that a defender's mask leaves out are constants:
 their gradient is exactly zero.
@@ -10,14 +10,14 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vjp, vmap
+from torch.func import grad
 
 from dau_lightning.mode import eager, evaluating
 from dau_lightning.network import Defender
+from dau_lightning.samplewise import Samplewise, logits, masks, places
 
-# Of gradients made at a time: larger chunks are slower on a CPU. Making them takes two to three times as much.
-CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 256 * 2**20}
-CHUNK_SAMPLES = 128  # at most, made at a time
+PASS_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}  # of what a pass keeps, or of the gradients it makes all at once
+PASS_SAMPLES = 128  # at most: more are no faster on a CPU
 BATCH = 50  # images of an ordinary pass
 
 
@@ -29,43 +29,47 @@ def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> T
         images: float `(B, C, H, W)`, or whatever else the model takes.
         targets: int64 `(B,)`.
     """
-    parameters = _parameters(model)
-    gradients = images.new_empty(len(images), _size(parameters), dtype=next(iter(parameters.values())).dtype)
-
-    def loss(parameters: Mapping[str, Tensor], image: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits(model, parameters, image.unsqueeze(0)), target.unsqueeze(0))
-
+    gradients = _empty(model, len(images))
     with _as_it_is(model):
-        for chunk in zip(*(tensor.split(chunk_size(model)) for tensor in (images, targets, gradients)), strict=True):
-            of_chunk = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, *chunk[:2])
-            _flatten(model, of_chunk, out=chunk[2])
+        for batch, labels, rows in zip(*_passes(model, images, targets, gradients), strict=True):
+            once = Samplewise(model, batch)
+            for part in once.gradients(-_one_hots(once)[labels]):
+                rows[part.rows, part.columns] = part.gradients
     return gradients
 
 
 def class_gradients(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Gradient of the log-probability of each of some classes `(C,)` for each image, `(B, C, P)`: one forward pass an image.
-
-    All at once: what fits is `chunk_size`.
-    """
-    parameters = _parameters(model)
-
-    def of_image(image: Tensor) -> dict[str, Tensor]:
-        def log_probabilities(parameters: Mapping[str, Tensor]) -> Tensor:
-            return logits(model, parameters, image.unsqueeze(0)).log_softmax(1)[0, classes]
-
-        values, pull_back = vjp(log_probabilities, parameters)  # pyright: ignore[reportAssignmentType]
-        return vmap(pull_back)(torch.eye(len(classes), dtype=values.dtype, device=values.device))[0]
-
+    """Gradient of the log-probability of each of some classes `(C,)` for each image, `(B, C, P)`: one forward pass an image."""
+    gradients = _empty(model, len(images), len(classes))
     with _as_it_is(model):
-        gradients = {name: each.flatten(0, 1) for name, each in vmap(of_image)(images).items()}
-    flat = next(iter(gradients.values())).new_empty(len(images) * len(classes), _size(parameters))
-    return _flatten(model, gradients, out=flat).view(len(images), len(classes), -1)
+        for batch, rows in zip(*_passes(model, images, gradients), strict=True):
+            once = Samplewise(model, batch)
+            for place, one_hot in enumerate(_one_hots(once)[classes]):
+                for part in once.gradients(one_hot.expand(len(batch), -1)):
+                    rows[part.rows, place, part.columns] = part.gradients
+    return gradients
+
+
+def expected_squares(model: nn.Module, images: Tensor) -> Tensor:
+    """`sum_x sum_k p_k(x) (d log p_k(x) / d theta)^2`, `(P,)`: over single samples and the model's own labels.
+
+    One forward pass an image; no gradient is kept.
+    """
+    total = _empty(model).zero_()
+    with _as_it_is(model):
+        for batch in _passes(model, images)[0]:
+            once = Samplewise(model, batch)
+            roots = (once.log_probabilities.detach() / 2).exp()  # of the weights, since their products are squared
+            for one_hot in _one_hots(once):
+                for part in once.gradients(roots * one_hot):
+                    total[part.columns].addmv_(part.gradients.square().T, roots.new_ones(len(part.gradients)))
+    return total
 
 
 def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """The single samples' gradients summed with weights `(B,)`, `(P,)` float64: ordinary backward passes."""
-    parameters = _parameters(model)
-    total = weights.new_zeros(_size(parameters), dtype=torch.float64)
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    total, kept = _empty(model).double().zero_(), masks(model)
 
     def loss(parameters: Mapping[str, Tensor], images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         losses = F.cross_entropy(logits(model, parameters, images), targets, reduction="none")
@@ -73,23 +77,17 @@ def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights
 
     with _as_it_is(model):
         for batch in zip(*(tensor.split(BATCH) for tensor in (images, targets, weights)), strict=True):
-            gradients = {name: gradient.unsqueeze(0) for name, gradient in grad(loss)(parameters, *batch).items()}
-            total += _flatten(model, gradients, out=total.new_empty(1, len(total)))[0]
+            for name, gradient in grad(loss)(parameters, *batch).items():
+                total[places(parameters)[name]] += (gradient * kept[name] if name in kept else gradient).flatten()
     return total
 
 
-def probabilities(model: nn.Module, images: Tensor) -> Tensor:
-    """Softmax of the model, `(B, K)`."""
-    with _as_it_is(model), torch.no_grad():
-        return torch.cat([logits(model, _parameters(model), batch).softmax(1) for batch in images.split(BATCH)])
-
-
-def chunk_size(model: nn.Module, budget: int | None = None, most: int = CHUNK_SAMPLES) -> int:
-    """How many flat gradients fit into a number of bytes, by default those for a chunk; at least one, at most `most`."""
-    parameters = _parameters(model)
-    first = next(iter(parameters.values()))
-    budget = CHUNK_BYTES.get(first.device.type, min(CHUNK_BYTES.values())) if budget is None else budget
-    return max(1, min(most, budget // (_size(parameters) * first.element_size())))
+def samples_a_pass(model: nn.Module, images: Tensor) -> int:
+    """How many samples a pass takes, for the memory that it may take: at least one."""
+    with _as_it_is(model):
+        taken = Samplewise(model, images[:1]).bytes or _empty(model).nbytes
+    budget = PASS_BYTES.get(images.device.type, min(PASS_BYTES.values()))
+    return max(1, min(PASS_SAMPLES, budget // taken))
 
 
 @torch.no_grad()
@@ -102,30 +100,20 @@ def move(model: nn.Module, change: Tensor) -> None:
         model.prune()
 
 
-def logits(model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """The logits that the model gives with these parameters."""
-    outputs = functional_call(model, dict(parameters), (images,))
-    return outputs[0] if isinstance(outputs, tuple) else outputs
+def _passes(model: nn.Module, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Tensors by samples, the images first, split into what a pass takes."""
+    size = samples_a_pass(model, tensors[0])
+    return [tensor.split(size) for tensor in tensors]
 
 
-def _parameters(model: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+def _one_hots(once: Samplewise) -> Tensor:
+    """`(K, K)`."""
+    return torch.eye(once.log_probabilities.shape[1]).to(once.log_probabilities)
 
 
-def _size(parameters: Mapping[str, Tensor]) -> int:
-    return sum(parameter.numel() for parameter in parameters.values())
-
-
-def _flatten(model: nn.Module, gradients: Mapping[str, Tensor], out: Tensor) -> Tensor:
-    """Write gradients by name, each `(B, ...)`, into `out (B, P)`, those of pruned weights as zeros."""
-    mask = {f"network.{name}": kept for name, kept in model.mask.items()} if isinstance(model, Defender) else {}
-    first = 0
-    for name, gradient in gradients.items():
-        kept = gradient * mask[name].to(gradient.device) if name in mask else gradient
-        last = first + kept[0].numel()
-        out[:, first:last] = kept.flatten(1)
-        first = last
-    return out
+def _empty(model: nn.Module, *shape: int) -> Tensor:
+    parameters = list(model.parameters())
+    return parameters[0].new_empty(*shape, sum(parameter.numel() for parameter in parameters))
 
 
 @contextmanager

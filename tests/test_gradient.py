@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.gradient import chunk_size, class_gradients, move, per_sample_gradients, probabilities, weighted_gradient
+from dau_lightning.gradient import (
+    class_gradients,
+    expected_squares,
+    move,
+    per_sample_gradients,
+    samples_a_pass,
+    weighted_gradient,
+)
 from dau_lightning.network import Defender, convnet
 
 
@@ -40,12 +47,14 @@ def test_they_are_the_gradients_of_batches_of_one(defender: Defender, samples: t
     torch.testing.assert_close(found, one_by_one(defender, *samples), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("samples_a_chunk", [1, 3])
-def test_chunks_change_nothing(
-    defender: Defender, samples: tuple[Tensor, Tensor], samples_a_chunk: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("size", [1, 3])
+def test_passes_and_blocks_change_nothing(
+    defender: Defender, samples: tuple[Tensor, Tensor], size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = per_sample_gradients(defender, *samples)
-    monkeypatch.setattr("dau_lightning.gradient.chunk_size", lambda _: samples_a_chunk)
+    monkeypatch.setattr("dau_lightning.gradient.samples_a_pass", lambda *_: size)
+    torch.testing.assert_close(per_sample_gradients(defender, *samples), whole)
+    monkeypatch.setattr("dau_lightning.samplewise.BLOCK_BYTES", {"cpu": 1})
     torch.testing.assert_close(per_sample_gradients(defender, *samples), whole)
 
 
@@ -71,11 +80,12 @@ def test_the_model_is_left_as_it_was(defender: Defender, samples: tuple[Tensor, 
     per_sample_gradients(defender, *samples)
     weighted_gradient(defender, *samples, torch.ones(7))
     class_gradients(defender, samples[0], torch.arange(3))
-    probabilities(defender, samples[0])
+    expected_squares(defender, samples[0])
     assert all(torch.equal(before[name], tensor) for name, tensor in defender.state_dict().items())
     assert all(module.training for module in defender.modules())
     assert all(parameter.grad is None for parameter in defender.parameters())
-    assert defender._features is None  # nothing that a transformation of torch.func wrapped
+    assert defender._features is None
+    assert not any(module._forward_hooks for module in defender.modules())
 
 
 def test_class_gradients_are_those_of_log_probabilities(defender: Defender, samples: tuple[Tensor, Tensor]) -> None:
@@ -110,16 +120,18 @@ def test_pruned_weights_are_constants(defender: Defender, samples: tuple[Tensor,
     assert not weighted_gradient(defender, *samples, torch.ones(7))[~where].any()
 
 
-def test_probabilities_are_those_of_evaluation(defender: Defender, samples: tuple[Tensor, Tensor]) -> None:
-    found = probabilities(defender, samples[0])
-    expected = copy.deepcopy(defender.network).eval()(samples[0]).softmax(1)
-    torch.testing.assert_close(found, expected)
-    assert not found.requires_grad
+@pytest.mark.parametrize(("budget", "expected"), [(0, 1), (2 * 8400, 2), (10**9, 128)])
+def test_samples_a_pass(budget: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 4 bytes: 100 numbers go into a layer, 1,000 come out, and as many come back."""
+    monkeypatch.setattr("dau_lightning.gradient.PASS_BYTES", {"cpu": budget})
+    assert samples_a_pass(nn.Linear(100, 1000, bias=False), torch.randn(5, 100)) == expected
 
 
-@pytest.mark.parametrize(("budget", "most", "expected"), [(0, 9, 1), (7999, 9, 1), (8000, 9, 2), (10**9, 9, 9)])
-def test_chunk_size(budget: int, most: int, expected: int) -> None:
-    assert chunk_size(nn.Linear(100, 10, bias=False), budget, most) == expected
+@pytest.mark.parametrize(("budget", "expected"), [(0, 1), (2 * 8 * 4, 2)])
+def test_samples_a_pass_of_an_unknown_layer(budget: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two layers of 4 parameters, and all gradients at once."""
+    monkeypatch.setattr("dau_lightning.gradient.PASS_BYTES", {"cpu": budget})
+    assert samples_a_pass(nn.Sequential(nn.LayerNorm(2), nn.Linear(2, 2, bias=False)), torch.randn(5, 2)) == expected
 
 
 def test_move_adds_in_the_order_of_the_parameters() -> None:

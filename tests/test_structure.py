@@ -34,6 +34,7 @@ ORDER = [
     "checkpoint",
     "module",
     "descent",
+    "samplewise",
     "gradient",
     "pretraining",
     "dau",

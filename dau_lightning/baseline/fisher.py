@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dau_lightning.dataset import Images
-from dau_lightning.gradient import chunk_size, class_gradients, move, probabilities
+from dau_lightning.gradient import expected_squares, move
 from dau_lightning.loader import Batch, PassLoader
 from dau_lightning.module import UnlearningModule
 from dau_lightning.randomness import generator
@@ -72,11 +72,4 @@ def fisher_diagonal(model: nn.Module, images: Tensor, targets: Tensor | None = N
         images: float `(N, C, H, W)`.
         targets: not used, since the expectation runs over labels as the model gives them.
     """
-    weights = probabilities(model, images)
-    total, fitting, num_classes = weights.new_zeros(()), chunk_size(model), weights.shape[1]
-    together = max(1, fitting // num_classes)  # images
-    for chunk, weight in zip(images.split(together), weights.split(together), strict=True):
-        for classes in torch.arange(num_classes, device=images.device).split(fitting):
-            squares = class_gradients(model, chunk, classes).square_()
-            total = total + weight[:, classes].flatten() @ squares.flatten(0, 1)
-    return total / len(images)
+    return expected_squares(model, images) / len(images)

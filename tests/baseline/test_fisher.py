@@ -50,11 +50,11 @@ def test_diagonal_of_a_network_with_batch_norm(tiny: Any) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in defender.state_dict().items())
 
 
-@pytest.mark.parametrize("fitting", [1, 2, 7])
-def test_chunks_change_nothing(tiny: Any, fitting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("samples", [1, 2, 7])
+def test_passes_change_nothing(tiny: Any, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     defender, images = tiny.defender(), tiny.transform.normalise(tiny.images("retain", 5).images)
     expected = fisher_diagonal(defender, images)
-    monkeypatch.setattr("dau_lightning.baseline.fisher.chunk_size", lambda _: fitting)
+    monkeypatch.setattr("dau_lightning.gradient.samples_a_pass", lambda *_: samples)
     torch.testing.assert_close(fisher_diagonal(defender, images), expected)
 
 

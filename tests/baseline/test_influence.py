@@ -84,9 +84,7 @@ def test_gradients_that_do_not_fit_are_made_again(stored: int, made: int, monkey
     network, images, targets, vector = small_case(24)
     expected = exact_product(exact_gradients(network, images, targets), vector, 1e-2)
     monkeypatch.setattr("dau_lightning.baseline.influence.STORED_BYTES", stored * 43 * 4)
-    monkeypatch.setattr(
-        "dau_lightning.baseline.influence.chunk_size", lambda _, budget=None, most=0: stored if budget else made
-    )
+    monkeypatch.setattr("dau_lightning.baseline.influence.BESIDE_BYTES", made * 43 * 4)
     assert relative(inverse_fisher_product(network, images, targets, vector, 1e-2), expected) < 1e-5
 
 
