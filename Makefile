@@ -38,6 +38,9 @@ figure2: install ## the attacks on the runs of table1, as figures
 	$(BIN)/python train.py -m experiment=figure2 $(ARGS)
 	$(BIN)/python -m dau_lightning.report runs/table1 --figures runs/table1/figures
 
+bench:  install ## how fast it is, against a hand-written loop, bounds and Retrain; ARGS="overhead game" for some of it
+	$(BIN)/python -m benchmarks $(ARGS)
+
 check: install  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,4 +54,4 @@ clean:   ## remove what can be made again; runs/ and store/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .coverage build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run test torture test-slurm table1 table2 figure2 check format clean
+.PHONY: help install run test torture test-slurm table1 table2 figure2 bench check format clean

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -48,6 +49,7 @@ class DAU(Descent):
         attacker_steps: attacker steps a defender step.
         pretraining_steps: attacker steps before the game, to tell `D` from `D_v`.
         pretraining_batch_size: members a step, and as many nonmembers.
+        pretraining_refresh: attacker steps after which both are observed anew, with other augmentation; None for never.
         settings: see `Descent`; `batch_norm` is the defender's for forget and val images.
 
     Raises:
@@ -79,6 +81,7 @@ class DAU(Descent):
         attacker_steps: int,
         pretraining_steps: int,
         pretraining_batch_size: int,
+        pretraining_refresh: int | None,
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
@@ -92,6 +95,7 @@ class DAU(Descent):
         self.pairing, self.attacker_mode = pairing, attacker_mode
         self.attacker_lr, self.attacker_steps = attacker_lr, attacker_steps
         self.pretraining_steps, self.pretraining_batch_size = pretraining_steps, pretraining_batch_size
+        self.pretraining_refresh = pretraining_refresh
         if (self.regulariser_weight or self.pairs) and forget_batch_size != val_batch_size:
             raise InputError(
                 f"baseline.forget_batch_size and baseline.val_batch_size must be equal for the regulariser and for pairs of a "
@@ -194,10 +198,11 @@ class DAU(Descent):
                 term.before_game(self)
         first = self.remember(pretrained=0)["pretrained"]
         if self.pretraining_steps and self.adversarial_weight and self.adversarial_steps != 0:
-            rows = self.observe_parts({"members": members, "nonmembers": self.data.part("val")})
-            settings = range(first, self.pretraining_steps), self.pretraining_batch_size, self.seed
+            observed = partial(self.observe_parts, {"members": members, "nonmembers": self.data.part("val")})
+            steps = range(first, self.pretraining_steps)
+            settings = self.pretraining_refresh, steps, self.pretraining_batch_size, self.seed
             optimizer = self.trainer.optimizers[1]
-            pretrain(optimizer, self.attacker_loss, rows, *settings, self.record_pretraining, self.before_pretraining)
+            pretrain(optimizer, self.attacker_loss, observed, *settings, self.record_pretraining, self.before_pretraining)
         start = time.perf_counter()
         self.findings["balanced_accuracy_pretrained"] = self.unseen_accuracy()  # a number, which synchronises the device
         self.untimed = time.perf_counter() - start
@@ -209,10 +214,10 @@ class DAU(Descent):
         final = {"balanced_accuracy_final": self.unseen_accuracy(), "mean_output_forget": forget, "mean_output_val": val}
         self.findings |= final
 
-    def observe_parts(self, parts: Mapping[str, Images]) -> tuple[Rows, Rows]:
+    def observe_parts(self, parts: Mapping[str, Images], epoch: int = 0) -> tuple[Rows, Rows]:
         """See `pretraining.observe_parts`; the defender's statistics never take them in: some are test images."""
         mode = "batch" if self.batch_norm == "update" else self.batch_norm
-        settings = parts, self.pretraining_batch_size, self.data.transform, self.seed
+        settings = parts, self.pretraining_batch_size, self.data.transform, self.seed, epoch
         return observe_parts(lambda images, targets: self.observe(images, targets, mode).rows, *settings)
 
     def unseen_accuracy(self) -> float:

@@ -43,7 +43,7 @@ def fitted_and_unseen(data: UnlearningDataModule, seed: int) -> tuple[Images, di
 
 
 def observe_parts(
-    observe: Observe, parts: Mapping[str, Images], batch_size: int, transform: Transform, seed: int
+    observe: Observe, parts: Mapping[str, Images], batch_size: int, transform: Transform, seed: int, epoch: int = 0
 ) -> tuple[Rows, Rows]:
     """What the attacker sees of two parts, observed as in the game (joint augmented batches), the larger one visited once.
 
@@ -53,12 +53,15 @@ def observe_parts(
         batch_size: images a step of each.
         transform: pixels to inputs.
         seed: of order and augmentation.
+        epoch: of the batches; each has another order and augmentation.
 
     Returns:
         The rows of the first and of the second part.
     """
     larger_first = dict(sorted(parts.items(), key=lambda part: -len(part[1])))
-    rows = observe_all(observe, JointLoader(larger_first, dict.fromkeys(larger_first, batch_size), transform, seed))
+    loader = JointLoader(larger_first, dict.fromkeys(larger_first, batch_size), transform, seed)
+    loader.set_epoch(epoch)
+    rows = observe_all(observe, loader)
     return rows if [*larger_first] == [*parts] else (rows[1], rows[0])
 
 
@@ -74,7 +77,7 @@ def observe_all(observe: Observe, loader: JointLoader) -> tuple[Rows, Rows]:
         The rows of the first and of the second part.
     """
     stored: tuple[list[Rows], list[Rows]] = ([], [])
-    for step, batch in enumerate(loader):
+    for step, batch in enumerate(loader, loader.epoch * len(loader)):
         torch.manual_seed(key(loader.seed, "observation", step))
         (first, first_targets), (second, second_targets) = batch.values()
         seen = observe(torch.cat([first, second]), torch.cat([first_targets, second_targets]))
@@ -86,7 +89,8 @@ def observe_all(observe: Observe, loader: JointLoader) -> tuple[Rows, Rows]:
 def pretrain(
     optimizer: torch.optim.Optimizer,
     loss: Loss,
-    rows: tuple[Rows, Rows],
+    observed: Callable[[int], tuple[Rows, Rows]],
+    refresh: int | None,
     steps: range,
     batch_size: int,
     seed: int,
@@ -98,7 +102,8 @@ def pretrain(
     Args:
         optimizer: of the attacker's parameters.
         loss: what the attacker minimises in the game, of member and of nonmember rows, judged as one batch.
-        rows: of members and of nonmembers.
+        observed: an epoch's number to the rows of members and of nonmembers, as many each time.
+        refresh: steps after which the rows of the next epoch take the place of the former; None for never.
         steps: of descent; a resumed one does not start with 0.
         batch_size: members a step, and as many nonmembers.
         seed: of order and dropout.
@@ -108,11 +113,13 @@ def pretrain(
     Raises:
         TrainingError: a loss is not finite.
     """
-    names = ("members", "nonmembers")
+    rows, names = observed(steps.start // refresh if refresh else 0), ("members", "nonmembers")
     orders = [Order(len(part.targets), batch_size, seed, name) for part, name in zip(rows, names, strict=True)]
     losses: list[Tensor] = []  # looked at now and then, so that the device is not synchronised at every step
     for step in progress(steps, "attacker pre-training"):
         before(step)
+        if refresh and step % refresh == 0 and step > steps.start:
+            rows = observed(step // refresh)
         torch.manual_seed(key(seed, "pretraining", step))
         members, nonmembers = (
             part.at(order.batch(step).to(part.targets.device)) for part, order in zip(rows, orders, strict=True)

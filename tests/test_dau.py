@@ -39,7 +39,13 @@ def build(tiny: Any) -> Build:
         settings |= {"retain_batch_size": 12, "forget_batch_size": 6, "val_batch_size": 6}
         settings |= {"adversarial_weight": 0.9, "adversarial_steps": None, "regulariser_weight": 0.1}
         settings |= {"batch_norm": "batch", "attacker_input": "probabilities", "attacker_mode": "eval"}
-        settings |= {"attacker_lr": 1e-3, "attacker_steps": 1, "pretraining_steps": 0, "pretraining_batch_size": 6}
+        settings |= {
+            "attacker_lr": 1e-3,
+            "attacker_steps": 1,
+            "pretraining_steps": 0,
+            "pretraining_batch_size": 6,
+            "pretraining_refresh": None,
+        }
         settings |= {"pairing": "random"}
         parts = {"attacker": Attacker, "objective": MinMax(saturating=True), "penalty": none, "term": {}}
         parts |= {"regulariser": partial(redundancy_reduction, off_diagonal_weight=5e-3), "projector": nn.Identity}
@@ -707,9 +713,9 @@ def test_unseen_samples_judge_an_attacker_that_never_saw_them(tiny: Any, build: 
     module = build(pretraining_steps=2)
     observed, observe_parts = [], module.observe_parts
 
-    def watched(parts: Any) -> Any:
+    def watched(parts: Any, *epoch: int) -> Any:
         observed.append({name: set(part.ids) for name, part in parts.items()})
-        return observe_parts(parts)
+        return observe_parts(parts, *epoch)
 
     module.observe_parts = watched  # type: ignore[method-assign]
     split = tiny.split(judge=9 if selection else 0)

@@ -12,7 +12,7 @@ from dau_lightning.loader import JointLoader
 from dau_lightning.losses import attacker_loss
 from dau_lightning.module import LOG_EVERY
 from dau_lightning.observer import Rows, join
-from dau_lightning.pretraining import Loss, balanced_accuracy, observe_all, outputs, pretrain
+from dau_lightning.pretraining import Loss, balanced_accuracy, observe_all, observe_parts, outputs, pretrain
 from dau_lightning.randomness import key
 from dau_lightning.transform import Transform
 
@@ -46,7 +46,7 @@ def fit(members: Rows, nonmembers: Rows, steps: int, record: Callable[[int, floa
     torch.manual_seed(0)
     attacker = Attacker(3)
     optimizer = torch.optim.Adam(attacker.parameters(), 1e-3)
-    pretrain(optimizer, game(attacker), (members, nonmembers), range(steps), 16, 0, record)
+    pretrain(optimizer, game(attacker), lambda _: (members, nonmembers), None, range(steps), 16, 0, record)
     return attacker
 
 
@@ -123,12 +123,42 @@ def test_batches_hold_as_many_members_as_nonmembers_and_visit_all_alike() -> Non
     members = Rows(numbers, numbers, torch.zeros(12, dtype=torch.int64))
     nonmembers = Rows(100 + numbers[:6], numbers[:6], torch.zeros(6, dtype=torch.int64))
     optimizer = torch.optim.SGD(judge.parameters(), 0.1)
-    pretrain(optimizer, game(judge), (members, nonmembers), range(6), 4, 0, lambda *_: None)
+    pretrain(optimizer, game(judge), lambda _: (members, nonmembers), None, range(6), 4, 0, lambda *_: None)
     first, second = (torch.cat([batch[part] for batch in seen]) for part in (slice(0, 4), slice(4, 8)))
     assert [len(batch) for batch in seen] == [8] * 6
     assert sorted(first.tolist()) == sorted([*range(12), *range(12)])
     assert sorted(second.tolist()) == sorted([*range(100, 106)] * 4)
     assert float(judge.weight.detach()) < 0  # members have the smaller numbers
+
+
+@pytest.mark.parametrize(("first", "epochs"), [(0, [0, 1, 2, 3]), (2, [0, 1, 2, 3]), (4, [1, 2, 3])])
+def test_rows_are_refreshed_at_the_same_steps_wherever_it_starts(first: int, epochs: list[int]) -> None:
+    asked: list[int] = []
+    seen: list[float] = []
+    layer = nn.Linear(3, 1)
+
+    def observed(epoch: int) -> tuple[Rows, Rows]:
+        asked.append(epoch)
+        constant = torch.full((8, 3), float(epoch))
+        return Rows(constant, constant, torch.zeros(8, dtype=torch.int64)), rows(8, -1.0, epoch)
+
+    def judge(prediction: Tensor, *_: Tensor) -> Tensor:
+        seen.append(float(prediction[0, 0]))
+        return layer(prediction)[:, 0]
+
+    optimizer = torch.optim.SGD(layer.parameters(), 0.1)
+    pretrain(optimizer, game(judge), observed, 3, range(first, 10), 4, 0, lambda *_: None)
+    assert asked == epochs
+    assert seen == [step // 3 for step in range(first, 10)]
+
+
+def test_another_epoch_is_observed_with_other_batches(tiny: Any) -> None:
+    parts = {"members": tiny.images("retain", 12), "nonmembers": tiny.images("val", 12)}
+    augmented = Transform(mean=(0.0,), std=(1.0,), crop_padding=1, flip=True)
+    first, again, other = (observe_parts(look, parts, 6, augmented, 0, epoch)[0] for epoch in (0, 0, 1))
+    assert torch.equal(first.prediction, again.prediction)
+    assert not torch.equal(first.prediction, other.prediction)
+    assert torch.equal(first.targets.sort().values, other.targets.sort().values)
 
 
 def test_the_same_seed_gives_the_same_attacker() -> None:
@@ -143,7 +173,7 @@ def test_records_every_fiftieth_step_and_the_last() -> None:
     optimizer = torch.optim.SGD(layer.parameters(), 0.1)
     parts = rows(40, 1.0, 0), rows(40, -1.0, 1)
     judge = game(lambda prediction, *_: layer(prediction)[:, 0])
-    pretrain(optimizer, judge, parts, range(121), 8, 0, lambda *a: found.append(a))
+    pretrain(optimizer, judge, lambda _: parts, None, range(121), 8, 0, lambda *a: found.append(a))
     assert LOG_EVERY == 50
     assert [step for step, _ in found] == [0, 50, 100, 120]
     assert all(type(value) is float for _, value in found)
@@ -166,10 +196,9 @@ def break_at(at: int, value: float = float("nan")) -> int:
     layer = nn.Linear(3, 1)
     optimizer = torch.optim.SGD(layer.parameters(), 0.1)
     parts = rows(40, 1.0, 0), rows(40, -1.0, 1)
+    judge = game(lambda prediction, *_: layer(prediction)[:, 0], loss)
     with pytest.raises(TrainingError) as caught:
-        pretrain(
-            optimizer, game(lambda prediction, *_: layer(prediction)[:, 0], loss), parts, range(121), 8, 0, lambda *_: None
-        )
+        pretrain(optimizer, judge, lambda _: parts, None, range(121), 8, 0, lambda *_: None)
     return int(re.findall(r"at step (\d+)", str(caught.value))[0])
 
 
