@@ -48,7 +48,7 @@ def predictions(role: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     draws = torch.Generator().manual_seed(len(role))
     targets = torch.randint(10, (count,), generator=draws)
     logits = torch.randn(count, 10, generator=draws)
-    logits[torch.arange(count), targets] += 2.5
+    logits[torch.arange(count), targets] += 4.0
     return SHARPNESS[role] * logits, targets
 
 
