@@ -16,12 +16,13 @@ from dau_lightning.callbacks import Evaluation
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Data
 from dau_lightning.error import InputError
-from dau_lightning.folder import write_result
+from dau_lightning.folder import given_files, write_result
 from dau_lightning.metric.disparity import disparity, gaps
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.module import UnlearningModule, log
+from dau_lightning.request import Scheme, described
 from dau_lightning.sparsity.omp import measured_sparsity
-from dau_lightning.split import Scheme, Split, emptied_classes, make_split
+from dau_lightning.split import Split, emptied_classes, make_split
 from dau_lightning.store import save_weights
 from dau_lightning.training import Method, Training
 
@@ -122,6 +123,7 @@ class Experiment:
         print(
             f"{len(split.train):,} training images; {len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test"
         )
+        print(described(split.request))
         print(method.plan(len(self.training.data(method, split).train_dataloader()), split))
 
     def _evaluate(self, module: UnlearningModule, split: Split) -> Row:
@@ -174,6 +176,8 @@ class Experiment:
             "seed": self.training.seed,
             **hashes,
             "selection": self.selection,
+            "request": dict(split.request),
+            "files": given_files(self.training.settings),
             "forgotten_classes": emptied_classes(split),
             "counts": {part: len(getattr(split, part)) for part in PARTS},
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},

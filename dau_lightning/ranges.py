@@ -57,6 +57,10 @@ def filled(what: str) -> Rule:
     return Rule(what, lambda value: isinstance(value, str) and value != "")
 
 
+def _class(value: Any) -> bool:
+    return integer(0).accepts(value) or filled("").accepts(value)
+
+
 def _increasing(value: Any) -> bool:
     return value == [] or (listed(integer(1)).accepts(value) and value == sorted(set(value)))
 
@@ -72,7 +76,9 @@ TABLE: dict[str, Rule] = {
     "lr attacker_lr noise_scale temperature scale alpha inverse_clamp": number(above=0),
     "damping weight_decay *weight noise invariance variance covariance": number(at_least=0),
     "momentum sparsity.amount": number(at_least=0, below=1),
-    "fraction": number(above=0, below=1),
+    # Null is the whole of a class; the random scheme refuses it.
+    "scheme.fraction": Rule(number(above=0, below=1).what, optional(number(above=0, below=1)).accepts),
+    "val_from_test": optional(number(above=0, below=1)),
     "transform.mean": listed(number()),
     "transform.std": listed(number(above=0)),
     "milestones": Rule("an increasing list of integers of at least 1", _increasing),
@@ -88,9 +94,15 @@ TABLE: dict[str, Rule] = {
     "_target_": filled("the dotted name of a class or function"),
     "root": filled("a folder (within quotes if it is a number)"),
     "target": Rule(
-        "null, a class index of at least 0 or a class name",
-        lambda value: value is None or integer(0).accepts(value) or filled("").accepts(value),
+        "null, a class index of at least 0 or a class name, or a list of them",
+        lambda value: value is None or _class(value) or listed(Rule("", _class)).accepts(value),
     ),
+    "dataset.level": choice("fine", "coarse"),
+    "level column": optional(filled("a name")),
+    "where": optional(filled("a condition")),
+    "scheme.file": filled("a file"),
+    "checkpoint": optional(filled("a file")),
+    "continue_from": optional(filled("the folder of a run")),
 }
 RULES = {name: rule for names, rule in TABLE.items() for name in names.split()}
 TYPES = {
