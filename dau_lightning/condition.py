@@ -2,7 +2,7 @@
 
 import ast
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dau_lightning.error import InputError
 
@@ -48,7 +48,20 @@ def fulfilling(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
         raise InputError(f"scheme.where cannot be evaluated: {type(error).__name__}: {error}; got {where!r}") from error
     if str(getattr(chosen, "dtype", None)) != "bool" or len(chosen) != len(table):
         raise InputError(f"scheme.where must be true or false for every row, got {where!r}")
-    return table[chosen]
+    return cast("pandas.DataFrame", table[chosen])
+
+
+def quoted(argument: str) -> str:
+    """An argument of the command line, a condition in it within the quotes that Hydra wants and the shell has taken off.
+
+    >>> quoted("scheme.where=user_id == 17")
+    'scheme.where="user_id == 17"'
+    """
+    name, _, where = argument.partition("=")
+    if name != "scheme.where" or where in ("", "null") or re.fullmatch(r"'[^']*'|\"[^\"]*\"", where):
+        return argument
+    escaped = where.replace('"', '\\"')
+    return f'{name}="{escaped}"'
 
 
 def _names(where: str) -> list[str]:

@@ -71,6 +71,7 @@ class Experiment:
         training, name = self.training, self.names["baseline"]
         training.trainer([])  # an accelerator that is not there is told before any data is read
         split = make_split(self.dataset(), self.scheme, training.seed, self.selection)
+        training.transform.check(split.train.images)
         modules = {"retrain": training.module(Retrain, split)} if self.reference != "off" and not self.selection else {}
         modules["original"] = training.module(Original, split)
         modules.setdefault(name, training.module(self.method, split))
@@ -92,12 +93,7 @@ class Experiment:
 
     def _check(self, modules: Mapping[str, UnlearningModule], split: Split) -> None:
         """What can only be seen with data and objects at hand, and before any training."""
-        training, channels = self.training, split.train.images.shape[1]
-        transform, recipe = training.transform, training.settings["recipe"]
-        if not len(transform.mean) == len(transform.std) == channels:
-            raise InputError(
-                f"transform.mean and transform.std must have one number for each of the {channels} channels of the images"
-            )
+        training, recipe = self.training, self.training.settings["recipe"]
         if "confidence" not in self.attacks:
             raise InputError(f"metric must include confidence, the attack of the column MIA; got {', '.join(self.attacks)}")
         if training.sparsity and not training.sparsity.rewind_epochs < recipe["epochs"]:

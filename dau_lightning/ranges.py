@@ -72,15 +72,15 @@ TABLE: dict[str, Rule] = {
     "adversarial_steps decimals": optional(integer(0)),
     "epochs *batch_size *steps width": integer(1),
     "trainer.devices": integer(1, 1),  # the loader can share a batch among devices; the methods are not yet tested so
-    "image_size": integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
+    "image_size": optional(integer(8, 1024)),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
     "lr attacker_lr noise_scale temperature scale alpha inverse_clamp": number(above=0),
     "damping weight_decay *weight noise invariance variance covariance": number(at_least=0),
     "momentum sparsity.amount": number(at_least=0, below=1),
     # Null is the whole of a class; the random scheme refuses it.
     "scheme.fraction": Rule(number(above=0, below=1).what, optional(number(above=0, below=1)).accepts),
     "val_from_test": optional(number(above=0, below=1)),
-    "transform.mean": listed(number()),
-    "transform.std": listed(number(above=0)),
+    "transform.mean": optional(listed(number())),  # where it follows the network; elsewhere the run refuses null
+    "transform.std": optional(listed(number(above=0))),
     "milestones": Rule("an increasing list of integers of at least 1", _increasing),
     "schedule": choice("constant", "linear", "one_cycle", "step"),
     "batch_norm": choice("batch", "update", "running"),
@@ -99,6 +99,8 @@ TABLE: dict[str, Rule] = {
     ),
     "dataset.level": choice("fine", "coarse"),
     "level column": optional(filled("a name")),
+    "network.name": filled("the name of a network"),
+    "network.features": optional(filled("the name of a layer")),
     "where": optional(filled("a condition")),
     "scheme.file": filled("a file"),
     "checkpoint": optional(filled("a file")),

@@ -66,7 +66,12 @@ def leaves(node: DictConfig, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-MANDATORY = {"dataset=imagefolder": "dataset.root=/x", "scheme=indices": "scheme.file=/x"}
+MANDATORY = {
+    "dataset=imagefolder": "dataset.root=/x",
+    "scheme=indices": "scheme.file=/x",
+    "network=own": "network._target_=a.B",
+}
+MANDATORY |= {f"network={zoo}": "network.name=resnet18" for zoo in ("torchvision", "timm")}
 YAMLS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF and not path.is_relative_to(CONF / "hydra"))
 
 

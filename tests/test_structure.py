@@ -24,6 +24,7 @@ ORDER = [
     "loader",
     "datamodule",
     "network",
+    "zoo",
     "mode",
     "metric",
     "attacker",

@@ -77,10 +77,8 @@ class Indices:
             count, table = len(table), fulfilling(table, self.where)
             if not len(table):
                 raise InputError(f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
-        if table[column].isna().any():
-            raise InputError(
-                f"{self.file}: column {column} must name a sample in every row, {table[column].isna().sum()} are empty"
-            )
+        if empty := int(table[column].isna().sum()):
+            raise InputError(f"{self.file}: column {column} must name a sample in every row, {empty} are empty")
         return [entry.strip() for entry in table[column]]
 
     def _column(self, names: Sequence[str]) -> str:
