@@ -23,8 +23,8 @@ def config_hash(config: DictConfig) -> str:
     for path in ("root", "cache"):
         content["dataset"].pop(path, None)
     for setting, file in given_files(content).items():
-        node, name = setting.split(".")
-        content[node][name] = file["sha256"]
+        *node, name = setting.split(".")
+        (content[node[0]] if node else content)[name] = file["sha256"]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -35,6 +35,8 @@ def given_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Name and SHA-256 of every file of the user's own that the settings name and that exists, by setting."""
     found = {f"{node}.{name}": settings.get(node, {}).get(name) for node, name in FILES.items()}
     paths = {setting: Path(file).expanduser() for setting, file in found.items() if isinstance(file, str)}
+    if isinstance(former := settings.get("continue_from"), str):
+        paths["continue_from"] = Path(former).expanduser() / "ledger.jsonl"
     return {setting: {"name": path.name, "sha256": _sha256(path)} for setting, path in paths.items() if path.is_file()}
 
 
