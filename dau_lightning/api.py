@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import CSVLogger
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from dau_lightning.error import InputError, require
 from dau_lightning.experiment import Experiment
 from dau_lightning.folder import read_result, start
 from dau_lightning.scheme.indices import Indices
+from dau_lightning.tracking import loggers
 from dau_lightning.training import Training
 from dau_lightning.weights import Given
 
@@ -119,22 +119,23 @@ def unlearn(
     data = Data(*official, _named("val", *_images("val", val), names) if val is not None else None)
 
     run.mkdir(parents=True, exist_ok=True)
-    loggers = [CSVLogger(run, name="", version="", flush_logs_every_n_steps=1)]
-    training = Training(lambda num_classes, in_channels: copy.deepcopy(model).cpu(), None, plain, loggers, run)
-    result = Experiment(
-        names={"dataset": "python", "network": kind.__name__, "scheme": "indices", "sparsity": "dense", "baseline": method},
-        dataset=lambda: data,
-        scheme=Positions(forgotten),
-        method=instantiate(plain["baseline"]),
-        attacks={name: instantiate(attack) for name, attack in plain["metric"].items()},
-        reference="off",
-        selection=False,
-        training=training,
-        start=partial(start, run, config),
-        given=Given("Original", "model", {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}, saw_all=True),
-        val_from_test=val_from_test,
-    ).run()
-    loggers[0].finalize("success")
+    with loggers(run, "disabled", "", run.name, plain) as made:
+        training = Training(lambda num_classes, in_channels: copy.deepcopy(model).cpu(), None, plain, made, run)
+        result = Experiment(
+            names={"dataset": "python", "network": kind.__name__, "scheme": "indices", "sparsity": "dense", "baseline": method},
+            dataset=lambda: data,
+            scheme=Positions(forgotten),
+            method=instantiate(plain["baseline"]),
+            attacks={name: instantiate(attack) for name, attack in plain["metric"].items()},
+            reference="off",
+            selection=False,
+            training=training,
+            start=partial(start, run, config),
+            given=Given(
+                "Original", "model", {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}, saw_all=True
+            ),
+            val_from_test=val_from_test,
+        ).run()
     return Unlearned(_with_weights(model, run), result, run)
 
 
