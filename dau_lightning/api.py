@@ -115,8 +115,8 @@ def unlearn(
     require(plain["reference"] == "off", "reference must be off: a model that is given has no recipe to retrain by")
     images = _images("train", train), _images("test", test)
     names = tuple(class_names or map(str, range(1 + max(int(part[1].max()) for part in images))))
-    official = [_named(name, *part, names) for name, part in zip(("train", "test"), images, strict=True)]
-    data = Data(*official, _named("val", *_images("val", val), names) if val is not None else None)
+    official = [_named(name, part, names) for name, part in zip(("train", "test"), images, strict=True)]
+    data = Data(*official, _named("val", _images("val", val), names) if val is not None else None)
 
     run.mkdir(parents=True, exist_ok=True)
     with loggers(run, "disabled", "", run.name, plain) as made:
@@ -178,7 +178,8 @@ def _tensor(image: Any) -> Tensor:
     return torch.from_numpy(array[:, :, None] if array.ndim == 2 else array).permute(2, 0, 1)
 
 
-def _named(name: str, pixels: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Images:
+def _named(name: str, samples: tuple[Tensor, Tensor], class_names: tuple[str, ...]) -> Images:
+    pixels, labels = samples
     low, high = int(labels.min()), int(labels.max())
     require(
         low >= 0 and high < len(class_names), f"{name} must have labels from 0 to {len(class_names) - 1}, got {low} to {high}"

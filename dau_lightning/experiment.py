@@ -116,7 +116,8 @@ class Experiment:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
                 module.defender.hold(mask)
                 trained = {"seconds": training.fit(module, split)}
-            rows[kind] = {"label": module.label, **self._evaluate(module, split), **trained, **module.findings}
+            label = self.given.label if self.given and kind == "original" else module.label
+            rows[kind] = {"label": label, **self._evaluate(module, split), **trained, **module.findings}
         self._compare(rows, split)
         return self._record(rows, modules[name], split, self._doubts(rows["original"], modules["original"], split))
 

@@ -63,6 +63,7 @@ class Indices:
 
         with open(self.file, encoding="utf-8-sig") as file:
             header = file.readline()
+        table: Any
         separator = max(",;\t", key=header.count)
         try:
             names = list(pandas.read_csv(self.file, sep=separator, nrows=0, encoding="utf-8-sig").columns)
