@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning import report, settings
+from dau_lightning.condition import quoted
 from dau_lightning.error import one_line
 from dau_lightning.folder import check_same_data, read_result, start
 
@@ -29,19 +30,27 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
         return report.print_run(result, folder)
 
     from dau_lightning.experiment import Experiment  # torch, after every check that needs none
+    from dau_lightning.ledger import former
     from dau_lightning.tracking import loggers
     from dau_lightning.training import Training
+    from dau_lightning.weights import checkpoint
+    from dau_lightning.zoo import builder, followed
 
+    plain = followed(plain)
+    before = former(plain["continue_from"]) if plain["continue_from"] else None
+    own = checkpoint(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
     with loggers(folder, **plain["wandb"], name="/".join(folder.parts[-6:]), settings=plain) as made:
-        training = Training(instantiate(config.network), instantiate(config.sparsity) or None, plain, made, folder)
+        training = Training(builder(plain["network"]), instantiate(config.sparsity) or None, plain, made, folder)
         result = Experiment(
             names={group: choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")},
-            **{name: instantiate(config[name]) for name in ("dataset", "scheme")},
-            **{name: config[name] for name in ("reference", "selection")},
+            **{name: instantiate(plain[name]) for name in ("dataset", "scheme")},
+            **{name: config[name] for name in ("reference", "selection", "val_from_test")},
             method=instantiate(config.baseline),
             attacks={name: instantiate(attack) for name, attack in config.metric.items()},
             training=training,
             start=partial(start, folder, config),
+            given=before.given if before else own,
+            former=before,
         ).run()
     report.print_run(result, folder)
 
@@ -55,5 +64,6 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     with one_line():
+        sys.argv[1:] = map(quoted, sys.argv[1:])
         settings.check(sys.argv[1:], CONF)
         main()

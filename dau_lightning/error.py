@@ -15,6 +15,12 @@ class TrainingError(RuntimeError):
     """A training that cannot go on, such as a loss that is not finite. The message names phase and step."""
 
 
+def require(condition: bool, message: str) -> None:
+    """Raise an `InputError` unless a condition holds."""
+    if not condition:
+        raise InputError(message)
+
+
 EXPECTED = (InputError, TrainingError, InstantiationException)
 
 

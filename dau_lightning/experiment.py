@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,17 +15,22 @@ from torchmetrics import Metric
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
 from dau_lightning.callbacks import Evaluation
+from dau_lightning.card import model_card
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Data
-from dau_lightning.error import InputError
-from dau_lightning.folder import evaluated, write_result
+from dau_lightning.error import InputError, require
+from dau_lightning.folder import evaluated, given_files, write_result
+from dau_lightning.ledger import Former
+from dau_lightning.ledger import write as write_ledger
 from dau_lightning.metric.disparity import disparity, gaps
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.module import UnlearningModule, log
+from dau_lightning.request import Scheme, described
 from dau_lightning.sparsity.omp import measured_sparsity
-from dau_lightning.split import Scheme, Split, emptied_classes, make_split
+from dau_lightning.split import Split, emptied_classes, make_split
 from dau_lightning.store import digest, save_weights
 from dau_lightning.training import Method, Training
+from dau_lightning.weights import Given
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
 PARTS = "train", "retain", "forget", "val", "judge", "outside", "test_retain", "test_forget"
@@ -46,6 +52,9 @@ class Experiment:
         selection: judge by the selection score, without Retrain and test data.
         training: makes and trains the defenders.
         start: called once all that was given is known to be usable, before any training.
+        given: weights to start from; None trains an original by the recipe.
+        former: the run that left them, whose requests are counted in.
+        val_from_test: the share of the test set that is `D_v`, see `make_split`.
     """
 
     names: Mapping[str, str]
@@ -57,6 +66,14 @@ class Experiment:
     selection: bool
     training: Training
     start: Callable[[], None]
+    given: Given | None = None
+    former: Former | None = None
+    val_from_test: float | None = None
+
+    @property
+    def judged(self) -> bool:
+        """Whether half of `D_v` is kept for the selection score, in place of a Retrain that nobody could make."""
+        return self.given is not None and self.reference == "off" and not self.selection
 
     def run(self) -> dict[str, Any]:
         """Run it, and write `result.json` last of all.
@@ -70,35 +87,51 @@ class Experiment:
         """
         training, name = self.training, self.names["baseline"]
         training.trainer([])  # an accelerator that is not there is told before any data is read
-        split = make_split(self.dataset(), self.scheme, training.seed, self.selection)
+        split = make_split(
+            self.dataset(),
+            self.scheme,
+            training.seed,
+            self.selection or self.judged,
+            val_from_test=self.val_from_test,
+            hold_out=not (self.given and self.given.saw_all),
+            forgotten=self.former.ids if self.former else (),
+        )
+        training.transform.check(split.train.images)
         modules = {"retrain": training.module(Retrain, split)} if self.reference != "off" and not self.selection else {}
         modules["original"] = training.module(Original, split)
         modules.setdefault(name, training.module(self.method, split))
+        if self.given:
+            self.given.into(modules["original"].defender.network)
         self._check(modules, split)
         self.start()
         self._announce(modules[name], split)
 
         mask, rows = training.mask(split), dict[str, Row]()
         for kind, module in modules.items():
-            if module.from_scratch:
+            if self.given and kind == "original":
+                module.defender.hold(mask)
+                trained = {"seconds": 0.0}
+            elif module.from_scratch:
                 trained = training.from_scratch(module, split, mask)
             else:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
                 trained = training.unlearned(module, split, mask)
             key = f"{split.split_hash} {digest(module.defender.network.state_dict())}"
             evaluation = evaluated(training.folder, key, partial(self._evaluate, module, split))
-            rows[kind] = {"label": module.label, **evaluation, **trained}
+            label = self.given.label if self.given and kind == "original" else module.label
+            rows[kind] = {"label": label, **evaluation, **trained}
         self._compare(rows, split)
-        return self._record(rows, modules[name], split)
+        return self._record(rows, modules[name], split, self._doubts(rows["original"], modules["original"], split))
 
     def _check(self, modules: Mapping[str, UnlearningModule], split: Split) -> None:
         """What can only be seen with data and objects at hand, and before any training."""
-        training, channels = self.training, split.train.images.shape[1]
-        transform, recipe = training.transform, training.settings["recipe"]
-        if not len(transform.mean) == len(transform.std) == channels:
-            raise InputError(
-                f"transform.mean and transform.std must have one number for each of the {channels} channels of the images"
-            )
+        training, recipe = self.training, self.training.settings["recipe"]
+        if self.former:
+            self.former.check_same(training.settings, split.data_hash)
+        require(
+            self.former is not None or self.given is None or training.sparsity is None,
+            "original.checkpoint needs sparsity=dense: a sparse original is trained from its early weights on",
+        )
         if "confidence" not in self.attacks:
             raise InputError(f"metric must include confidence, the attack of the column MIA; got {', '.join(self.attacks)}")
         if training.sparsity and not training.sparsity.rewind_epochs < recipe["epochs"]:
@@ -124,14 +157,16 @@ class Experiment:
         print(
             f"{len(split.train):,} training images; {len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test"
         )
+        print(described(split.request))
         print(method.plan(len(self.training.data(method, split).train_dataloader()), split))
 
     def _evaluate(self, module: UnlearningModule, split: Split) -> Row:
         """Accuracies and attacks of a defender, as in EVALUATION section 1."""
-        parts = ["retain", "forget", *(("judge", "outside") if self.selection else ("test_retain", "test_forget"))]
+        tested = () if self.selection else ("test_retain", "test_forget")
+        parts = ["retain", "forget", *tested, "judge", "outside"]
         parts = [part for part in parts if len(getattr(split, part))]
-        nonmembers = "outside" if self.selection else "test_retain"
-        targets = ("forget", "judge") if self.selection else ("forget",)
+        attacked = [] if self.selection else [("test_retain", "forget")]  # nonmembers to fit on, and what is attacked
+        attacked += [("outside", "forget"), ("outside", "judge")] if self.selection or self.judged else []
         evaluations = [
             Evaluation(
                 parts,
@@ -139,29 +174,56 @@ class Experiment:
                 self.attacks,
                 {"retain": "member", nonmembers: "nonmember", target: "forget"},
             )
-            for target in targets
+            for nonmembers, target in attacked
         ]
         data = UnlearningDataModule(split, self.training.transform, self.training.seed, evaluate=tuple(parts))
         self.training.trainer(evaluations).test(module, datamodule=data, verbose=False)
         accuracy, efficacy = evaluations[0].accuracy(), evaluations[0].efficacy()
         row = {"UA": 100 - accuracy["forget"], "MIA": efficacy["confidence"], "RA": accuracy["retain"]}
         row["sparsity"] = measured_sparsity(module.defender.network)
-        if self.selection:
+        if self.selection or self.judged:
             judges = len(split.judge), len(split.outside)
             error = 100 - (judges[0] * accuracy["judge"] + judges[1] * accuracy["outside"]) / sum(judges)
-            return row | {"judge_error": error, "judge_MIA": evaluations[1].efficacy()["confidence"]}
-        return row | {"TA": accuracy["test_retain"], "TA_forgotten": accuracy.get("test_forget"), "attacks": efficacy}
+            row |= {"judge_error": error, "judge_MIA": evaluations[-1].efficacy()["confidence"]}
+        if self.judged:
+            row["outside_MIA"] = evaluations[1].efficacy()["confidence"]
+        return (
+            row
+            if self.selection
+            else row | {"TA": accuracy["test_retain"], "TA_forgotten": accuracy.get("test_forget"), "attacks": efficacy}
+        )
 
     def _compare(self, rows: dict[str, Row], split: Split) -> None:
         """Add gaps and disparity to Retrain, or the selection score."""
         for row in rows.values():
-            if self.selection:
-                row |= selection_score(row, rows["original"], whole_class=bool(emptied_classes(split)))
+            if self.selection or self.judged:
+                attacked = row | {"MIA": row.get("outside_MIA", row["MIA"])}
+                row |= selection_score(attacked, rows["original"], whole_class=bool(emptied_classes(split)))
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
                 row["time_ratio"] = row["seconds"] / rows["retrain"]["seconds"]
 
-    def _record(self, rows: dict[str, Row], method: UnlearningModule, split: Split) -> dict[str, Any]:
+    def _doubts(self, original: Row, module: UnlearningModule, split: Split) -> list[str]:
+        """Reasons to trust the numbers less, said as they are found."""
+        found: list[str] = []
+        if self.given and not self.former:  # own weights, of whose training only their owner knows
+            seen = (len(split.retain) * original["RA"] + len(split.forget) * (100 - original["UA"])) / len(split.train)
+            evaluation = Evaluation(["val"], len(split.train.class_names), {}, {})
+            data = UnlearningDataModule(split, self.training.transform, self.training.seed, evaluate=("val",))
+            self.training.trainer([evaluation]).test(module, datamodule=data, verbose=False)
+            unseen = evaluation.accuracy()["val"]
+            if unseen >= seen - (seen * (100 - seen) / len(split.val)) ** 0.5:  # within one standard error
+                found.append(
+                    f"accuracy on D_v ({unseen:.1f}) is as high as on D ({seen:.1f}): D_v looks trained on, and then neither "
+                    "the game nor the evidence means anything"
+                )
+        if self.reference == "off" and not self.selection:
+            found.append("no Retrain (reference=off): how far the model is from one that never saw the forget set is not known")
+        for warning in found:
+            print(f"warning: {warning}")
+        return found
+
+    def _record(self, rows: dict[str, Row], method: UnlearningModule, split: Split, warnings: list[str]) -> dict[str, Any]:
         """Write weights, CSV and `result.json`, the last by renaming, since it says that the run is finished."""
         for name, row in rows.items():
             numbers = {column: value for column, value in row.items() if isinstance(value, int | float)}
@@ -177,15 +239,32 @@ class Experiment:
             "seed": self.training.seed,
             **hashes,
             "selection": self.selection,
+            "request": dict(split.request),
+            "files": given_files(self.training.settings),
             "forgotten_classes": emptied_classes(split),
             "counts": {part: len(getattr(split, part)) for part in PARTS},
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "hardware": hardware(self.training.device),
             "settings": self.training.settings,
+            "class_names": list(split.train.class_names),
+            "image_shape": list(split.train.images.shape[1:]),
+            "warnings": warnings,
+            "start": {"source": self.given.source, "saw_all": self.given.saw_all} if self.given else {"saw_all": False},
             "rows": rows,
         }
+        if self.names["baseline"] != "original":  # which forgets nothing
+            result["ledger"] = self._enter(result, digest(method.defender.network.state_dict()), split)
+            (self.training.folder / "model_card.md").write_text(model_card(result))
         write_result(self.training.folder, result)
         return result
+
+    def _enter(self, result: Mapping[str, Any], weights: str, split: Split) -> str:
+        """Enter the request and its evidence into the ledger; the hash of the entry."""
+        told = "dataset", "network", "scheme", "sparsity", "baseline", "seed", "data_hash", "split_hash", "request", "files"
+        entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **{name: result[name] for name in told}}
+        entry |= {"settings": result["settings"]["baseline"], "evidence": result["rows"][self.names["baseline"]]}
+        entry |= {"warnings": result["warnings"], "weights_sha256": weights}
+        return write_ledger(self.training.folder, self.former.lines if self.former else (), entry, split.forget.ids)
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,53 @@ from dau_lightning.error import InputError
 from dau_lightning.whole import set_aside, whole
 
 NO_PART_OF_THE_RUN = ("hydra", "store", "checkpoint", "wandb", "overwrite")  # paths, loggers and display
+FILES = {"scheme": "file", "original": "checkpoint"}  # settings that name a file of the user's own
 
 
 def content_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without paths, loggers and display."""
-    content = {name: node for name, node in settings.items() if name not in NO_PART_OF_THE_RUN}
-    if "dataset" in content:
-        content["dataset"] = {name: node for name, node in content["dataset"].items() if name not in ("root", "cache")}
+    """Settings without paths, loggers and display; of a file that they name, the content."""
+    content = {
+        name: dict(node) if isinstance(node, Mapping) else node
+        for name, node in settings.items()
+        if name not in NO_PART_OF_THE_RUN
+    }
+    for path in ("root", "cache"):
+        content.get("dataset", {}).pop(path, None)
+    for setting, file in given_files(content).items():
+        *node, name = setting.split(".")
+        (content[node[0]] if node else content)[name] = file["sha256"]
     return content
 
 
 def config_hash(config: DictConfig) -> str:
-    """8 hex digits of a composed configuration without paths, loggers and display."""
+    """8 hex digits of a composed configuration without paths, loggers and display; of a file that it names, the content."""
     plain: Any = OmegaConf.to_container(config, resolve=False)
     content = content_of(plain)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
+
+
+def given_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Name and SHA-256 of every file of the user's own that the settings name and that exists, by setting."""
+    found = {f"{node}.{name}": settings.get(node, {}).get(name) for node, name in FILES.items()}
+    paths = {setting: Path(file).expanduser() for setting, file in found.items() if isinstance(file, str)}
+    if isinstance(former := settings.get("continue_from"), str):
+        paths["continue_from"] = Path(former).expanduser() / "ledger.jsonl"
+    return {setting: {"name": path.name, "sha256": _sha256(path)} for setting, path in paths.items() if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    """Once for each state of a file: Hydra asks for the hash of a configuration several times."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Defenders: networks for small images, and the wrapper that gives logits and features of any of them (section 3.2)."""
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import cast
 
 import torch
@@ -11,27 +12,70 @@ from dau_lightning.error import InputError
 
 
 class Defender(nn.Module):
-    """A classifier that also returns its features: the input of its last linear layer, which gives `num_classes` logits.
+    """A classifier that also returns its features, by default the input of its last linear layer, which gives its logits.
 
     Args:
         network: any module that maps images `(B, C, H, W)` to logits `(B, K)`.
+        features: the name of a layer whose output, flattened, are the features instead.
 
     Raises:
-        InputError: the network has no linear layer.
+        InputError: the network has no linear layer, or none of that name.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, features: str | None = None) -> None:
         super().__init__()
         self.network = network
         linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-        if not linear:
-            raise InputError(f"network must end in a linear layer, {type(network).__name__} has none")
-        self.num_features, self.num_classes = linear[-1].in_features, linear[-1].out_features
+        if not linear and features is None:
+            raise InputError(
+                f"network must end in a linear layer, {type(network).__name__} has none: "
+                "name the layer whose output are the features with network.features"
+            )
+        self.num_features, self.num_classes = (linear[-1].in_features, linear[-1].out_features) if linear else (0, 0)
         self.mask: Mapping[str, Tensor] = {}  # see `hold`
-        linear[-1].register_forward_pre_hook(self._keep)
+        if features is None:
+            linear[-1].register_forward_pre_hook(self._keep)
+        else:
+            self._layer(features).register_forward_hook(self._keep_output)
+
+    def _layer(self, name: str) -> nn.Module:
+        layers = dict(self.network.named_modules())
+        if not name or name not in layers:
+            near = get_close_matches(name, layers, 3)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else f", such as {list(layers)[-1]!r}"
+            raise InputError(f"network.features must name a layer of {type(self.network).__name__}, got {name!r}{hint}")
+        return layers[name]
 
     def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._features = inputs[0]
+
+    def _keep_output(self, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        self._features = output
+
+    @torch.no_grad()
+    def try_on(self, images: Tensor, num_classes: int) -> None:
+        """Learn the numbers of features and logits from images float `(B, C, H, W)`, in evaluation mode.
+
+        Raises:
+            InputError: the network cannot take such images, or does not give `num_classes` logits and features.
+        """
+        name, training, shape = type(self.network).__name__, self.training, "x".join(map(str, images.shape[1:]))
+        self._features = None
+        try:
+            logits = self.eval().network(images)
+        except Exception as error:  # a network of anybody's own can fail in any way
+            raise InputError(f"network {name} cannot take images of {shape} ({' '.join(str(error).split())[:200]})") from error
+        finally:
+            self.train(training)
+        if not isinstance(logits, Tensor) or logits.shape != (len(images), num_classes):
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise InputError(
+                f"network {name} must give logits of {num_classes} classes, {(len(images), num_classes)}; got {got}"
+            )
+        if not isinstance(self._features, Tensor) or len(self._features) != len(images):
+            raise InputError(f"network {name} must give features of each image: name another layer with network.features")
+        self.num_features, self.num_classes = self._features.flatten(1).shape[1], num_classes
+        self._features = None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map images float `(B, C, H, W)` to logits `(B, K)` and features `(B, D)`."""

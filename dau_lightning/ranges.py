@@ -57,6 +57,10 @@ def filled(what: str) -> Rule:
     return Rule(what, lambda value: isinstance(value, str) and value != "")
 
 
+def _class(value: Any) -> bool:
+    return integer(0).accepts(value) or filled("").accepts(value)
+
+
 def _increasing(value: Any) -> bool:
     return value == [] or (listed(integer(1)).accepts(value) and value == sorted(set(value)))
 
@@ -69,14 +73,16 @@ TABLE: dict[str, Rule] = {
     "resolution": optional(number(above=0)),
     "epochs *batch_size *steps width images_per_pass": integer(1),
     "trainer.devices": integer(1, 1),  # the loader can share a batch among devices; the methods are not yet tested so
-    "image_size": integer(8, 1024),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
+    "image_size": optional(integer(8, 1024)),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
     "lr attacker_lr noise_scale temperature scale alpha inverse_clamp": number(above=0),
     "checkpoint.seconds": number(above=0),
     "damping weight_decay *weight noise invariance variance covariance": number(at_least=0),
     "momentum sparsity.amount": number(at_least=0, below=1),
-    "fraction": number(above=0, below=1),
-    "transform.mean": listed(number()),
-    "transform.std": listed(number(above=0)),
+    # Null is the whole of a class; the random scheme refuses it.
+    "scheme.fraction": Rule(number(above=0, below=1).what, optional(number(above=0, below=1)).accepts),
+    "val_from_test": optional(number(above=0, below=1)),
+    "transform.mean": optional(listed(number())),  # where it follows the network; elsewhere the run refuses null
+    "transform.std": optional(listed(number(above=0))),
     "milestones": Rule("an increasing list of integers of at least 1", _increasing),
     "schedule": choice("constant", "linear", "one_cycle", "step"),
     "batch_norm": choice("batch", "update", "running"),
@@ -91,9 +97,17 @@ TABLE: dict[str, Rule] = {
     "_target_": filled("the dotted name of a class or function"),
     "root": filled("a folder (within quotes if it is a number)"),
     "target": Rule(
-        "null, a class index of at least 0 or a class name",
-        lambda value: value is None or integer(0).accepts(value) or filled("").accepts(value),
+        "null, a class index of at least 0 or a class name, or a list of them",
+        lambda value: value is None or _class(value) or listed(Rule("", _class)).accepts(value),
     ),
+    "dataset.level": choice("fine", "coarse"),
+    "level column": optional(filled("a name")),
+    "network.name": filled("the name of a network"),
+    "network.features": optional(filled("the name of a layer")),
+    "where": optional(filled("a condition")),
+    "scheme.file": filled("a file"),
+    "checkpoint": optional(filled("a file")),
+    "continue_from": optional(filled("the folder of a run")),
 }
 RULES = {name: rule for names, rule in TABLE.items() for name in names.split()}
 TYPES = {

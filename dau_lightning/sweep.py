@@ -120,5 +120,5 @@ def names(config: DictConfig) -> tuple[str, ...]:
 def _row(result: Mapping[str, Any]) -> str:
     """The method's row of a result, short."""
     row = result["rows"][result["baseline"]]
-    columns = ("score",) if result["selection"] else (*COLUMNS, "disparity")
+    columns = ("score",) if result["selection"] else (*COLUMNS, "disparity", "score")
     return "".join(f", {column} {row[column]:.2f}" for column in columns if row.get(column) is not None)

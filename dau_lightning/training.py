@@ -72,7 +72,9 @@ class Training:
             torch.manual_seed(key(self.seed, "weights", kind.phase))
             classes, channels = len(split.train.class_names), split.train.images.shape[1]
             network = self.network(num_classes=classes, in_channels=channels).to(memory_format=torch.channels_last)
-            return method(defender=Defender(network), seed=self.seed, **(self.settings["recipe"] if kind.from_scratch else {}))
+            defender = Defender(network, self.settings["network"].get("features"))
+            defender.try_on(self.transform.normalise(split.train.images[:2]), classes)
+            return method(defender=defender, seed=self.seed, **(self.settings["recipe"] if kind.from_scratch else {}))
 
     def content(self, module: UnlearningModule, split: Split, sparse: bool = True) -> dict[str, Any]:
         """All that a defender trained from scratch depends on; rewinding is the original's alone."""
@@ -84,6 +86,9 @@ class Training:
             "precision": self.settings["trainer"]["precision"],
             "seed": self.seed,
         }
+        if not str(self.settings["network"].get("_target_", "dau_lightning.")).startswith("dau_lightning."):
+            shapes = {name: list(tensor.shape) for name, tensor in module.defender.network.state_dict().items()}
+            content["shapes"] = shapes  # code of one's own may change under its name
         if self.sparsity and sparse:
             content["sparsity"] = self.settings["sparsity"] if module.part == "train" else self._pruning()
         return content

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dau_lightning.error import InputError
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -23,6 +25,14 @@ class Transform:
     std: tuple[float, ...]
     crop_padding: int
     flip: bool
+
+    def check(self, images: Tensor) -> None:
+        """Raise an `InputError` unless there is a mean and a deviation for each channel of images `(B, C, H, W)`."""
+        channels = images.shape[1]
+        if not (self.mean and self.std and len(self.mean) == len(self.std) == channels):
+            raise InputError(
+                f"transform.mean and transform.std must have one number for each of the {channels} channels of the images"
+            )
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map uint8 `(B, C, H, W)` to float32 of the same shape, channels last in memory."""

@@ -18,16 +18,22 @@ GROUPS = ["dataset", "network", "recipe", "scheme", "sparsity", "baseline", "met
 PARTS = [f"baseline/{part}" for part in ("attacker", "penalty", "objective", "regulariser", "projector", "term")]
 
 
+MANDATORY = {
+    "dataset=imagefolder": "dataset.root=somewhere",
+    "scheme=indices": "scheme.file=somewhere",
+    "network=torchvision": "network.name=resnet18",
+    "network=timm": "network.name=resnet18",
+    "network=own": "network._target_=dau_lightning.network.resnet18",
+}
+
+
 def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base=None):
-        return compose(
-            "config",
-            overrides=[*overrides, "dataset.root=somewhere"] if "dataset=imagefolder" in overrides else list(overrides),
-        )
+        return compose("config", overrides=[*overrides, *(given for choice, given in MANDATORY.items() if choice in overrides)])
 
 
 def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -55,6 +61,8 @@ def test_targets_bind_to_their_signatures(group, choice):
     for path, node in targets(plain):
         target = get_method(node["_target_"]) if not inspect.isclass(_load(node["_target_"])) else _load(node["_target_"])
         settings = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
+        if path == ".network":
+            settings.pop("features", None)  # the defender's
         later = dict(given.get(path.split(".")[-1], {})) if node.get("_partial_") else {}
         if path == ".baseline":
             later = {"defender": 0, "seed": 0, **(recipe if target.from_scratch else {})}

@@ -272,6 +272,30 @@ def test_a_small_class_keeps_its_training_images() -> None:
     )
 
 
+def test_a_seeded_part_of_the_test_set_validates_and_is_not_tested(data: Data) -> None:
+    split = make_split(data, CLASS_2, 0, val_from_test=0.25)
+    assert split.train.ids == data.train.ids
+    assert counts(split.val) == [2] * 4
+    assert counts(split.test_retain) == [6, 6, 0, 6]
+    assert not set(split.val.ids) & {*split.test_retain.ids, *split.test_forget.ids}
+    assert {*split.val.ids, *split.test_retain.ids, *split.test_forget.ids} == set(data.test.ids)
+    other, another = (make_split(data, scheme, seed, val_from_test=0.25) for scheme, seed in ((RANDOM, 0), (CLASS_2, 1)))
+    assert (other.val.ids, other.data_hash) == (split.val.ids, split.data_hash)
+    assert set(another.val.ids) != set(split.val.ids)
+    assert len({split.data_hash, another.data_hash, make_split(data, CLASS_2, 0).data_hash}) == 3
+
+
+def test_a_network_that_saw_all_of_train_needs_other_images_to_validate(data: Data, own: Data) -> None:
+    with pytest.raises(InputError, match=r"original\.checkpoint has seen all .* val/ folder .* val_from_test=0\.5"):
+        make_split(data, RANDOM, 0, hold_out=False)
+    assert make_split(own, RANDOM, 0, hold_out=False).train.ids == own.train.ids
+    assert make_split(data, RANDOM, 0, hold_out=False, val_from_test=0.5).train.ids == data.train.ids
+    with pytest.raises(InputError, match="val_from_test must be null"):
+        make_split(own, RANDOM, 0, val_from_test=0.5)
+    with pytest.raises(InputError, match=r"val_from_test must leave and take a test image; 0\.001 takes 0"):
+        make_split(data, RANDOM, 0, val_from_test=0.001)
+
+
 def test_selection_without_judges_is_refused() -> None:
     images = Images(torch.zeros(20, 1, 2, 2, dtype=torch.uint8), torch.arange(20) % 2, ("a", "b"), tuple(map(str, range(20))))
     with pytest.raises(InputError, match="selection=true needs"):

@@ -1,7 +1,7 @@
 """What a data set is here: labelled uint8 images, and how a class-balanced part of them is drawn."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -18,12 +18,14 @@ class Images:
         targets: int64 `(N,)`, each in `[0, len(class_names))`.
         class_names: one name a class, in the order of the targets.
         ids: one name an image, unique and stable between runs: a path relative to the root, or `train/00017`.
+        levels: labels `(N,)` and class names by level, where a data set has several levels; `targets` are of one of them.
     """
 
     images: Tensor
     targets: Tensor
     class_names: tuple[str, ...]
     ids: tuple[str, ...]
+    levels: Mapping[str, tuple[Tensor, tuple[str, ...]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -31,7 +33,9 @@ class Images:
 
     def __getitem__(self, index: Tensor) -> "Images":
         """The images at `index`, int64 `(M,)`, in that order."""
-        return Images(self.images[index], self.targets[index], self.class_names, tuple(self.ids[i] for i in index.tolist()))
+        ids = tuple(self.ids[i] for i in index.tolist())
+        levels = {name: (targets[index], names) for name, (targets, names) in self.levels.items()}
+        return Images(self.images[index], self.targets[index], self.class_names, ids, levels)
 
 
 @dataclass(frozen=True)

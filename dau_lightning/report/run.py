@@ -14,6 +14,8 @@ from dau_lightning.report.rows import COLUMNS, GAPS, SELECTION_COLUMNS
 def run_table(result: Mapping[str, Any]) -> Table:
     """The rows of one run: UA, MIA, RA, TA in percent, their gaps to Retrain, disparity, and seconds."""
     columns = SELECTION_COLUMNS if result["selection"] else (*COLUMNS, *GAPS, "disparity")
+    if not result["selection"] and any("score" in row for row in result["rows"].values()):
+        columns = (*COLUMNS, *SELECTION_COLUMNS[3:])
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0, header_style="bold")
     for index, column in enumerate(("", *columns, "seconds")):
         table.add_column(column, justify="right" if index else "left", overflow="fold")
@@ -32,6 +34,10 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
     if forgotten and not result["selection"]:
         accuracies = ", ".join(f"{row['label']} {row['TA_forgotten']:.2f}" for row in rows if row["TA_forgotten"] is not None)
         print(f"TA: retained classes only; test accuracy of the forgotten class {forgotten}: {accuracies or 'no test image'}")
+    if not result["selection"] and any("score" in row for row in rows):
+        print(
+            "no Retrain (reference=off): score is the selection score, judged on validation images that the method did not see"
+        )
     if result["sparsity"] != "dense":
         shares = ", ".join(f"{row['label']} {row['sparsity']:.2f}" for row in rows if row.get("sparsity") is not None)
         print(f"zeros in convolution weights, percent: {shares or 'not measured'}")

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from dau_lightning.report.record import records
 from dau_lightning.report.rows import Group
@@ -22,7 +23,7 @@ def upload(groups: Sequence[Group], images: Mapping[str, bytes], folder: Path, p
 
     from dau_lightning.tracking import loggers
 
-    header, rows = records(groups)
+    header, rows = cast(tuple[list[str], list[Any]], records(groups))  # wandb types rows as pandas does
     with loggers(folder, "auto", project, "report", {"rows": len(rows)}):
         shown = {name.removesuffix(".png"): image for name, image in images.items() if name.endswith(".png")}
         pictures = {name: wandb.Image(Image.open(io.BytesIO(image))) for name, image in shown.items()}

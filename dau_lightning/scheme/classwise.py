@@ -1,6 +1,7 @@
-"""Class-wise forgetting (section 4.3): every sample of one class."""
+"""Class-wise forgetting (section 4.3): every sample of one class, of several, or a fraction of each."""
 
 import difflib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,27 +9,56 @@ from torch import Tensor
 from dau_lightning.dataset import Images
 from dau_lightning.error import InputError
 
+Class = int | str
 
-def classwise(train: Images, generator: torch.Generator, target: int | str | None) -> Tensor:
-    """Mark every sample of one class.
+
+def classwise(
+    train: Images,
+    generator: torch.Generator,
+    target: Class | Sequence[Class] | None,
+    fraction: float | None = None,
+    level: str | None = None,
+) -> Tensor:
+    """Mark the samples of classes.
 
     Args:
         train: `D`, the training set of the original model.
         generator: the source of randomness.
-        target: the class, by index or by name; None draws it.
+        target: the class, by index or by name, or several; None draws one.
+        fraction: share of each class, at least one sample, in (0, 1); None for all of it.
+        level: of the labels that `target` names, where the data set has several (`fine`, `coarse`); None for the one that
+            the network learns. A fine class of a network that learns coarse ones is a subclass, forgotten within its class.
 
     Returns:
         bool `(N,)`, true for the samples to forget.
 
     Raises:
-        InputError: there is no such class.
+        InputError: there is no such class or level.
     """
+    targets, names = _labels(train, level)
     if target is None:
-        target = int(torch.randint(len(train.class_names), (), generator=generator))
-    return train.targets == _class_index(train.class_names, target)
+        target = int(torch.randint(len(names), (), generator=generator))
+    several = [target] if isinstance(target, int | str) else list(target)
+    mask = torch.zeros(len(train), dtype=torch.bool)
+    for label in sorted({_class_index(names, each) for each in several}):
+        members = (targets == label).nonzero().flatten()
+        if fraction is not None:
+            members = members[torch.randperm(len(members), generator=generator)[: max(1, round(fraction * len(members)))]]
+        mask[members] = True
+    return mask
 
 
-def _class_index(class_names: tuple[str, ...], target: int | str) -> int:
+def _labels(train: Images, level: str | None) -> tuple[Tensor, tuple[str, ...]]:
+    """The labels of a level and their names."""
+    if level is None:
+        return train.targets, train.class_names
+    if level not in train.levels:
+        levels = " or ".join(train.levels) if train.levels else "null: the data set has labels of one level"
+        raise InputError(f"scheme.level must be {levels}; got {level!r}")
+    return train.levels[level]
+
+
+def _class_index(class_names: tuple[str, ...], target: Class) -> int:
     """The index of a class; a name wins over an index, so that a class called "7" can be named."""
     if str(target) in class_names:
         return class_names.index(str(target))

@@ -59,6 +59,17 @@ def test_downloads_and_reads_the_archive_and_then_needs_no_network(
         monkeypatch.setattr(CIFAR100, "url", UNREACHABLE)
 
 
+def test_both_levels_of_labels(served: dict[str, np.ndarray], tmp_path: Path) -> None:
+    fine, coarse = (cifar100(str(tmp_path), 200, None, 0, level) for level in ("fine", "coarse"))
+    assert fine.test.class_names == tuple(NAMES)
+    assert coarse.test.class_names == tuple(f"super_{i}" for i in range(20))
+    assert (coarse.test.targets.numpy() == served["test_labels"] // 5).all()
+    for data in (fine, coarse):
+        for part in (data.train, data.test):
+            assert (part.levels["fine"][0] // 5).tolist() == part.levels["coarse"][0].tolist()
+            assert torch.equal(part.targets, part.levels["fine" if data is fine else "coarse"][0])
+
+
 @pytest.mark.usefixtures("served")
 def test_limits(tmp_path: Path) -> None:
     data = cifar100(str(tmp_path), 200, None, 0)

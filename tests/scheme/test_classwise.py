@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from dau_lightning.error import InputError
 from dau_lightning.scheme.classwise import classwise
 
 
-def marked(train: Images, target: int | str | None, seed: int = 0) -> list[int]:
+def marked(train: Images, target: int | str | Sequence[int | str] | None, seed: int = 0) -> list[int]:
     """The classes of the marked samples, which must be all samples of them."""
     mask = classwise(train, torch.Generator().manual_seed(seed), target)
     assert mask.shape == (len(train),)
@@ -69,6 +70,39 @@ def test_an_index_out_of_range(make_images: Callable[..., Images], target: int) 
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(InputError, match=r"one of cat, horse, ship; got 'hose' \(did you mean 'horse'\?\)$"):
         marked(named("cat", "horse", "ship"), "hose")
+
+
+def test_several_classes_by_name_and_index(make_images: Callable[..., Images]) -> None:
+    assert marked(make_images(3), [2, "class 0", 2]) == [0, 2]
+    with pytest.raises(InputError, match="got 'class 9'"):
+        marked(make_images(3), [1, "class 9"])
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.5, 4), (0.3, 2), (0.01, 1)])
+def test_a_fraction_of_each_class_drawn_from_the_seed(make_images: Callable[..., Images], fraction: float, count: int) -> None:
+    train = make_images(8)
+    masks = [classwise(train, torch.Generator().manual_seed(seed), [1, 3], fraction) for seed in (0, 0, 1)]
+    assert train.targets[masks[0]].bincount(minlength=4).tolist() == [0, count, 0, count]
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
+
+
+def test_labels_of_another_level(make_images: Callable[..., Images]) -> None:
+    train = make_images(3)
+    coarse = train.targets // 2, ("first", "second")
+    levels = {"fine": (train.targets, train.class_names), "coarse": coarse}
+    whole = replace(train, levels=levels)
+    assert train.targets[classwise(whole, torch.Generator(), "second", level="coarse")].unique().tolist() == [2, 3]
+    twenty = replace(whole, targets=coarse[0], class_names=coarse[1])
+    mask = classwise(twenty, torch.Generator(), "class 3", level="fine")
+    assert train.targets[mask].unique().tolist() == [3]
+    assert twenty.targets[~mask].unique().tolist() == [0, 1]  # a subclass: no class is emptied
+    with pytest.raises(InputError, match=r"scheme\.level must be fine or coarse; got 'middle'"):
+        classwise(whole, torch.Generator(), 1, level="middle")
+    with pytest.raises(InputError, match=r"scheme\.level must be null: the data set has labels of one level"):
+        classwise(train, torch.Generator(), 1, level="fine")
+    part = whole[torch.tensor([7, 1])]
+    assert part.levels["coarse"][0].tolist() == [1, 0]
 
 
 def test_a_far_name_suggests_nothing() -> None:

@@ -1,0 +1,91 @@
+"""The model card that is handed over with unlearned weights: what was forgotten and how, the evidence, and how to load them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.zoo import torchvision_options
+
+LIBRARIES = {
+    "torchvision_network": ("torchvision", "torchvision.models.get_model"),
+    "timm_network": ("timm", "timm.create_model"),
+}
+
+
+def model_card(result: Mapping[str, Any]) -> str:
+    """Markdown from the content of a `result.json`."""
+    settings, request, name = result["settings"], result["request"], result["baseline"]
+    row, channels = result["rows"][name], result["image_shape"]
+    classes = ", ".join(f"{label} {count:,}" for label, count in request["classes"].items())
+    files = [f"- {setting}: `{file['name']}`, SHA-256 `{file['sha256']}`" for setting, file in result["files"].items()]
+    method = ", ".join(f"{key}={value}" for key, value in settings["baseline"].items() if not key.startswith("_"))
+    warnings = [f"- {warning}" for warning in result["warnings"]] or ["- none"]
+    return "\n".join(
+        [
+            f"# {result['network']} on {result['dataset']}, unlearned",
+            "",
+            f"By this request {request['count']:,} training images were to be forgotten ({classes}); "
+            f"with earlier requests {result['counts']['forget']:,} of {result['counts']['train']:,}.",
+            f"Method: {row['label']} (`baseline={name}`), seed {result['seed']}, {row['seconds']:.1f} s. Settings: {method}.",
+            f"Scheme: {result['scheme']}, SHA-256 of the sorted ids `{request['sha256']}`.",
+            *files,
+            "",
+            "## Load it",
+            "",
+            "```python",
+            *loading(settings["network"], len(result["class_names"])),
+            "```",
+            "",
+            f"Input: float `(B, {channels[0]}, {channels[1]}, {channels[2]})`, pixels in [0, 1] less the mean "
+            f"{settings['transform']['mean']}, divided by {settings['transform']['std']}. "
+            f"Classes in order: {', '.join(result['class_names'])}.",
+            "",
+            "## Evidence",
+            "",
+            *_evidence(result),
+            "",
+            f"data_hash `{result['data_hash']}`  ",
+            f"split_hash `{result['split_hash']}`",
+            "",
+            "## Warnings",
+            "",
+            *warnings,
+            "",
+        ]
+    )
+
+
+def loading(network: Mapping[str, Any], num_classes: int) -> list[str]:
+    """Lines of Python that load `unlearned.safetensors`, of torchvision and timm without this package."""
+    module, _, kind = network["_target_"].rpartition(".")
+    if kind in LIBRARIES and module == "dau_lightning.zoo":
+        library, call = LIBRARIES[kind]
+        options = torchvision_options(network["name"]) if library == "torchvision" else {}
+        more = "".join(f", {name}={value}" for name, value in options.items())
+        imported, make = f"import {library}", f'{call}("{network["name"]}", num_classes={num_classes}{more})'
+    else:
+        imported, make = (
+            f"from {module} import {kind}",
+            f"{kind}(...)  # {num_classes} classes, made as it was for the training",
+        )
+    weights = 'model.load_state_dict(load_file("unlearned.safetensors"))'
+    return [imported, "from safetensors.torch import load_file", f"model = {make}", weights, "model.eval()"]
+
+
+def _evidence(result: Mapping[str, Any]) -> list[str]:
+    """The rows of the run as a table, and what its numbers are."""
+    rows = result["rows"].values()
+    scores = [name for name in ("disparity", "score") if any(name in row for row in rows)]
+    attacks = list(next(iter(rows)).get("attacks", {}))
+    header = ["", *COLUMNS, *scores, *(f"attack {name}" for name in attacks)]
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
+    for row in rows:
+        numbers = [row.get(column) for column in (*COLUMNS, *scores)] + [row.get("attacks", {}).get(name) for name in attacks]
+        cells = ["-" if number is None else f"{number:.2f}" for number in numbers]
+        lines.append("| " + " | ".join([row["label"], *cells]) + " |")
+    reference = {
+        "disparity": "disparity: mean distance to Retrain over UA, MIA, RA and TA, lower is better.",
+        "score": "No Retrain was made; score is the selection score against images never seen, lower is better.",
+    }
+    said = [reference[name] for name in scores] or ["No Retrain was made: there is no distance to one."]
+    return [*lines, "", "Percent; attacks: the share of forgotten images that an attack calls never seen. " + " ".join(said)]

@@ -1,0 +1,121 @@
+"""Forgetting by list: the samples that a file names, or those that the rows of a table name which fulfil a condition."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dau_lightning.condition import fulfilling
+from dau_lightning.dataset import Images
+from dau_lightning.error import InputError
+
+COLUMNS = ("id", "ids", "path", "file", "filename", "file_name", "image", "index", "position")  # that may name samples
+
+
+class Indices:
+    """Marks the samples of a list, in whatever order; each entry must name one, and one that is named twice counts once.
+
+    An entry is a sample's id, which for image files is the path relative to the root (with or without `train/`). Where
+    all entries are integers and not all of them ids, they are positions in the training set, from 0.
+
+    Args:
+        file: a plain list with an entry a line, or a table with a header (`.csv`, `.tsv`).
+        where: a condition on the columns of the table, see `condition`; None takes every row.
+        column: of the table, the one that names samples; None: the only one whose name says so (`COLUMNS`).
+    """
+
+    names_samples = True  # marks the whole training set as it is loaded, before anything is held out of it
+
+    def __init__(self, file: str, where: str | None, column: str | None) -> None:
+        self.file, self.where, self.column = Path(file).expanduser(), where, column
+        self.found: dict[str, Any] = {}  # of the last call, for the record
+
+    def __call__(self, train: Images, generator: torch.Generator) -> Tensor:
+        """Mark the samples: bool `(N,)`.
+
+        Raises:
+            InputError: the file cannot be read, or holds nothing, or an entry that names no sample.
+        """
+        entries = self.entries()
+        if not entries:
+            raise InputError(f"{self.file} must name at least one sample to forget, it names none")
+        places, kind = self._match(entries, train.ids)
+        mask = torch.zeros(len(train), dtype=torch.bool)
+        mask[places] = True
+        duplicates = len(entries) - int(mask.sum())
+        self.found = {"file": self.file.name, "entries": len(entries), "duplicates": duplicates, "matched_by": kind}
+        return mask
+
+    def entries(self) -> list[str]:
+        """What the file names, as it stands there."""
+        try:
+            if self.file.suffix.lower() in (".csv", ".tsv") or self.where or self.column:
+                return self._table()
+            lines = (line.strip() for line in self.file.read_text(encoding="utf-8-sig").splitlines())
+            return [line for line in lines if line]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"scheme.file must be a list or a table that can be read, got {self.file}: {error}") from error
+
+    def _table(self) -> list[str]:
+        import pandas  # half a second that other runs need not wait
+
+        with open(self.file, encoding="utf-8-sig") as file:
+            header = file.readline()
+        table: Any
+        separator = max(",;\t", key=header.count)
+        try:
+            names = list(pandas.read_csv(self.file, sep=separator, nrows=0, encoding="utf-8-sig").columns)
+            if len(names) == 1 and not self.where and not self.column and names[0].lower() not in COLUMNS:
+                table, column = pandas.read_csv(self.file, sep=separator, names=["id"], dtype=str, encoding="utf-8-sig"), "id"
+            else:
+                column = self._column(names)
+                table = pandas.read_csv(self.file, sep=separator, dtype={column: str}, encoding="utf-8-sig")
+        except ValueError as error:  # whatever pandas finds wrong with a table
+            raise InputError(f"scheme.file must be a table that can be read, got {self.file}: {error}") from error
+        if self.where is not None:
+            count, table = len(table), fulfilling(table, self.where)
+            if not len(table):
+                raise InputError(f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
+        if empty := int(table[column].isna().sum()):
+            raise InputError(f"{self.file}: column {column} must name a sample in every row, {empty} are empty")
+        return [entry.strip() for entry in table[column]]
+
+    def _column(self, names: Sequence[str]) -> str:
+        """The column that names samples."""
+        told = [name for name in names if name == self.column] if self.column else [n for n in names if n.lower() in COLUMNS]
+        if len(told) != 1:
+            raise InputError(
+                f"scheme.column must be the column of {self.file} that names the samples, one of {', '.join(names)}; "
+                f"got {self.column or 'null'}"
+            )
+        return told[0]
+
+    def _match(self, entries: Sequence[str], ids: Sequence[str]) -> tuple[list[int], str]:
+        """Positions of the entries, and whether they were matched by `id` or by `position`."""
+        known = {name: place for place, name in enumerate(ids)}
+        if all(entry.isdecimal() for entry in entries) and not all(entry in known for entry in entries):
+            places, kind = [int(entry) if int(entry) < len(ids) else None for entry in entries], "position"
+        else:
+            places, kind = [known[entry] if entry in known else _rewritten(entry, known) for entry in entries], "id"
+        if unknown := list(dict.fromkeys(e for e, place in zip(entries, places, strict=True) if place is None)):
+            some = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+            wanted = f"a position from 0 to {len(ids) - 1}" if kind == "position" else f"an id such as {ids[0]!r}"
+            raise InputError(
+                f"{self.file}: every entry must name a training image by {wanted}; "
+                f"{len(unknown):,} of {len(set(entries)):,} do not: {some}{_hint(unknown)}"
+            )
+        return [place for place in places if place is not None], kind
+
+
+def _rewritten(entry: str, known: dict[str, int]) -> int | None:
+    """The position of an id that is a path, written in another way."""
+    plain = entry.replace("\\", "/").removeprefix("./")
+    return known.get(plain, known.get(f"train/{plain}"))
+
+
+def _hint(unknown: Sequence[str]) -> str:
+    if any(entry.startswith(("test/", "val/")) for entry in unknown):
+        return " (images of test/ and val/ were never trained on)"
+    return " (write paths relative to dataset.root)" if any(Path(entry).is_absolute() for entry in unknown) else ""

@@ -1,0 +1,128 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from dau_lightning.dataset import Images
+from dau_lightning.error import InputError
+from dau_lightning.scheme.indices import Indices
+
+TABLE = "path,user_id,country\ntrain/a/2.png,17,NL\n./train/b/0.png,17,BE\na/0.png,3,NL\ntrain/b/1.png,18,\n"
+
+
+def named(*ids: str) -> Images:
+    count = len(ids)
+    return Images(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), torch.arange(count) % 2, ("a", "b"), ids)
+
+
+FILES = named("train/a/0.png", "train/a/1.png", "train/a/2.png", "train/b/0.png", "train/b/1.png")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., str]:
+    def write(text: str, name: str = "forget.txt", encoding: str = "utf-8") -> str:
+        (tmp_path / name).write_text(text, encoding=encoding)
+        return str(tmp_path / name)
+
+    return write
+
+
+def marked(train: Images, file: str, where: str | None = None, column: str | None = None) -> list[int]:
+    return Indices(file, where, column)(train, torch.Generator()).nonzero().flatten().tolist()
+
+
+def refusal(train: Images, file: str, where: str | None = None, column: str | None = None) -> str:
+    with pytest.raises(InputError) as caught:
+        marked(train, file, where, column)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train/b/0.png\ntrain/a/1.png\n",
+        "train/a/1.png\n\n  train/b/0.png  ",
+        "./train/a/1.png\r\nb/0.png\r\n",
+        "train\\a\\1.png\n3",
+    ],
+)
+def test_a_list_of_paths_in_any_order_and_notation(write: Callable[..., str], text: str) -> None:
+    train = named(*FILES.ids, "3") if text.endswith("3") else FILES
+    assert marked(train, write(text)) == ([1, 5] if text.endswith("3") else [1, 3])
+    assert marked(train, write(text, encoding="utf-8-sig")) == ([1, 5] if text.endswith("3") else [1, 3])
+
+
+def test_positions_where_no_id_is_meant(write: Callable[..., str]) -> None:
+    assert marked(FILES, write("4\n0\n")) == [0, 4]
+    assert "a position from 0 to 4; 1 of 2 do not: '5'" in refusal(FILES, write("4\n5\n"))
+
+
+def test_ids_that_are_numbers_win_over_positions(write: Callable[..., str]) -> None:
+    train = named("2", "0", "1")
+    assert marked(train, write("2\n")) == [0]
+    assert marked(named("0002", "0000", "0001"), write("2\n")) == [2]  # no id: a position
+
+
+def test_duplicates_count_once_and_are_told(write: Callable[..., str]) -> None:
+    scheme = Indices(write("a/1.png\ntrain/a/1.png\na/1.png\nb/0.png\n"), None, None)
+    assert int(scheme(FILES, torch.Generator()).sum()) == 2
+    assert scheme.found == {"file": "forget.txt", "entries": 4, "duplicates": 2, "matched_by": "id"}
+
+
+def test_nothing_is_dropped_silently(write: Callable[..., str]) -> None:
+    unknown = [f"train/c/{i}.png" for i in range(1200)]
+    message = refusal(FILES, write("\n".join([*unknown, "train/a/1.png", *unknown])))
+    assert "an id such as 'train/a/0.png'; 1,200 of 1,201 do not: 'train/c/0.png', " in message
+    assert message.endswith("'train/c/4.png', ...")
+    assert "never trained on" in refusal(FILES, write("test/a/1.png"))
+    assert "relative to dataset.root" in refusal(FILES, write("/data/train/a/1.png"))
+    assert "it names none" in refusal(FILES, write("\n \n"))
+    assert "no/where.txt" in refusal(FILES, "no/where.txt")
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (None, [0, 2, 3, 4]),
+        ("user_id == 17", [2, 3]),
+        ("user_id > 3 and not country == 'BE'", [2, 4]),
+        ("country in ['NL'] or user_id == 18", [0, 2, 4]),
+        ("path == 'a/0.png'", [0]),
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_rows_of_a_table(write: Callable[..., str], where: str | None, expected: list[int], separator: str) -> None:
+    assert marked(FILES, write(TABLE.replace(",", separator), "table.csv"), where) == expected
+
+
+def test_the_column_that_names_samples(write: Callable[..., str]) -> None:
+    both = write("id,path,user id\n7,train/a/1.png,17\n8,train/b/0.png,18\n", "table.csv")
+    assert "scheme.column must be the column of" in refusal(FILES, both)
+    assert "one of id, path, user id; got null" in refusal(FILES, both)
+    assert "got photo" in refusal(FILES, both, column="photo")
+    assert marked(FILES, both, column="path") == [1, 3]
+    assert marked(FILES, both, "`user id` == 18", column="path") == [3]
+    assert marked(FILES, write("train/a/1.png\nb/0.png\n", "bare.csv")) == [1, 3]  # no header
+    assert marked(named("007", "7"), write("id,x\n007,1\n", "zeros.csv")) == [0]
+
+
+def test_tables_that_cannot_be_used(write: Callable[..., str]) -> None:
+    table = write(TABLE, "table.csv")
+    assert "is for none of 4" in refusal(FILES, table, "user_id == 99")
+    assert "(path, user_id, country), got 'user'" in refusal(FILES, table, "user == 17")
+    assert "column path must name a sample in every row, 1 are empty" in refusal(
+        FILES, write("path,x\n,1\na/0.png,2\n", "e.csv")
+    )
+    assert "can be read" in refusal(FILES, write("", "empty.csv"))
+    assert "can be read" in refusal(FILES, write('path,x\n"a', "broken.csv"))
+
+
+def test_a_million_lines_take_seconds(write: Callable[..., str]) -> None:
+    ids = tuple(f"train/{i:07d}" for i in range(1_000_000))
+    count = len(ids)
+    train = Images(torch.zeros(count, 1, 1, 1, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64), ("a",), ids)
+    assert len(marked(train, write("\n".join(reversed(ids))))) == count
+    few = ids[:100_000]
+    assert len(marked(train, write("id,x\n" + ",1\n".join(few) + ",2\n", "all.csv"), "x == 1")) == len(few) - 1

@@ -1,0 +1,253 @@
+"""Own lists, networks and weights through the real entry point, on a folder of small images."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import train
+from dau_lightning import settings
+from dau_lightning.error import one_line
+from tests.test_zoo import Wide
+from tests.tiny import TINY
+
+LIST = ["scheme=indices", "scheme.file=forget.csv", "baseline=finetune", "baseline.epochs=1", *TINY]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Call the command line in this process; gives what it printed."""
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        with one_line():
+            settings.check(sys.argv[1:], train.CONF)
+            train.main()
+        return capsys.readouterr().out
+
+    return call
+
+
+def results() -> dict[Path, dict[str, Any]]:
+    return {path.parent: json.loads(path.read_text()) for path in sorted(Path("runs").rglob("result.json"))}
+
+
+def make_folder(root: Path, count: int, size: int = 8, parts: tuple[str, ...] = ("train", "test")) -> None:
+    """Two classes that differ in brightness."""
+    for part in parts:
+        generator = torch.Generator().manual_seed(sum(part.encode()))
+        for label, colour in (("cat", 60), ("dog", 180)):
+            folder = root / part / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = torch.randint(colour - 60, colour + 60, (size, size, 3), generator=generator, dtype=torch.uint8)
+                Image.fromarray(pixels.numpy()).save(folder / f"{index:02}.png")
+
+
+def test_what_a_list_matched_is_printed_and_stored_and_another_list_is_another_run(run: Callable[..., str]) -> None:
+    Path("forget.csv").write_text("index,user\n3,17\n5,17\n5,17\n9,18\n")
+    printed = run(*LIST, "scheme.where='user == 17'", "reference=off")
+    assert "request: 2 images" in printed or "held out" in printed
+    ((folder, result),) = results().items()
+    request = result["request"]
+    assert (request["entries"], request["duplicates"], request["matched_by"]) == (3, 1, "position")
+    assert request["count"] + request["held_out"] == 2
+    assert sum(request["classes"].values()) == request["count"] == result["counts"]["forget"]
+    assert result["files"]["scheme.file"]["name"] == "forget.csv"
+    assert "finished before" in run(*LIST, "scheme.where='user == 17'", "reference=off")
+    Path("forget.csv").write_text("index,user\n3,17\n5,17\n6,17\n9,18\n")
+    run(*LIST, "scheme.where='user == 17'", "reference=off")
+    assert len(results()) == 2
+    assert results()[folder] == result
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("id\nnowhere\n", [], "1 of 1 do not: 'nowhere'"),
+        ("id\n", [], "it names none"),
+        ("id,user\n3,17\n", ["scheme.where='usr == 17'"], r"columns of the table \(id, user\), got 'usr'"),
+        ("id,user\n3,17\n", ["scheme.where='user = 17'"], r"scheme\.where must be a condition"),
+        ("id,user\n3,17\n", ["scheme.where='open(user)'"], r"call is not allowed"),
+        ("id,user\n3,17\n", ["scheme.column=name"], r"scheme\.column must be"),
+        ("", ["scheme.file=none.csv"], r"none\.csv"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_one_line_and_writes_nothing(
+    run: Callable[..., str], text: str, arguments: list[str], message: str
+) -> None:
+    Path("forget.csv").write_text(text)
+    with pytest.raises(SystemExit, match=message) as raised:
+        run(*LIST, *arguments)
+    assert len(str(raised.value).splitlines()) == 1
+    assert not results()
+    assert not Path("store").exists() or not list(Path("store").glob("original-*"))
+
+
+WEIGHTS = [
+    *("dataset=imagefolder", "dataset.root=own", "dataset.image_size=8", "network=own", "network._target_=tests.test_zoo.Wide"),
+    *("scheme=indices", "scheme.file=forget.txt", "baseline=finetune", "baseline.epochs=1", "wandb.mode=disabled"),
+    *("trainer.accelerator=cpu", "original.checkpoint=own.pt", "reference=off"),
+]
+
+
+@pytest.fixture
+def own() -> Path:
+    """A folder of images, a trained network's state dict, a list of files."""
+    make_folder(Path("own"), count=12)
+    torch.manual_seed(0)
+    torch.save(Wide(2).state_dict(), "own.pt")
+    Path("forget.txt").write_text("train/cat/01.png\ntrain/dog/05.png\ncat/03.png\ncat/03.png\n")
+    return Path("own.pt")
+
+
+def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(run: Callable[..., str], own: Path) -> None:
+    with pytest.raises(SystemExit, match=r"original\.checkpoint has seen all .* val_from_test=0\.5"):
+        run(*WEIGHTS)
+    assert not results()
+    printed = run(*WEIGHTS, "val_from_test=0.5")
+    assert "request: 3 images (cat 2, dog 1); 4 entries of forget.txt by id; 1 named twice or more, merged" in printed
+    assert "no Retrain (reference=off): score is the selection score" in printed
+    assert "warning: accuracy on D_v" in printed  # a network without training knows D no better
+    ((first, result),) = results().items()
+    assert result["counts"] == {
+        **{"train": 24, "retain": 21, "forget": 3, "val": 6, "judge": 3, "outside": 3, "test_retain": 12, "test_forget": 0},
+    }
+    assert list(result["rows"]) == ["original", "finetune"]
+    assert "score" in result["rows"]["finetune"]
+    assert {"TA", "attacks", "judge_error"} <= set(result["rows"]["finetune"])
+    assert "disparity" not in result["rows"]["finetune"]
+    assert any("D_v looks trained on" in warning for warning in result["warnings"])
+    before = torch.load(own, weights_only=True)
+    card = (first / "model_card.md").read_text()
+    assert all(text in card for text in ("forget.txt", result["split_hash"], result["data_hash"], "looks trained on", "cat 2"))
+
+    Path("forget.txt").write_text("train/cat/03.png\ntrain/dog/07.png\n")
+    more = [setting for setting in WEIGHTS if not setting.startswith("original")]
+    printed = run(*more, "val_from_test=0.5", f"continue_from='{first}'")
+    assert "request: 1 images (dog 1); 2 entries of forget.txt by id; 1 forgotten before" in printed
+    (second,) = set(results()) - {first}
+    union = results()[second]
+    assert union["counts"]["forget"] == 4
+    assert union["rows"]["original"]["UA"] == pytest.approx(sum_of_wrong(first, ("cat/01", "cat/03", "dog/05", "dog/07")))
+    ledger = [json.loads(line) for line in (second / "ledger.jsonl").read_text().splitlines()]
+    assert [entry["forgotten"] for entry in ledger] == [3, 4]
+    line = (first / "ledger.jsonl").read_text().splitlines()[0]
+    assert ledger[1]["former"] == hashlib.sha256(line.encode()).hexdigest()
+    assert ledger[1]["evidence"] == union["rows"]["finetune"]
+    left = load_file(second / "unlearned.safetensors")
+    assert any(not torch.equal(before[name], left[name]) for name in before)
+    refused_when_edited(run, second, more)
+
+
+def sum_of_wrong(folder: Path, names: tuple[str, ...]) -> float:
+    """The error on some images of the weights in a folder, in percent, by hand."""
+    network = Wide(2).eval()
+    network.load_state_dict(load_file(folder / "unlearned.safetensors"))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    wrong = 0
+    for name in names:
+        with Image.open(Path("own/train") / f"{name}.png") as image:
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+        wrong += int(network(((pixels - mean) / std)[None]).argmax()) != ("cat", "dog").index(name[:3])
+    return 100 * wrong / len(names)
+
+
+def refused_when_edited(run: Callable[..., str], folder: Path, settings: list[str]) -> None:
+    Path("forget.txt").write_text("train/dog/09.png\n")
+    count = len(results())
+    again = [*settings, "val_from_test=0.5", f"continue_from='{folder}'"]
+    for name, old, new, message in (
+        ("ledger.jsonl", '"forgotten": 3', '"forgotten": 2', "ledger.jsonl was edited before its entry 2"),
+        ("ledger.jsonl", '"forgotten": 4', '"forgotten": 5', "the last entry of ledger.jsonl was edited"),
+        ("ledger.jsonl", '{"entry": 1', "{'entry': 1", "entry 1 of ledger.jsonl is no entry"),
+        ("forgotten.txt", "train/cat/01.png\n", "", "forgotten.txt is not the list"),
+    ):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+        with pytest.raises(SystemExit, match=message):
+            run(*again)
+        (folder / name).write_text(text)
+    for change, message in (
+        (["seed=1"], "seed must be 0, got 1"),
+        (["val_from_test=0.25"], r"val_from_test must be 0\.5, got 0\.25"),
+        (["continue_from=own"], "must be the folder of a finished run"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            run(*again, *change)
+    assert len(results()) == count
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda weights: weights | {"head.weight": torch.zeros(3, 4)},
+            r"1 of other shape \(head.weight \(3, 4\) for \(2, 4\)\)",
+        ),
+        (
+            lambda weights: {"fc.bias": torch.zeros(2)} | {k: v for k, v in weights.items() if k != "head.bias"},
+            "1 missing .*fc.bias",
+        ),
+        (lambda weights: weights | {"head.bias": torch.tensor([float("nan"), 0])}, r"1 not finite \(head\.bias\)"),
+        (lambda weights: {"epoch": 3, "seconds": 1.0}, "names and tensors alone; got a dict of epoch, seconds"),
+        (lambda weights: Wide(2), "it cannot be read"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_one_line(run: Callable[..., str], own: Path, change: Any, message: str) -> None:
+    torch.save(change(torch.load(own, weights_only=True)), own)
+    with pytest.raises(SystemExit, match=message) as raised:
+        run(*WEIGHTS, "val_from_test=0.5")
+    assert len(str(raised.value).splitlines()) == 1
+    assert not results()
+
+
+def test_the_lines_of_the_card_load_the_weights_without_this_package(run: Callable[..., str], own: Path) -> None:
+    zoo = [
+        "network=torchvision",
+        "network.name=mobilenet_v3_small",
+        "dataset.image_size=32",
+        "original.checkpoint=zoo.safetensors",
+    ]
+    network = torchvision.models.mobilenet_v3_small(num_classes=2)
+    save_file(network.state_dict(), "zoo.safetensors")
+    settings = [each for each in WEIGHTS if not each.startswith(("network", "original", "dataset.image"))]
+    run(*settings, *zoo, "val_from_test=0.5")
+    ((folder, result),) = results().items()
+    lines = (folder / "model_card.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len(lines.strip().splitlines()) == 5
+    assert "dau_lightning" not in lines
+    code = (
+        lines + "import torch, sys\nassert 'dau_lightning' not in sys.modules\nprint(model(torch.zeros(1, 3, 32, 32)).shape[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
+    assert result["settings"]["transform"]["mean"] == [0.485, 0.456, 0.406]
+
+
+def test_the_shell_takes_the_quotes_off_a_condition(own: Path) -> None:
+    Path("table.csv").write_text("path,user_id\ntrain/cat/01.png,17\ntrain/dog/02.png,3\n")
+    settings = [each for each in WEIGHTS if not each.startswith(("scheme", "baseline"))]
+    arguments = [*settings, "scheme=indices", "scheme.file=table.csv", "scheme.where=user_id == 17", "baseline=original"]
+    command = [sys.executable, str(Path(train.__file__)), *arguments, "val_from_test=0.5"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(train.__file__).parent)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "request: 1 images (cat 1)" in done.stdout
