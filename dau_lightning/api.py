@@ -115,8 +115,8 @@ def unlearn(
     require(plain["reference"] == "off", "reference must be off: a model that is given has no recipe to retrain by")
     images = _images("train", train), _images("test", test)
     names = tuple(class_names or map(str, range(1 + max(int(part[1].max()) for part in images))))
-    official = [_named(name, part, names) for name, part in zip(("train", "test"), images, strict=True)]
-    data = Data(*official, _named("val", _images("val", val), names) if val is not None else None)
+    unseen = _named("val", _images("val", val), names) if val is not None else None
+    data = Data(_named("train", images[0], names), _named("test", images[1], names), unseen)
 
     run.mkdir(parents=True, exist_ok=True)
     with loggers(run, "disabled", "", run.name, plain) as made:
