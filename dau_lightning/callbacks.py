@@ -53,14 +53,15 @@ class Clock(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start."""
-        self.start = self._now(pl_module.device)
+        self.start = self.now(pl_module.device)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop; callbacks hear of the end before the module does."""
-        self.seconds = self._now(pl_module.device) - self.start
+        self.seconds = self.now(pl_module.device) - self.start
 
     @staticmethod
-    def _now(device: torch.device) -> float:
+    def now(device: torch.device) -> float:
+        """Seconds since some moment, once the device has done what it was told."""
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()

@@ -24,6 +24,7 @@ from dau_lightning.sparsity.omp import measured_sparsity
 from dau_lightning.split import Scheme, Split, emptied_classes, make_split
 from dau_lightning.store import save_weights
 from dau_lightning.training import Method, Training
+from dau_lightning.witness import Recorder, Witness
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
 PARTS = "train", "retain", "forget", "val", "judge", "outside", "test_retain", "test_forget"
@@ -43,6 +44,8 @@ class Experiment:
         attacks: metrics by name; `confidence` gives the column MIA.
         reference: `train`, `cached` or `off`.
         selection: judge by the selection score, without Retrain and test data.
+        dynamics: how often the unlearning is measured on its way.
+        command: what was typed.
         training: makes and trains the defenders.
         start: called once all that was given is known to be usable, before any training.
     """
@@ -54,6 +57,8 @@ class Experiment:
     attacks: Mapping[str, Metric]
     reference: str
     selection: bool
+    dynamics: int
+    command: str
     training: Training
     start: Callable[[], None]
 
@@ -78,15 +83,19 @@ class Experiment:
         self._announce(modules[name], split)
 
         mask, rows = training.mask(split), dict[str, Row]()
+        witness = Witness(split, training.seed, training.transform, self.attacks["confidence"], self.dynamics)
         for kind, module in modules.items():
             if module.from_scratch:
                 trained = training.from_scratch(module, split, mask)
             else:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
                 module.defender.hold(mask)
-                trained = {"seconds": training.fit(module, split)}
-            rows[kind] = {"label": module.label, **self._evaluate(module, split), **trained, **module.findings}
+                trained = {"seconds": training.fit(module, split, watchers=[] if self.selection else witness.watchers())}
+            evaluated = self._evaluate(module, split, None if self.selection else witness.recorder(kind))
+            rows[kind] = {"label": module.label, **evaluated, **trained, **module.findings}
         self._compare(rows, split)
+        if not self.selection:  # test data may not be looked at there
+            witness.save(training.folder, {kind: row["label"] for kind, row in rows.items()}, name, self._title(split))
         return self._record(rows, modules[name], split)
 
     def _check(self, modules: Mapping[str, UnlearningModule], split: Split) -> None:
@@ -124,9 +133,16 @@ class Experiment:
         )
         print(method.plan(len(self.training.data(method, split).train_dataloader()), split))
 
-    def _evaluate(self, module: UnlearningModule, split: Split) -> Row:
-        """Accuracies and attacks of a defender, as in EVALUATION section 1."""
-        parts = ["retain", "forget", *(("judge", "outside") if self.selection else ("test_retain", "test_forget"))]
+    def _title(self, split: Split) -> str:
+        """What is forgotten of what, in a few words."""
+        emptied = ", ".join(emptied_classes(split))
+        what = f"{len(split.forget):,} of {len(split.train):,} images" + (f", class {emptied}" if emptied else "")
+        names = ", ".join(self.names[group] for group in ("dataset", "network", "scheme", "sparsity"))
+        return f"{names}, seed {self.training.seed}: {what} forgotten"
+
+    def _evaluate(self, module: UnlearningModule, split: Split, recorder: Recorder | None) -> Row:
+        """Accuracies and attacks of a defender, as in EVALUATION section 1; the recorder wants val images, too."""
+        parts = ["retain", "forget", *(("judge", "outside") if self.selection else ("test_retain", "test_forget", "val"))]
         parts = [part for part in parts if len(getattr(split, part))]
         nonmembers = "outside" if self.selection else "test_retain"
         targets = ("forget", "judge") if self.selection else ("forget",)
@@ -140,7 +156,7 @@ class Experiment:
             for target in targets
         ]
         data = UnlearningDataModule(split, self.training.transform, self.training.seed, evaluate=tuple(parts))
-        self.training.trainer(evaluations).test(module, datamodule=data, verbose=False)
+        self.training.trainer([*evaluations, *([recorder] if recorder else [])]).test(module, datamodule=data, verbose=False)
         accuracy, efficacy = evaluations[0].accuracy(), evaluations[0].efficacy()
         row = {"UA": 100 - accuracy["forget"], "MIA": efficacy["confidence"], "RA": accuracy["retain"]}
         row["sparsity"] = measured_sparsity(module.defender.network)
@@ -178,6 +194,7 @@ class Experiment:
             "counts": {part: len(getattr(split, part)) for part in PARTS},
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "hardware": hardware(self.training.device),
+            "command": self.command,
             "settings": self.training.settings,
             "rows": rows,
         }

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.error import InputError
 
-NO_PART_OF_THE_RUN = ("hydra", "store", "wandb", "overwrite")  # paths, loggers and display
+NO_PART_OF_THE_RUN = ("hydra", "store", "wandb", "overwrite", "figures", "dynamics")  # paths, loggers and display
 
 
 def config_hash(config: DictConfig) -> str:
@@ -49,6 +50,15 @@ def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folde
             f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; "
             "for a run of its own give it a folder of its own with hydra.run.dir=..., or overwrite=true"
         )
+
+
+def command(overrides: Sequence[str], sweep: bool) -> str:
+    """What to type for one job.
+
+    >>> command(["seed=1", "dataset.root=my images"], sweep=False)
+    "python train.py seed=1 'dataset.root=my images'"
+    """
+    return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])
 
 
 def start(folder: Path, config: DictConfig) -> None:

@@ -130,8 +130,15 @@ class Training:
         """What a module is trained on."""
         return UnlearningDataModule(split, self.transform, key(self.seed, module.phase), module.loader)
 
-    def fit(self, module: UnlearningModule, split: Split, first: int = 0, last: int | None = None) -> float:
-        """Train a module through some of its epochs, all by default; the seconds that it took.
+    def fit(
+        self,
+        module: UnlearningModule,
+        split: Split,
+        first: int = 0,
+        last: int | None = None,
+        watchers: Sequence[L.Callback] = (),
+    ) -> float:
+        """Train a module through some of its epochs, all by default; the seconds that it took. `watchers` change nothing.
 
         Raises:
             RuntimeError: the method moved a pruned weight away from zero.
@@ -139,7 +146,9 @@ class Training:
         if first == last:
             return 0.0
         clock, guard = Clock(), Guard(module.label, self.folder / "last_good.safetensors")
-        trainer = self.trainer([clock, guard, PhaseBar(module.label)], max_epochs=module.epochs if last is None else last)
+        trainer = self.trainer(
+            [clock, guard, PhaseBar(module.label), *watchers], max_epochs=module.epochs if last is None else last
+        )
         epochs = cast(Any, trainer.fit_loop.epoch_progress.current)
         epochs.ready = epochs.started = epochs.processed = epochs.completed = first
         trainer.fit(module, datamodule=self.data(module, split))

@@ -34,7 +34,10 @@ def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def outside(name: str) -> bool:
-    return name.split(".")[0] in ("hydra", "store", "wandb", "overwrite") or name in ("dataset.root", "dataset.cache")
+    return name.split(".")[0] in ("hydra", "store", "wandb", "overwrite", "figures", "dynamics") or name in (
+        "dataset.root",
+        "dataset.cache",
+    )
 
 
 def test_is_eight_hex_digits_that_stay(config: DictConfig) -> None:
@@ -52,7 +55,7 @@ def test_paths_loggers_and_display_do_not_count(config: DictConfig) -> None:
     assert config_hash(config) == before
     config.hydra = {"run": {"dir": "elsewhere"}}
     assert config_hash(config) == before
-    for name in ("hydra", "store", "wandb", "overwrite"):
+    for name in ("hydra", "store", "wandb", "overwrite", "figures", "dynamics"):
         del config[name]
     del config.dataset["root"]
     assert config_hash(config) == before

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dau_lightning.report.record import records
 from dau_lightning.report.rows import Group
@@ -26,4 +27,4 @@ def upload(groups: Sequence[Group], images: Mapping[str, bytes], folder: Path, p
     with loggers(folder, "auto", project, "report", {"rows": len(rows)}):
         shown = {name.removesuffix(".png"): image for name, image in images.items() if name.endswith(".png")}
         pictures = {name: wandb.Image(Image.open(io.BytesIO(image))) for name, image in shown.items()}
-        wandb.log({"report": wandb.Table(columns=[*header], data=rows), **pictures})
+        wandb.log({"report": wandb.Table(columns=[*header], data=list[Any](rows)), **pictures})
