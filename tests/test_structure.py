@@ -50,6 +50,7 @@ ORDER = [
     "figure",
     "report",
     "sweep",
+    "workspace",
 ]
 
 

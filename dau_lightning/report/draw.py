@@ -46,7 +46,7 @@ def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
         command=result.get("command", ""),
         facts=_facts(result),
         flags=flags([run]),
-        sections=[section(group), Section("Pictures", images=images)] if images else [section(group)],
+        sections=[section(group, name="Numbers"), *([Section("Pictures", images=images)] if images else [])],
         settings=grouped(run.flat.items()),
     )
     files = {folder / "figures" / name: content for name, content in pictures.items()}
@@ -70,8 +70,15 @@ def sweep_page(runs: Sequence[Run], made: Sequence[Group], images: Mapping[str, 
         files = {file: content for file, content in images.items() if Path(file).stem == name and name not in shown}
         sections.append(section(group, [image(name, ATTACKS, files)] if files and not group.selection else []))
         shown |= {name} if files else set()
+    shared = set.intersection(*(set(run.flat.items()) for run in runs))
     page = Page(
-        "Unlearning runs", command, {"runs": str(len(runs))}, flags(runs), sections, runs=[_linked(run, path) for run in runs]
+        title="Unlearning runs",
+        command=command,
+        facts={"runs": str(len(runs)), "seeds": ", ".join(map(str, sorted({run.seed for run in runs})))},
+        flags=flags(runs),
+        sections=sections,
+        settings=grouped(shared),
+        runs=[_linked(run, path) for run in runs],
     )
     return html(page).encode()
 

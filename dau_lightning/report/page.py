@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import groupby
 from typing import Any
+from xml.etree import ElementTree
 
 from dau_lightning.report.rows import Group, Spread
 from dau_lightning.report.table import Block, block, blocks, notes, title
+
+PIXELS = 1.5  # of a point: the pictures' 9 are then 13.5
+WORDS = {"True": "true", "False": "false", "None": "null"}  # as one types them
 
 # What the headings of the tables mean, shown where the pointer or the keyboard rests on one.
 MEANINGS = {
@@ -46,11 +50,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture inside the page."""
+    """A picture inside the page; its width is in pixels, at which its letters are as large as the page's."""
 
     name: str
     caption: str
     source: str
+    width: int
 
 
 @dataclass(frozen=True)
@@ -107,25 +112,29 @@ def tables(group: Group) -> list[Table]:
     single = len(next(iter(next(iter(group.cells.values())).values())).seeds) == 1
     spreads = (line.spreads for lines in group.cells.values() for line in lines.values())
     attacks = dict.fromkeys(column for each in spreads for column in each if column.startswith("attack "))
-    made = [*blocks(group), *([] if group.selection else [block(group, [*attacks])])]
-    found = [_table(each, without=("of means",) if single else ()) for each in made if each.columns]
-    return [table for table in found if table.headings]
+    made = {f"numbers {place}": each for place, each in enumerate(blocks(group), 1)}
+    made |= {} if group.selection else {"MIA-efficacy of the attacks, percent": block(group, [*attacks])}
+    without = ("of means",) if single else ()
+    return [_table(name, each, without) for name, each in made.items() if each.columns]
 
 
-def section(group: Group, images: Sequence[Image] = ()) -> Section:
-    """Tables, notes and pictures of a group."""
-    return Section(title(group), tables(group), notes(group), list(images))
+def section(group: Group, images: Sequence[Image] = (), name: str = "") -> Section:
+    """Tables, notes and pictures of a group, under its title or another name."""
+    return Section(name or title(group), tables(group), notes(group), list(images))
 
 
 def image(name: str, caption: str, files: Mapping[str, bytes]) -> Image:
     """A picture from its SVG among some files: sharp at every size."""
     (content,) = (content for path, content in files.items() if path.endswith(".svg"))
-    return Image(name, caption, f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}")
+    points = float(ElementTree.fromstring(content).attrib["width"].removesuffix("pt"))
+    source = f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+    return Image(name, caption, source, round(points * PIXELS))
 
 
 def grouped(settings: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
     """Dotted names by their first part; those without one first."""
-    named = sorted(settings, key=lambda pair: ("." in pair[0], pair[0]))
+    worded = [(name, WORDS.get(value, value)) for name, value in settings]
+    named = sorted(worded, key=lambda pair: ("." in pair[0], pair[0]))
     return {
         group: dict(pairs) for group, pairs in groupby(named, key=lambda pair: pair[0].split(".")[0] if "." in pair[0] else "")
     }
@@ -141,14 +150,17 @@ def flags(runs: Iterable[Any]) -> list[str]:
     return [f"{label}, seed {', '.join(map(str, sorted(set(seeds))))}: {flag}" for (label, flag), seeds in found.items()]
 
 
-def _table(made: Block, without: Sequence[str]) -> Table:
+def _table(name: str, made: Block, without: Sequence[str]) -> Table:
     kept = [index for index, (heading, _) in enumerate(made.columns) if heading not in without]
-    headings = [(" ".join(filter(None, made.columns[index])), _meaning(made.columns[index][0])) for index in kept]
+    headings = [
+        (" ".join(filter(None, made.columns[index])).removeprefix("attack "), _meaning(made.columns[index][0]))
+        for index in kept
+    ]
     rows = [
         (name, [Cell(texts[index], _value(spreads[index])) for index in kept])
         for (name, texts), (_, spreads) in zip(made.texts, made.rows, strict=True)
     ]
-    return Table(" and ".join(dict.fromkeys(heading for heading, _ in made.columns)), headings, rows)
+    return Table(name, headings, rows)
 
 
 def _meaning(heading: str) -> str:
