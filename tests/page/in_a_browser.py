@@ -12,7 +12,7 @@ from dau_lightning import report
 from dau_lightning.evidence import FILE
 from dau_lightning.report.__main__ import main
 from tests.figure.conftest import make
-from tests.report.conftest import write  # noqa: F401, a fixture
+from tests.report.conftest import writer
 
 WIDTHS = {"desk": 1280, "phone": 390}
 LONG = "a very long warning with/a/path/that/has/no/space/to/break/it/at/all/" * 3
@@ -45,10 +45,11 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def pages(write, tmp_path) -> dict[str, Path]:  # noqa: F811
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory) -> dict[str, Path]:
     """A run with all its pictures and a sweep of three seeds, both with warnings."""
-    evidence = make()
+    tmp_path = tmp_path_factory.mktemp("pages")
+    evidence, write = make(), writer(tmp_path)
     for seed in range(3):
         for name in ("dau", "finetune", "retrain_again"):
             command = f"python train.py dataset.root=/a/long/folder/{'x' * 80} baseline={name} seed={seed}"
