@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dau_lightning.error import InputError, one_line
 
@@ -42,7 +42,7 @@ def workspace(entity: str, project: str) -> "Workspace":
         )
         for name, metrics in BARS.items()
     ]
-    lines = [
+    lines: list[Any] = [
         panels.LinePlot(title=name, x="Step", y=[name], groupby_aggfunc="mean", groupby_rangefunc="stddev") for name in LINES
     ]
     return workspaces.Workspace(

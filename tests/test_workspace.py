@@ -18,7 +18,6 @@ def leaves(node):
 
 
 def test_the_specification_is_printed_without_network(monkeypatch, capsys):
-    pytest.importorskip("wandb_workspaces", reason="the extra workspace is not installed")
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("it went online"))
     workspace.main(["--print", "--project", "tests"])
     section = json.loads(capsys.readouterr().out)["section"]
@@ -41,7 +40,6 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
 
 
 def test_without_an_entity_nothing_is_saved(monkeypatch):
-    pytest.importorskip("wandb_workspaces", reason="the extra workspace is not installed")
     monkeypatch.delenv("WANDB_ENTITY", raising=False)
     with pytest.raises(InputError, match="--entity must name the user or team"):
         workspace.main([])
