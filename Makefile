@@ -26,6 +26,10 @@ test-slurm: install  ## a sweep on a Slurm of one node, which this starts and st
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev,slurm]'
 	.ci/slurm $(BIN)/python -m tests.slurm.same_numbers
 
+test-page: install ## the pages of a run and of a sweep in a headless Chromium, which this installs as root on Debian
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev,page]'
+	OMP_NUM_THREADS=1 .ci/browser $(BIN)/python -m pytest tests/page/in_a_browser.py
+
 table1: install ## every method over five seeds on digits, on all cores; ARGS="dataset=cifar10" for others
 	$(BIN)/python train.py -m experiment=table1 $(ARGS)
 	$(BIN)/python -m dau_lightning.report runs/table1
@@ -54,4 +58,4 @@ clean:   ## remove what can be made again; runs/ and store/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .coverage build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run test torture test-slurm table1 table2 figure2 bench check format clean
+.PHONY: help install run test torture test-slurm test-page table1 table2 figure2 bench check format clean

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -15,15 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from dau_lightning import report, settings
 from dau_lightning.condition import quoted
 from dau_lightning.error import one_line
-from dau_lightning.folder import check_same_data, read_result, start
+from dau_lightning.folder import check_same_data, command, read_result, start
 
 CONF = Path(__file__).parent / "conf"
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `one_line` as they are
 
 
-def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
+def run(config: DictConfig, job: HydraConf) -> None:
     """From a configuration to a table."""
-    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    folder, plain = Path(job.runtime.output_dir), cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     if (result := read_result(folder)) and not config.overwrite:
         check_same_data(result["settings"], plain, folder)
         print("finished before; overwrite=true runs it again")
@@ -31,6 +32,7 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
 
     from dau_lightning.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.ledger import former
+    from dau_lightning.showcase import place, show
     from dau_lightning.tracking import loggers
     from dau_lightning.training import Training
     from dau_lightning.weights import checkpoint
@@ -39,19 +41,22 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
     plain = followed(plain)
     before = former(plain["continue_from"]) if plain["continue_from"] else None
     own = checkpoint(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
-    with loggers(folder, **plain["wandb"], name="/".join(folder.parts[-6:]), settings=plain) as made:
+    names = {group: job.runtime.choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")}
+    with loggers(folder, **plain["wandb"], **place(names, config.seed, folder), settings=plain | {"choices": names}) as made:
         training = Training(builder(plain["network"]), instantiate(config.sparsity) or None, plain, made, folder)
         result = Experiment(
-            names={group: choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")},
+            names=names,
             **{name: instantiate(plain[name]) for name in ("dataset", "scheme")},
-            **{name: config[name] for name in ("reference", "selection", "val_from_test")},
+            **{name: config[name] for name in ("reference", "selection", "val_from_test", "figures", "dynamics")},
             method=instantiate(config.baseline),
             attacks={name: instantiate(attack) for name, attack in config.metric.items()},
             training=training,
             start=partial(start, folder, config),
             given=before.given if before else own,
             former=before,
+            command=command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN),
         ).run()
+        show(made, result, report.draw(result, folder) if config.figures else {}, folder)
     report.print_run(result, folder)
 
 
@@ -59,7 +64,7 @@ def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
 def main(config: DictConfig) -> None:
     """One job, of a sweep or alone."""
     with one_line(sweep=HydraConfig.get().mode == RunMode.MULTIRUN):
-        run(config, HydraConfig.get().runtime.choices, Path(HydraConfig.get().runtime.output_dir))
+        run(config, HydraConfig.get())
 
 
 if __name__ == "__main__":

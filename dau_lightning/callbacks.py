@@ -58,22 +58,23 @@ class Clock(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start."""
         self.device = pl_module.device
-        self.start = self._now(self.device) - self.seconds
+        self.start = self.now(self.device) - self.seconds
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop; callbacks hear of the end before the module does."""
-        self.seconds = self._now(self.device) - self.start
+        self.seconds = self.now(self.device) - self.start
 
     def state_dict(self) -> dict[str, float]:
         """The seconds until now."""
-        return {"seconds": self._now(self.device) - self.start}
+        return {"seconds": self.now(self.device) - self.start}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Those of a checkpoint."""
         self.seconds = state_dict["seconds"]
 
     @staticmethod
-    def _now(device: torch.device) -> float:
+    def now(device: torch.device) -> float:
+        """Seconds since some moment, once the device has done what it was told."""
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()

@@ -31,6 +31,7 @@ from dau_lightning.split import Split, emptied_classes, make_split
 from dau_lightning.store import digest, save_weights
 from dau_lightning.training import Method, Training
 from dau_lightning.weights import Given
+from dau_lightning.witness import Recorder, Witness
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
 PARTS = "train", "retain", "forget", "val", "judge", "outside", "test_retain", "test_forget"
@@ -52,6 +53,9 @@ class Experiment:
         selection: judge by the selection score, without Retrain and test data.
         training: makes and trains the defenders.
         start: called once all that was given is known to be usable, before any training.
+        figures: keep what pictures need, in the folder of the run.
+        dynamics: how often the unlearning is measured on its way, for a picture.
+        command: what was typed.
         given: weights to start from; None trains an original by the recipe.
         former: the run that left them, whose requests are counted in.
         val_from_test: the share of the test set that is `D_v`, see `make_split`.
@@ -66,6 +70,9 @@ class Experiment:
     selection: bool
     training: Training
     start: Callable[[], None]
+    figures: bool = False
+    dynamics: int = 0
+    command: str = ""
     given: Given | None = None
     former: Former | None = None
     val_from_test: float | None = None
@@ -107,6 +114,7 @@ class Experiment:
         self._announce(modules[name], split)
 
         mask, rows = training.mask(split), dict[str, Row]()
+        witness = Witness(split, training.seed, training.transform, self.attacks["confidence"], self.dynamics)
         for kind, module in modules.items():
             if self.given and kind == "original":
                 module.defender.hold(mask)
@@ -115,12 +123,13 @@ class Experiment:
                 trained = training.from_scratch(module, split, mask)
             else:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
-                trained = training.unlearned(module, split, mask)
-            key = f"{split.split_hash} {digest(module.defender.network.state_dict())}"
-            evaluation = evaluated(training.folder, key, partial(self._evaluate, module, split))
+                watchers = witness.watchers() if self.figures and not self.selection else []
+                trained = training.unlearned(module, split, mask, watchers)
             label = self.given.label if self.given and kind == "original" else module.label
-            rows[kind] = {"label": label, **evaluation, **trained}
+            rows[kind] = {"label": label, **self._judge(kind, module, split, witness), **trained}
         self._compare(rows, split)
+        if witness.recorders:
+            witness.save(training.folder, {kind: row["label"] for kind, row in rows.items()}, name, self._title(split))
         return self._record(rows, modules[name], split, self._doubts(rows["original"], modules["original"], split))
 
     def _check(self, modules: Mapping[str, UnlearningModule], split: Split) -> None:
@@ -160,10 +169,24 @@ class Experiment:
         print(described(split.request))
         print(method.plan(len(self.training.data(method, split).train_dataloader()), split))
 
-    def _evaluate(self, module: UnlearningModule, split: Split) -> Row:
-        """Accuracies and attacks of a defender, as in EVALUATION section 1."""
+    def _title(self, split: Split) -> str:
+        """What is forgotten of what, in a few words."""
+        emptied = ", ".join(emptied_classes(split))
+        what = f"{len(split.forget):,} of {len(split.train):,} images" + (f", class {emptied}" if emptied else "")
+        names = ", ".join(self.names[group] for group in ("dataset", "network", "scheme", "sparsity"))
+        return f"{names}, seed {self.training.seed}: {what} forgotten"
+
+    def _judge(self, kind: str, module: UnlearningModule, split: Split, witness: Witness) -> Row:
+        """The numbers of a model; without pictures, for which outputs are kept, those of a run that was killed are taken."""
+        if self.figures and not self.selection:  # test data may not be looked at in a selection run
+            return self._evaluate(module, split, witness.recorder(kind))
+        key = f"{split.split_hash} {digest(module.defender.network.state_dict())}"
+        return evaluated(self.training.folder, key, partial(self._evaluate, module, split))
+
+    def _evaluate(self, module: UnlearningModule, split: Split, recorder: Recorder | None = None) -> Row:
+        """Accuracies and attacks of a defender, as in EVALUATION section 1; the recorder wants val images, too."""
         tested = () if self.selection else ("test_retain", "test_forget")
-        parts = ["retain", "forget", *tested, "judge", "outside"]
+        parts = ["retain", "forget", *tested, *(["val"] if recorder else []), "judge", "outside"]
         parts = [part for part in parts if len(getattr(split, part))]
         attacked = [] if self.selection else [("test_retain", "forget")]  # nonmembers to fit on, and what is attacked
         attacked += [("outside", "forget"), ("outside", "judge")] if self.selection or self.judged else []
@@ -177,7 +200,7 @@ class Experiment:
             for nonmembers, target in attacked
         ]
         data = UnlearningDataModule(split, self.training.transform, self.training.seed, evaluate=tuple(parts))
-        self.training.trainer(evaluations).test(module, datamodule=data, verbose=False)
+        self.training.trainer([*evaluations, *([recorder] if recorder else [])]).test(module, datamodule=data, verbose=False)
         accuracy, efficacy = evaluations[0].accuracy(), evaluations[0].efficacy()
         row = {"UA": 100 - accuracy["forget"], "MIA": efficacy["confidence"], "RA": accuracy["retain"]}
         row["sparsity"] = measured_sparsity(module.defender.network)
@@ -245,6 +268,7 @@ class Experiment:
             "counts": {part: len(getattr(split, part)) for part in PARTS},
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "hardware": hardware(self.training.device),
+            "command": self.command,
             "settings": self.training.settings,
             "class_names": list(split.train.class_names),
             "image_shape": list(split.train.images.shape[1:]),

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ from yaml import YAMLError
 from dau_lightning.error import InputError
 from dau_lightning.whole import set_aside, whole
 
-NO_PART_OF_THE_RUN = ("hydra", "store", "checkpoint", "wandb", "overwrite")  # paths, loggers and display
+NO_PART_OF_THE_RUN = (  # paths, loggers and display
+    "hydra",
+    "store",
+    "checkpoint",
+    "wandb",
+    "overwrite",
+    "figures",
+    "dynamics",
+)
 FILES = {"scheme": "file", "original": "checkpoint"}  # settings that name a file of the user's own
 
 
@@ -99,6 +108,15 @@ def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folde
             f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; "
             "for a run of its own give it a folder of its own with hydra.run.dir=..., or overwrite=true"
         )
+
+
+def command(overrides: Sequence[str], sweep: bool) -> str:
+    """What to type for one job.
+
+    >>> command(["seed=1", "dataset.root=my images"], sweep=False)
+    "python train.py seed=1 'dataset.root=my images'"
+    """
+    return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])
 
 
 def start(folder: Path, config: DictConfig) -> None:

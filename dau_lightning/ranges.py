@@ -67,7 +67,7 @@ def _increasing(value: Any) -> bool:
 
 # The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
 TABLE: dict[str, Rule] = {
-    "seed crop_padding copies pretraining_steps rewind_epochs": integer(0),
+    "seed dynamics crop_padding copies pretraining_steps rewind_epochs": integer(0),
     "train_limit test_limit samples pretraining_refresh": optional(integer(1)),
     "adversarial_steps": optional(integer(0)),
     "resolution": optional(number(above=0)),

@@ -14,7 +14,7 @@ from dau_lightning.metrics_csv import MetricsCSV
 
 
 @contextmanager
-def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any]) -> Iterator[list[Logger]]:
+def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any], **place: Any) -> Iterator[list[Logger]]:
     """The loggers of a run, closed at its end, whatever the end; the next run in this process starts its own.
 
     Args:
@@ -23,6 +23,7 @@ def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str
         project: of Weights & Biases.
         name: of the run there.
         settings: the composed configuration, shown there.
+        place: `group`, `job_type` and `tags` of the run there.
     """
     made: list[Logger] = [MetricsCSV(folder / "metrics.csv")]
     if mode in ("auto", "online") and not has_credentials():
@@ -30,7 +31,7 @@ def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str
             warnings.warn("wandb.mode=online needs credentials (`wandb login`); this run is kept offline", stacklevel=3)
         mode = "offline"
     if mode != "disabled":
-        made.append(_wandb(folder, mode, project, name, settings))
+        made.append(_wandb(folder, mode, project, config=settings, name=name, **place))
     status = "failed"
     try:
         yield made
@@ -56,16 +57,14 @@ def has_credentials() -> bool:
         return False
 
 
-def _wandb(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any]) -> Logger:
+def _wandb(folder: Path, mode: str, project: str, **about: Any) -> Logger:
     """A started W&B run; offline with one warning where it cannot be reached. A network that hangs costs ten seconds."""
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
     def start(offline: bool) -> WandbLogger:
         options = wandb.Settings(init_timeout=10, silent=True, console="off")
-        run = wandb.init(
-            project=project, name=name, dir=folder, config=settings, mode="offline" if offline else "online", settings=options
-        )
+        run = wandb.init(project=project, dir=folder, mode="offline" if offline else "online", settings=options, **about)
         return WandbLogger(experiment=run)
 
     try:

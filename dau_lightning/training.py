@@ -126,12 +126,17 @@ class Training:
         path = self.store.path(module.phase, content)
         return self._trained(module, split, path, content, mask, rewinding) | {"store": str(path)}
 
-    def unlearned(self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor]) -> dict[str, Any]:
-        """A method applied to the original in its defender, into the folder of the run; the seconds and findings of it."""
+    def unlearned(
+        self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor], watchers: Sequence[L.Callback] = ()
+    ) -> dict[str, Any]:
+        """A method applied to the original in its defender, into the folder of the run; the seconds and findings of it.
+
+        `watchers` change nothing.
+        """
         module.defender.hold(mask)
         content = content_of(self.settings) | {"data_hash": split.data_hash, "split_hash": split.split_hash}
         content |= {"recipe_number": RECIPE_NUMBER, "original": digest(module.defender.network.state_dict())}
-        return self._trained(module, split, self.folder / "unlearned.safetensors", content, mask)
+        return self._trained(module, split, self.folder / "unlearned.safetensors", content, mask, watchers)
 
     def _trained(
         self,

@@ -15,6 +15,7 @@ ORDER = [
     "folder",
     "console",
     "randomness",
+    "evidence",
     "decode",
     "dataset",
     "condition",
@@ -50,12 +51,17 @@ ORDER = [
     "ledger",
     "card",
     "tracking",
+    "showcase",
+    "dynamics",
+    "witness",
     "sparsity",
     "training",
     "experiment",
     "api",
+    "figure",
     "report",
     "sweep",
+    "workspace",
 ]
 
 

@@ -2,6 +2,8 @@
 
 TINY = [
     "wandb.mode=disabled",
+    "figures=false",
+    "dynamics=0",
     "dataset.train_limit=200",
     "dataset.test_limit=100",
     "recipe.epochs=2",

@@ -2,15 +2,15 @@
 
 import argparse
 import io
-import os
+import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from dau_lightning.error import InputError, one_line
+from dau_lightning.report.draw import draw, sweep_page
 from dau_lightning.report.group import groups
 from dau_lightning.report.latex import latex
 from dau_lightning.report.read import read
@@ -18,6 +18,7 @@ from dau_lightning.report.record import csv_text
 from dau_lightning.report.rows import Group
 from dau_lightning.report.table import markdown
 from dau_lightning.report.terminal import print_groups
+from dau_lightning.report.write import write
 
 FORMATS: dict[str, Callable[[Sequence[Group]], str]] = {"markdown": markdown, "csv": csv_text, "latex": latex}
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--format", choices=["terminal", *FORMATS], default="terminal", help="of the tables; csv is unrounded")
     parser.add_argument("--output", type=Path, metavar="FILE", help="gets the tables instead of the terminal")
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="gets Figure 2 (four attacks), PNG and SVG")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="gets a page of the tables and Figure 2, all in one file")
+    parser.add_argument("--redraw", action="store_true", help="draw the pictures and the page of every run again")
     parser.add_argument("--seeds", metavar="0,1,2", help="only these; every row must have all of them")
     parser.add_argument("--wandb", action="store_true", help="log table and figures to Weights & Biases as well")
     options = parser.parse_args(arguments)
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made = groups(runs, options.seeds and _seeds(options.seeds))
     files: dict[Path, bytes] = {}
     pictures: dict[str, bytes] = {}
-    if options.figures or options.wandb:
+    if options.figures or options.wandb or options.html:
         from dau_lightning.report.figure import ATTACKS, figures
 
         pictures = figures(made)
@@ -49,10 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise InputError(f"--figures needs runs with metric=[{','.join(ATTACKS)}], there is none")
     if options.figures:
         files |= {options.figures / name: content for name, content in pictures.items()}
+    if options.redraw:
+        for run in runs:
+            draw(run.result, run.folder)
+            print(f"written: {run.folder / 'report.html'}", file=sys.stderr)
+    if options.html:
+        command = shlex.join(["python", "-m", "dau_lightning.report", *(sys.argv[1:] if arguments is None else arguments)])
+        files[options.html] = sweep_page(runs, made, pictures, command, options.html)
     text = FORMATS[options.format](made) if options.format in FORMATS else ""
     if options.output:
         files[options.output] = (text or _plain(made)).encode()
-    _write(files)
+    write(files)
     if text and not options.output:
         print(text, end="")
     elif not options.output:
@@ -76,28 +86,6 @@ def _plain(made: Sequence[Group]) -> str:
     console = Console(file=io.StringIO())
     print_groups(made, console)
     return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _write(files: Mapping[Path, bytes]) -> None:
-    """Write all files, or none: beside their places first, then renamed.
-
-    Raises:
-        InputError: one cannot be written.
-    """
-    temporary = {path: path.with_name(f".{path.name}.tmp") for path in files}
-    path = Path()
-    try:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary[path].write_bytes(content)
-        for path in files:
-            os.replace(temporary[path], path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        for left in temporary.values():
-            with suppress(OSError):
-                left.unlink()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Figure 2 of the paper: how many forget samples four attacks call nonmembers, methods beside Retrain. Needs matplotlib."""
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dau_lightning.figure.style import COLOURS, DAU, HATCHES, RETRAIN, STYLE, saved
 from dau_lightning.report.rows import Group, Line, Spread
 
 if TYPE_CHECKING:
@@ -16,19 +16,6 @@ ATTACKS = {
     "entropy": "entropy",
     "modified_entropy": "modified\nentropy",
     "probability": "probability",
-}
-FORMATS = ("png", "svg")
-RETRAIN = "#333333"
-# Okabe & Ito (2008): told apart by colour-blind readers; hatches tell them apart in black and white.
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#999999")
-DAU = "#D55E00"
-HATCHES = ("///", "...", "\\\\\\", "xxx", "---", "|||", "++")
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "svg.hashsalt": "dau",  # the same figure is the same file
-    "hatch.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
 }
 
 
@@ -50,10 +37,7 @@ def figures(groups: Iterable[Group]) -> dict[str, bytes]:
     with matplotlib.rc_context(STYLE):
         for (dataset, network), schemes in panels.items():
             figure = _figure(f"{dataset}, {network}", schemes)
-            for suffix in FORMATS:
-                content = io.BytesIO()
-                figure.savefig(content, format=suffix, dpi=200, metadata={"Date": None} if suffix == "svg" else None)
-                files[f"attacks-{dataset}-{network}.{suffix}"] = content.getvalue()
+            files |= saved(f"attacks-{dataset}-{network}", figure)
     return files
 
 

@@ -65,6 +65,11 @@ class Run:
         """The settings of its sparsity."""
         return {f"sparsity.{name}": str(value) for name, value in self.result["settings"].get("sparsity", {}).items()}
 
+    @cached_property
+    def flat(self) -> dict[str, str]:
+        """All its settings, as one level of dotted names."""
+        return _flat(self.result["settings"])
+
     @property
     def amount(self) -> float:
         """The share of convolution weights that is pruned; 0 for a dense network, 1 where it is not told."""

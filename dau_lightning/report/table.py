@@ -41,7 +41,7 @@ class Block:
 def families(group: Group) -> list[Block]:
     """The columns of a group that have numbers, in tables of columns that belong together."""
     wanted = [(*SELECTION_COLUMNS, "seconds")] if group.selection else FAMILIES
-    return [made for family in wanted if (made := _block(group, family)).columns]
+    return [made for family in wanted if (made := block(group, family)).columns]
 
 
 def blocks(group: Group) -> list[Block]:
@@ -103,7 +103,7 @@ def markdown(groups: Iterable[Group]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _block(group: Group, wanted: Sequence[str]) -> Block:
+def block(group: Group, wanted: Sequence[str]) -> Block:
     """The wanted columns as far as they have numbers; of `zeros`, all where networks are sparse."""
 
     def has(column: str, sparsity: str) -> bool:

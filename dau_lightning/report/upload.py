@@ -27,4 +27,4 @@ def upload(groups: Sequence[Group], images: Mapping[str, bytes], folder: Path, p
     with loggers(folder, "auto", project, "report", {"rows": len(rows)}):
         shown = {name.removesuffix(".png"): image for name, image in images.items() if name.endswith(".png")}
         pictures = {name: wandb.Image(Image.open(io.BytesIO(image))) for name, image in shown.items()}
-        wandb.log({"report": wandb.Table(columns=[*header], data=rows), **pictures})
+        wandb.log({"report": wandb.Table(columns=[*header], data=list[Any](rows)), **pictures})

@@ -47,6 +47,11 @@ def made() -> SimpleNamespace:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
+    """See `writer`."""
+    return writer(tmp_path)
+
+
+def writer(root: Path) -> Callable[..., Path]:
     """Writes the run of a method with a seed; keywords change what stands in `result.json`."""
 
     def call(seed: int = 0, name: str = "dau", folder: str = "runs", **changes: Any) -> Path:
@@ -81,7 +86,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         result = {"dataset": "digits", "network": "convnet", "scheme": "random", "sparsity": "dense", "baseline": name}
         result |= {"seed": seed, "split_hash": f"{scheme}{seed}", "selection": False, "forgotten_classes": []}
         result |= {"hardware": {"device": "cpu", "name": "x", "threads": 1}, "settings": settings, "rows": rows}
-        path = tmp_path / folder / f"{len(list(tmp_path.rglob('result.json')))}"
+        path = root / folder / f"{len(list(root.rglob('result.json')))}"
         path.mkdir(parents=True)
         (path / "result.json").write_text(json.dumps(result | changes))
         return path

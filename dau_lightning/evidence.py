@@ -1,0 +1,104 @@
+"""What a run keeps of single samples, so that its pictures can be drawn from one file at any time."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from dau_lightning.error import InputError
+
+FILE = "evidence.safetensors"
+SAMPLES = 1000  # of each part at most, drawn by the seed: what a picture can show
+FEATURES = 300  # the first of them whose features are kept
+SHOWN = 24  # forget images that are kept, as thumbnails
+THUMBNAIL = 64  # pixels of their longer side at most
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The outputs of the models of one run on the same samples.
+
+    Attributes:
+        arrays: by name. `MODEL/PART/logits` float16 `(N, K)`, `MODEL/PART/features` float16 `(M, D)`, `PART/targets` int64
+            `(N,)`, `forget/thumbnails` uint8 `(S, C, H, W)`; and, where dynamics were measured, `dynamics/step` `(T,)` and
+            `dynamics/NAME` `(T,)` in percent, with `dynamics/reference/NAME` `(1,)` of Retrain on the same samples.
+        labels: of the models by kind, in the order of the table: `{"retrain": "Retrain", ...}`.
+        method: the kind of the unlearned model.
+        title: what was forgotten, in words.
+        class_names: in the order of the targets.
+        ids: of the thumbnails.
+    """
+
+    arrays: dict[str, Array]
+    labels: dict[str, str]
+    method: str
+    title: str
+    class_names: list[str]
+    ids: list[str]
+
+    def logits(self, model: str, part: str) -> Array:
+        """Logits float32 `(N, K)` of a model on a part."""
+        return self.arrays[f"{model}/{part}/logits"].astype(np.float32)
+
+    def targets(self, part: str) -> Array:
+        """Labels int64 `(N,)`."""
+        return self.arrays[f"{part}/targets"]
+
+    @cached_property
+    def parts(self) -> list[str]:
+        """The parts that have samples."""
+        return [name.removesuffix("/targets") for name in self.arrays if name.endswith("/targets")]
+
+    @property
+    def unseen(self) -> str:
+        """Test images to compare the forget set with: of the forgotten class where one was forgotten, else of all."""
+        return "test_forget" if "test_forget" in self.parts else "test_retain"
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """Kinds of the models to compare, with what they are called: before, after, and the reference where there is one."""
+        kinds = {"original": "before", self.method: "after"} | {"original": "before", "retrain": "reference"}
+        return {kind: f"{self.labels[kind]} ({what})" for kind, what in kinds.items() if kind in self.labels}
+
+    def about(self) -> dict[str, str]:
+        """All but the arrays, as the metadata of a file."""
+        about = {name: value for name, value in vars(self).items() if name not in ("arrays", "parts")}
+        return {"about": json.dumps(about)}
+
+
+def read_evidence(folder: Path) -> Evidence | None:
+    """The evidence in a run folder; None where there is none.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {})["about"])
+            return Evidence({name: file.get_tensor(name) for name in sorted(file.keys())}, **about)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no evidence of a run: {error}") from error
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities float32 `(N, K)`.
+
+    >>> softmax(np.zeros((1, 2)))
+    array([[0.5, 0.5]])
+    """
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def confidence(logits: Array, targets: Array) -> Array:
+    """The probability of the label `(N,)`."""
+    return softmax(logits)[np.arange(len(targets)), targets]

@@ -1,0 +1,42 @@
+"""How all figures look: colours that colour-blind readers tell apart, lines and hatches that print tells apart."""
+
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "svg")
+RETRAIN = "#333333"
+DAU = "#D55E00"
+# Okabe & Ito (2008), without its vermilion, which is DAU's, and its black.
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#999999")
+HATCHES = ("///", "...", "\\\\\\", "xxx", "---", "|||", "++")
+# The parts of a split: colour, line and marker; each is enough to tell them apart.
+PARTS: dict[str, dict[str, Any]] = {
+    "forget": {"color": "#D55E00", "linestyle": "-", "marker": "x"},
+    "retain": {"color": "#0072B2", "linestyle": "--", "marker": "o"},
+    "test": {"color": "#009E73", "linestyle": ":", "marker": "^"},
+    "val": {"color": "#E69F00", "linestyle": "-.", "marker": "^"},
+}
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "svg.hashsalt": "dau",  # the same figure is the same file
+    "hatch.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "figure.titlesize": 10,
+    "legend.frameon": False,
+}
+
+
+def saved(name: str, figure: "Figure") -> dict[str, bytes]:
+    """A figure as PNG and SVG, by file name."""
+    files: dict[str, bytes] = {}
+    for suffix in FORMATS:
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix, dpi=160, metadata={"Date": None} if suffix == "svg" else None)
+        files[f"{name}.{suffix}"] = content.getvalue()
+        figure.set_layout_engine("none")  # everything has its place now; finding it takes half of the time
+    return files

@@ -1,0 +1,30 @@
+"""Files of a report: all of them, or none."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from dau_lightning.error import InputError
+
+
+def write(files: Mapping[Path, bytes]) -> None:
+    """Write all files, or none: beside their places first, then renamed.
+
+    Raises:
+        InputError: one cannot be written.
+    """
+    temporary = {path: path.with_name(f".{path.name}.tmp") for path in files}
+    path = Path()
+    try:
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary[path].write_bytes(content)
+        for path in files:
+            os.replace(temporary[path], path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        for left in temporary.values():
+            with suppress(OSError):
+                left.unlink()

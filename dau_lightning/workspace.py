@@ -1,0 +1,90 @@
+"""The page of a project in Weights & Biases that compares methods, schemes and seeds: `python -m dau_lightning.workspace`."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dau_lightning.error import InputError, one_line
+
+if TYPE_CHECKING:
+    from wandb_workspaces.workspaces import Workspace
+
+# Bars over the runs' own method: the mean of a group of seeds. Distances are lowest, as their summary keeps them.
+BARS = {
+    "Distance to Retrain (lower is better)": [
+        "method/disparity.min",
+        *(f"method/gaps/{c}.min" for c in ("UA", "MIA", "RA", "TA")),
+    ],
+    "Numbers (none is good high or low)": [f"method/{column}" for column in ("UA", "MIA", "RA", "TA", "TA_forgotten")],
+    "Attacks": [f"method/attacks/{name}" for name in ("confidence", "entropy", "modified_entropy", "probability")],
+    "Time (lower is better)": ["method/seconds.min", "method/time_ratio.min"],
+}
+LINES = [f"dynamics/{name}" for name in ("UA", "MIA", "RA", "TA", "attacker")]
+PICTURES = [f"figures/{name}" for name in ("attacks", "dynamics", "confidence", "roc", "features", "sheet")]
+
+
+def workspace(entity: str, project: str) -> "Workspace":
+    """Runs grouped by what may be compared and by method, seeds averaged; sections of bars, lines and pictures.
+
+    Args:
+        entity: the user or team.
+        project: of the runs.
+    """
+    import wandb_workspaces.reports.v2 as panels
+    from wandb_workspaces import workspaces
+
+    bars = [
+        workspaces.Section(
+            name=name,
+            is_open=True,
+            panels=[panels.BarPlot(title=metric.removeprefix("method/"), metrics=[metric]) for metric in metrics],
+        )
+        for name, metrics in BARS.items()
+    ]
+    lines: list[Any] = [
+        panels.LinePlot(title=name, x="Step", y=[name], groupby_aggfunc="mean", groupby_rangefunc="stddev") for name in LINES
+    ]
+    return workspaces.Workspace(
+        entity=entity,
+        project=project,
+        name="Methods against Retrain",
+        sections=[
+            *bars,
+            workspaces.Section(name="The way of the unlearning", is_open=True, panels=lines),
+            workspaces.Section(name="Pictures", panels=[panels.MediaBrowser(media_keys=PICTURES)]),
+            workspaces.Section(name="Rows", panels=[panels.WeavePanelSummaryTable(table_name="rows")]),
+        ],
+        runset_settings=workspaces.RunsetSettings(
+            groupby=[workspaces.Metric("Group"), workspaces.Metric("JobType")],
+            order=[workspaces.Ordering(workspaces.Summary("method/disparity.min"), ascending=True)],
+        ),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Save the page, or print what would be saved.
+
+    Raises:
+        InputError: the extra is not installed, or nobody is named whose project it is.
+    """
+    parser = argparse.ArgumentParser(prog="python -m dau_lightning.workspace", description="A comparison page in W&B.")
+    parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY", ""), help="user or team (WANDB_ENTITY)")
+    parser.add_argument("--project", default="dau-lightning", help="of the runs")
+    parser.add_argument("--print", action="store_true", help="print the specification as JSON, without any network")
+    options = parser.parse_args(arguments)
+    try:
+        made = workspace(options.entity, options.project)
+    except ImportError as error:
+        raise InputError(f"this needs the extra workspace: pip install --editable '.[workspace]' ({error})") from error
+    if options.print:
+        print(made._to_model().spec.model_dump_json(by_alias=True, indent=2))  # what `save` would send
+        return
+    if not options.entity:
+        raise InputError("--entity must name the user or team whose project it is, got nothing; --print needs none")
+    print(made.save().url)
+
+
+if __name__ == "__main__":
+    with one_line():
+        main()

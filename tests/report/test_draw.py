@@ -1,0 +1,131 @@
+"""Pages of made-up runs; how they look and behave in a browser is `tests/page`."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from dau_lightning import report
+from dau_lightning.evidence import FILE
+from dau_lightning.report.__main__ import main
+
+
+class Reader(HTMLParser):
+    """The cells of the tables, the texts, and whatever a page would fetch."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.links, self.texts, self.sources = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag == "tr":
+            self.rows.append([])
+        if tag == "td":
+            self.rows[-1].append(given.get("data-value"))
+        if tag == "a":
+            self.links.append(given["href"])
+        self.sources += [given[name] for name in ("src", "srcset") if name in given]
+        self.sources += [given["href"]] if tag == "link" else []
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+
+def page_of(folder):
+    return Reader((folder / "report.html").read_text())
+
+
+def draw(folder):
+    return report.draw(json.loads((folder / "result.json").read_text()), folder)
+
+
+def test_the_page_of_a_run(write):
+    folder = write(command="python train.py seed=0", counts={"forget": 10, "train": 100})
+    assert draw(folder) == {}  # no evidence, no pictures
+    page = page_of(folder)
+    rows = json.loads((folder / "result.json").read_text())["rows"]
+    for row, cells in zip(rows.values(), page.rows[1:], strict=False):
+        assert [float(cell) for cell in cells[:4]] == [row[column] for column in ("UA", "MIA", "RA", "TA")]
+        assert float(cells[4]) == row["disparity"]
+    assert "DAU on digits, convnet, random, dense, seed 0" in page.texts
+    assert "python train.py seed=0" in page.texts
+    assert "10 of 100 training images" in page.texts
+    assert "regulariser_weight" not in page.texts
+    assert "baseline.regulariser_weight" in page.texts
+    assert not any("Warnings" in text for text in page.texts)
+
+
+def test_nothing_is_fetched(write):
+    folder = write()
+    draw(folder)
+    assert all(source.startswith("data:") for source in page_of(folder).sources)
+    text = (folder / "report.html").read_text()
+    assert not re.search(r"(https?:)?//[a-z]", re.sub(r"data:[^\"]*", "", text))
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_flags_are_shown_and_everything_is_escaped(write):
+    flag = "UA <script>alert(1)</script> is far from Retrain's"
+    folder = write(rows={"dau": {"flags": [flag]}}, command="python train.py dataset.root='<b>'")
+    draw(folder)
+    text = (folder / "report.html").read_text()
+    assert "<script>alert" not in text
+    assert "<b>" not in text
+    assert f"DAU, seed 0: {flag}" in page_of(folder).texts
+
+
+def test_a_selection_run_has_a_page(write):
+    rows = {kind: {"score": 1.5, "judge_error": 2.0, "judge_MIA": 3.0} for kind in ("retrain", "original", "dau")}
+    folder = write(selection=True, rows=rows)
+    draw(folder)
+    assert "score" in page_of(folder).texts
+
+
+def test_the_page_of_a_sweep(write, tmp_path):
+    folders = [write(seed, rows={"dau": {"flags": ["look"]}}, command=f"python train.py seed={seed}") for seed in range(2)]
+    draw(folders[0])
+    main([str(tmp_path / "runs"), "--html", str(tmp_path / "pages" / "sweep.html"), "--format", "csv"])
+    page = Reader((tmp_path / "pages" / "sweep.html").read_text())
+    assert "DAU, seed 0, 1: look" in page.texts
+    assert "digits, convnet, random, dense; seeds 0, 1" in page.texts
+    assert float(page.rows[3][0]) == 6.0  # mean UA of 3 and 9
+    assert "6.00±4.24" in page.texts
+    assert page.links == [f"../runs/{folders[0].name}/report.html"]  # only where there is one
+    assert (tmp_path / "pages" / page.links[0]).is_file()
+    assert any(text.startswith("python -m dau_lightning.report") for text in page.texts)
+    assert sum(source.startswith("data:image/svg") for source in page.sources) == 1  # Figure 2
+
+
+def test_one_figure_2_for_all_schemes(write, tmp_path):
+    write(0)
+    write(0, scheme="classwise")
+    main([str(tmp_path / "runs"), "--html", str(tmp_path / "sweep.html")])
+    page = Reader((tmp_path / "sweep.html").read_text())
+    assert sum(source.startswith("data:image/svg") for source in page.sources) == 1
+
+
+def test_pictures_are_drawn_again_from_the_evidence_alone(write, tmp_path, evidence):
+    from safetensors.numpy import save_file
+
+    folder = write(0)
+    write(1)  # a run without evidence keeps its page without pictures
+    save_file(evidence.arrays, folder / FILE, evidence.about())
+    main([str(tmp_path / "runs"), "--redraw", "--format", "csv"])
+    names = {path.name for path in (folder / "figures").iterdir()}
+    expected = {"attacks", "dynamics", "confidence", "roc", "features", "sheet"}
+    assert names == {f"{name}.{suffix}" for name in expected for suffix in ("png", "svg")}
+    for name in expected:
+        assert any(text.startswith(("How", "Telling", "Features", "Some", "The way")) for text in page_of(folder).texts), name
+    assert sum(source.startswith("data:image/svg") for source in page_of(folder).sources) == len(expected)
+    assert len(list(tmp_path.rglob("report.html"))) == 2
+
+
+@pytest.fixture
+def evidence():
+    from tests.figure.conftest import make
+
+    return make()
