@@ -17,6 +17,7 @@ from dau_lightning.callbacks import Evaluation
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Data
 from dau_lightning.error import InputError
+from dau_lightning.flag import flags
 from dau_lightning.folder import evaluated, write_result
 from dau_lightning.metric.disparity import disparity, gaps
 from dau_lightning.metric.selection import selection_score
@@ -153,13 +154,15 @@ class Experiment:
         return row | {"TA": accuracy["test_retain"], "TA_forgotten": accuracy.get("test_forget"), "attacks": efficacy}
 
     def _compare(self, rows: dict[str, Row], split: Split) -> None:
-        """Add gaps and disparity to Retrain, or the selection score."""
+        """Add gaps and disparity to Retrain, or the selection score, and what is wrong with a row."""
         for row in rows.values():
             if self.selection:
                 row |= selection_score(row, rows["original"], whole_class=bool(emptied_classes(split)))
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
                 row["time_ratio"] = row["seconds"] / rows["retrain"]["seconds"]
+        for name, found in flags(rows, whole_class=bool(emptied_classes(split))).items():
+            rows[name]["flags"] = found
 
     def _record(self, rows: dict[str, Row], method: UnlearningModule, split: Split) -> dict[str, Any]:
         """Write weights, CSV and `result.json`, the last by renaming, since it says that the run is finished."""

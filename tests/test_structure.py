@@ -25,6 +25,7 @@ ORDER = [
     "network",
     "mode",
     "metric",
+    "flag",
     "attacker",
     "observer",
     "losses",

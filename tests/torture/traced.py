@@ -102,3 +102,4 @@ def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
 
     decode._decode_chunk, decode.SHARD_SECONDS = decode_chunk, seconds
     decode.CHUNK_BYTES = IMAGES_A_CHUNK * 3 * 8 * 8
+    decode.PARALLEL_BYTES = 1 << 40  # in this process
