@@ -21,6 +21,7 @@ test: install   ## the tests, with coverage
 
 torture: install ## runs killed in every phase, damaged files, full disks, many processes at one store: under 40 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.kill long
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.faults
 
 test-slurm: install  ## a sweep on a Slurm of one node, which this starts and stops; as root on Debian or Ubuntu
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev,slurm]'

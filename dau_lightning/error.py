@@ -1,5 +1,6 @@
 """What the person in front of the command line can mend: printed as one line, without a traceback."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,12 @@ def require(condition: bool, message: str) -> None:
 
 
 EXPECTED = (InputError, TrainingError, InstantiationException)
+FULL_OR_LOCKED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+
+
+def expected(error: BaseException) -> bool:
+    """Whether an error is no defect of this program: a mistake in what was given, or a disk or folder that cannot be used."""
+    return isinstance(error, EXPECTED) or (isinstance(error, OSError) and error.errno in FULL_OR_LOCKED)
 
 
 def line(error: BaseException) -> str:
@@ -34,7 +41,7 @@ def one_line(sweep: bool = False) -> Iterator[None]:
     """End the program with the error inside as one line; within a sweep let it pass: `sweep.py` names the failed job."""
     try:
         yield
-    except EXPECTED as error:
-        if sweep:
+    except Exception as error:
+        if sweep or not expected(error):
             raise
         sys.exit(f"error: {line(error)}")

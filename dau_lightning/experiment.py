@@ -19,6 +19,7 @@ from dau_lightning.card import model_card
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Data
 from dau_lightning.error import InputError, require
+from dau_lightning.flag import flags
 from dau_lightning.folder import evaluated, given_files, write_result
 from dau_lightning.ledger import Former
 from dau_lightning.ledger import write as write_ledger
@@ -217,7 +218,7 @@ class Experiment:
         )
 
     def _compare(self, rows: dict[str, Row], split: Split) -> None:
-        """Add gaps and disparity to Retrain, or the selection score."""
+        """Add gaps and disparity to Retrain, or the selection score, and what is wrong with a row."""
         for row in rows.values():
             if self.selection or self.judged:
                 attacked = row | {"MIA": row.get("outside_MIA", row["MIA"])}
@@ -225,6 +226,8 @@ class Experiment:
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
                 row["time_ratio"] = row["seconds"] / rows["retrain"]["seconds"]
+        for name, found in flags(rows, whole_class=bool(emptied_classes(split))).items():
+            rows[name]["flags"] = found
 
     def _doubts(self, original: Row, module: UnlearningModule, split: Split) -> list[str]:
         """Reasons to trust the numbers less, said as they are found."""

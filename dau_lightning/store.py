@@ -153,17 +153,24 @@ def _get_locked(path: Path, content: Mapping[str, Any]) -> Entry | None:
 
 
 def _write(content: Mapping[str, Any], entry: Entry) -> None:
-    about = {"content": json.dumps(content, sort_keys=True), "sha256": digest(entry.weights)}
+    about = {"content": json.dumps(content, sort_keys=True), "sha256": digest(entry.weights), "version": _version()}
     about |= {"seconds": repr(entry.seconds), "findings": json.dumps(dict(entry.findings))}
+    about["file"] = entry.path.name
     about |= {name: content[name] for name in ("data_hash", "split_hash") if name in content}
     save_weights(entry.path, entry.weights, about)
+
+
+def _version() -> str:
+    return f"format {FORMAT}, recipe {RECIPE_NUMBER}"
 
 
 def _read(path: Path, content: Mapping[str, Any]) -> Entry:
     with safe_open(path, framework="pt") as file:
         about = file.metadata() or {}
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-    if json.loads(about["content"]) != json.loads(json.dumps(content)):
+    if about.get("version", _version()) != _version():  # files from before it was told bear it in their names alone
+        raise ValueError(f"it is of another version ({about['version']})")
+    if about.get("file", path.name) != path.name or json.loads(about["content"]) != json.loads(json.dumps(content)):
         raise ValueError("it belongs to other data or settings")
     if digest(weights) != about["sha256"]:
         raise ValueError("its bytes changed")

@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from dau_lightning.error import EXPECTED, line
+from dau_lightning.error import expected, line
 from dau_lightning.folder import read_result
 from dau_lightning.metric.disparity import COLUMNS
 
@@ -65,8 +65,8 @@ class Sweep(Callback):
         outcome, error = "finished before" if self.skipped else "finished", ""
         if job_return.status == JobStatus.FAILED:
             outcome, found = "failed", job_return._return_value
-            error = line(found) if isinstance(found, EXPECTED) else f"{type(found).__name__}: {line(found)}"
-            if not isinstance(found, EXPECTED):
+            error = line(found) if expected(found) else f"{type(found).__name__}: {line(found)}"
+            if not expected(found):
                 traceback.print_exception(found)
             elif self.aside:
                 print(f"error: {error}", file=sys.stderr)

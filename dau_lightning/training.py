@@ -181,7 +181,7 @@ class Training:
             for network in module.children():
                 network.compile(backend=backend)
         clock, guard = Clock(), Guard(module.label, self.folder / "last_good.safetensors")
-        kept = Checkpoint(path, content, self.settings["checkpoint"]["seconds"])
+        kept = Checkpoint(path, {**content, "file": path.name}, self.settings["checkpoint"]["seconds"])
         watching = [clock, guard, PhaseBar(module.label), kept, *callbacks]
         trainer = self.trainer(watching, max_epochs=module.epochs, plugins=[kept.io])
         trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.found())

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -194,6 +195,13 @@ def test_any_change_decodes_anew(root: Path, decodes: list[Path], monkeypatch: p
     assert len(decodes) == 6 * 5
 
 
+class Bomb:
+    """Would say so if anyone unpickled it."""
+
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("a file was unpickled",)
+
+
 def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-20] ^= 4
@@ -211,12 +219,13 @@ def signed(images: np.ndarray) -> Callable[[Path], None]:
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"something else, and longer than a header"),
         flip_a_bit,
+        lambda path: path.write_bytes(pickle.dumps(Bomb())),
         signed(np.zeros((5, 3, SIZE + 1, SIZE), np.uint8)),
         signed(np.zeros((5, 3, SIZE, SIZE), np.float32)),
         lambda path: save_file({"images": np.zeros((5, 3, SIZE, SIZE), np.uint8)}, path),
         lambda path: save_file({"weights": np.zeros(3, np.uint8)}, path),
     ],
-    ids=["truncated", "empty", "foreign", "flipped", "shape", "dtype", "unsigned", "tensors"],
+    ids=["truncated", "empty", "foreign", "flipped", "pickle", "shape", "dtype", "unsigned", "tensors"],
 )
 def test_a_damaged_cache_is_named_set_aside_and_rebuilt(root: Path, damage: Callable[[Path], object]) -> None:
     first = load(root)

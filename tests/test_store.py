@@ -134,8 +134,19 @@ def foreign(path: Path) -> None:
     store._write(CONTENT | {"seed": 1}, store.Entry(weights(1), 1.0, path))
 
 
+def of_another_kind(path: Path) -> None:
+    entry, _ = Store(path.parent / "another").get_or_train("retrain", CONTENT, Training(1))
+    path.write_bytes(entry.path.read_bytes())
+
+
 def foreign_safetensors(path: Path) -> None:
     save_file(weights_contiguous(), path)  # of another program: no metadata
+
+
+def of_another_version(path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "RECIPE_NUMBER", store.RECIPE_NUMBER + 1)
+        store._write(CONTENT, store.Entry(weights(), 1.0, path))
 
 
 def pickled(path: Path) -> None:
@@ -157,7 +168,10 @@ class Bomb:
         return pytest.fail, ("a file was unpickled",)
 
 
-@pytest.mark.parametrize("spoil", [truncated, empty, flipped, foreign, foreign_safetensors, pickled, torch_saved])
+SPOILS = [truncated, empty, flipped, foreign, of_another_kind, of_another_version, foreign_safetensors, pickled, torch_saved]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
 def test_a_bad_file_is_set_aside_with_a_warning_and_built_again(root: Path, spoil: Any) -> None:
     entry, _ = Store(root).get_or_train("original", CONTENT, Training())
     spoil(entry.path)
@@ -168,7 +182,7 @@ def test_a_bad_file_is_set_aside_with_a_warning_and_built_again(root: Path, spoi
     assert (trained, training.calls) == (True, 1)
     assert equal(again.weights, weights())
     assert entry.path.with_suffix(".bad").read_bytes() == spoiled
-    assert files(root) == sorted([entry.path.name, entry.path.with_suffix(".bad").name])
+    assert {entry.path.name, entry.path.with_suffix(".bad").name} == set(files(root)) - {"another"}
     found = Store(root).get("original", CONTENT)  # without a warning
     assert found is not None
     assert equal(found.weights, weights())
@@ -248,39 +262,49 @@ def test_digest_sees_name_type_shape_and_bytes() -> None:
     assert digest(weights()) == digest(dict(reversed(weights().items()))) == digest(weights_contiguous())
 
 
-# Two at once
+# Many at once
 
-CHILD = """
-import sys, time
+CHILDREN = """
+import os, signal, sys, time
 from pathlib import Path
 import torch
 from dau_lightning.store import Store
 
-root, name = Path(sys.argv[1]), sys.argv[2]
+root, count, rounds, dies = Path(sys.argv[1]), *map(int, sys.argv[2:])
 
-def train():
-    (root / f"trained-by-{name}").touch()
-    time.sleep(1)
-    return {"weight": torch.arange(5.0)}, 3.0, {}
+def child(number, turn):
+    def train():
+        fd = os.open(root / f"trained-{turn}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.write(fd, b"x")
+        time.sleep(0.1)
+        if dies and os.path.getsize(root / f"trained-{turn}") == 1:
+            os.kill(os.getpid(), signal.SIGKILL)  # the first holder of the lock dies with it
+        return {"weight": torch.arange(5.0)}, 3.0, {}
 
-(root / f"ready-{name}").touch()
-while len(list(root.glob("ready-*"))) < 2:
-    time.sleep(0.01)
-entry, trained = Store(root).get_or_train("original", {"seed": 0}, train)
-assert torch.equal(entry.weights["weight"], torch.arange(5.0)), entry
-assert entry.seconds == 3.0
-print(trained)
+    (root / f"ready-{turn}-{number}").touch()
+    while len(list(root.glob(f"ready-{turn}-*"))) < count:
+        time.sleep(0.005)
+    entry, trained = Store(root).get_or_train("original", {"seed": turn}, train)
+    assert torch.equal(entry.weights["weight"], torch.arange(5.0)), entry
+
+for turn in range(rounds):
+    children = []
+    for number in range(count):
+        if (pid := os.fork()) == 0:
+            child(number, turn)
+            os._exit(0)
+        children.append(pid)
+    codes = sorted(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children)
+    print(*codes, os.path.getsize(root / f"trained-{turn}"))
 """
 
 
-def test_two_processes_that_want_the_same_train_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", "-c", CHILD, str(tmp_path)]
-    children = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in "ab"]
-    answers = [child.communicate(timeout=100)[0].strip() for child in children]
-    assert [child.returncode for child in children] == [0, 0]
-    assert sorted(answers) == ["False", "True"]
-    assert len(list(tmp_path.glob("trained-by-*"))) == 1
-    assert len(list(tmp_path.glob("original-*.safetensors"))) == 1
+@pytest.mark.parametrize(("dies", "line"), [(0, "0 0 0 0 0 0 0 0 1"), (1, "-9 0 0 0 0 0 0 0 2")])
+def test_eight_processes_that_want_the_same_train_once(tmp_path: Path, dies: int, line: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", CHILDREN, str(tmp_path), "8", "3", str(dies)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.stdout.splitlines() == [line] * 3, done.stderr
+    assert len(list(tmp_path.glob("original-*.safetensors"))) == 3
     assert not list(tmp_path.glob("*.tmp")) + list(tmp_path.glob(".*.tmp"))
 
 

@@ -29,6 +29,7 @@ ORDER = [
     "zoo",
     "mode",
     "metric",
+    "flag",
     "attacker",
     "observer",
     "losses",

@@ -66,7 +66,9 @@ def no_training(monkeypatch):
             raise InputError("seed must not be 1")
         if config.seed == 2:
             raise ZeroDivisionError("of seed 2")
-        write_result(folder, {"selection": False, "baseline": choices["baseline"], "rows": {choices["baseline"]: ROW}})
+        write_result(
+            folder, {"settings": {}, "selection": False, "baseline": choices["baseline"], "rows": {choices["baseline"]: ROW}}
+        )
 
     monkeypatch.setattr(train, "run", run)
 

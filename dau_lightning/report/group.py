@@ -70,7 +70,11 @@ def _line(name: str, kind: str, found: Found, retrain: Mapping[int, Row]) -> Lin
     if not run.selection and (rows := published.cell(run.result, run.sparsity)):
         paper = published.numbers(rows, published.printed_kind(run.result, run.sparsity, kind))
         numbers |= {f"paper {column}": Spread(*number) for column, number in paper.items()}
-    return Line(name, kind, tuple(found), numbers)
+    flagged: dict[str, list[int]] = defaultdict(list)
+    for seed, (_, row) in found.items():
+        for flag in row.get("flags", ()):
+            flagged[flag].append(seed)
+    return Line(name, kind, tuple(found), numbers, flagged)
 
 
 def _namer(cells: Cells) -> Callable[[Run, str], str]:

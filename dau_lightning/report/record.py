@@ -23,6 +23,7 @@ def records(groups: Iterable[Group]) -> tuple[list[str], list[list[Value]]]:
                 line = lines[name]
                 record: dict[str, Value] = {**named, "sparsity": sparsity, "selection": int(group.selection)}
                 record |= {"method": name, "kind": line.kind, "seeds": " ".join(map(str, line.seeds)), "n": len(line.seeds)}
+                record["flags"] = "; ".join(line.flags)
                 for column, spread in line.spreads.items():
                     plain = column.replace("Δ", "gap_").replace("of means", "disparity_of_means")
                     plain = plain.replace(" ", "_").replace("-", "_")

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -42,12 +42,14 @@ class Line:
         kind: `retrain`, `original` or the name of the method.
         seeds: that it was run with.
         spreads: by column; `paper ...` are the paper's numbers, `attack ...` the efficacies of the attacks.
+        flags: what is wrong with some of its runs, see `flag`, with their seeds.
     """
 
     name: str
     kind: str
     seeds: tuple[int, ...]
     spreads: Mapping[str, Spread]
+    flags: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
     """Print a run's table, what its test set is, how sparse its networks are, and where everything is."""
     Console().print(run_table(result))
     rows = result["rows"].values()
+    for row in rows:
+        for flag in row.get("flags", ()):
+            print(f"{row['label']}: {flag}")
     forgotten = ", ".join(result["forgotten_classes"])
     if forgotten and not result["selection"]:
         accuracies = ", ".join(f"{row['label']} {row['TA_forgotten']:.2f}" for row in rows if row["TA_forgotten"] is not None)

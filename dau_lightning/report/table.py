@@ -75,7 +75,18 @@ def notes(group: Group) -> list[str]:
         "paper UA": "paper: arXiv 2402.06864, five seeds, disparity recomputed from its rows, minutes on one RTX A6000.",
     }
     noise = "Retrain 2 is the noise: differences smaller than its own disparity are ties."
-    return [text for column, text in said.items() if column in found] + [noise] * ("retrain_again" in group.lines.values())
+    notes = [text for column, text in said.items() if column in found] + [noise] * ("retrain_again" in group.lines.values())
+    return notes + _flags(group)
+
+
+def _flags(group: Group) -> list[str]:
+    """What is wrong with which row, and for which seeds."""
+    return [
+        f"{line.name}{f', {sparsity}' if len(group.cells) > 1 else ''}, seed {', '.join(map(str, seeds))}: {flag}."
+        for sparsity, lines in group.cells.items()
+        for line in lines.values()
+        for flag, seeds in line.flags.items()
+    ]
 
 
 def text(spread: Spread | None, column: str) -> str:

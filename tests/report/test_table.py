@@ -12,6 +12,7 @@ from dau_lightning.report.latex import latex
 from dau_lightning.report.read import read
 from dau_lightning.report.record import csv_text, records
 from dau_lightning.report.rows import GAPS
+from dau_lightning.report.run import print_run
 from dau_lightning.report.table import families, markdown
 from dau_lightning.report.terminal import print_groups
 
@@ -140,3 +141,23 @@ def test_every_table_starts_with_a_heading(write, tmp_path):
     for width in range(50, 121):
         for _, (first, _), *_ in terminal._tables(families(group), width):  # the names, then the first column
             assert first.split("\n")[0] not in ("", "dense", "95%"), width
+
+
+def test_flags_stand_under_the_tables_with_their_seeds(write, tmp_path):
+    for seed, found in enumerate((["not finite: MIA"], [], ["not finite: MIA", "nothing forgotten"])):
+        write(seed, rows={"dau": {"flags": found}})
+    made = groups(read([tmp_path]))
+    said = ["DAU, seed 0, 2: not finite: MIA.", "DAU, seed 2: nothing forgotten."]
+    assert [line.strip() for line in markdown(made).splitlines()[-2:]] == said
+    console = Console(file=io.StringIO(), width=200)
+    print_groups(made, console)
+    assert [line.strip() for line in console.file.getvalue().splitlines()[-2:]] == said
+    flagged = {row["method"]: row["flags"] for row in csv.DictReader(io.StringIO(csv_text(made)))}
+    assert flagged == {"Retrain": "", "Original": "", "DAU": "not finite: MIA; nothing forgotten"}
+
+
+def test_flags_of_a_run_stand_under_its_table(write, tmp_path, capsys):
+    write(rows={"dau": {"flags": ["nothing forgotten"]}})
+    (run,) = read([tmp_path])
+    print_run(run.result | {"sparsity": "dense"}, tmp_path)
+    assert "DAU: nothing forgotten" in capsys.readouterr().out.splitlines()

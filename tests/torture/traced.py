@@ -5,13 +5,14 @@ import runpy
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dau_lightning.experiment
+import dau_lightning.tracking
 import dau_lightning.training  # noqa: F401, with torch and Lightning: loaded once, and there in every forked process
 from dau_lightning import decode, experiment, folder
 from dau_lightning.dau import DAU
@@ -30,7 +31,13 @@ class Step:
     time: float
 
 
-def run(where: Path, arguments: Sequence[str], seconds: float, kill: tuple[str, int] | None = None) -> tuple[int, list[Step]]:
+def run(
+    where: Path,
+    arguments: Sequence[str],
+    seconds: float,
+    kill: tuple[str, int] | None = None,
+    first: Callable[[], object] = lambda: None,
+) -> tuple[int, list[Step]]:
     """Run `train.py` in a folder; kill it with SIGKILL as it begins a step.
 
     Args:
@@ -38,6 +45,7 @@ def run(where: Path, arguments: Sequence[str], seconds: float, kill: tuple[str, 
         arguments: of the command line.
         seconds: between two checkpoints, also while images are decoded.
         kill: phase and number of the step.
+        first: called in the new process.
 
     Returns:
         Its exit code, negative for a signal, and the steps that it began.
@@ -50,6 +58,7 @@ def run(where: Path, arguments: Sequence[str], seconds: float, kill: tuple[str, 
         os.dup2(output, 1)
         os.dup2(output, 2)
         _trace(log, seconds, kill)
+        first()
         sys.argv = [str(TRAIN), *arguments, f"checkpoint.seconds={seconds}"]
         code: Any = 0
         try:
@@ -57,8 +66,8 @@ def run(where: Path, arguments: Sequence[str], seconds: float, kill: tuple[str, 
         except SystemExit as end:
             print(end.code)
             code = int(end.code is not None and end.code != 0)
-        except BaseException as error:
-            print(repr(error))
+        except BaseException:
+            traceback.print_exc()
             code = 2
         sys.stdout.flush()
         os._exit(code)
@@ -102,3 +111,4 @@ def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
 
     decode._decode_chunk, decode.SHARD_SECONDS = decode_chunk, seconds
     decode.CHUNK_BYTES = IMAGES_A_CHUNK * 3 * 8 * 8
+    decode.PARALLEL_BYTES = 1 << 40  # in this process

@@ -1,0 +1,45 @@
+"""Outcomes that a reader must not take at face value: diverged, collapsed, over-forgotten, or nothing done at all."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+RA_MARGIN = 5.0  # points that unlearning may cost on what is retained
+ERROR_MARGIN = 10.0  # points that a random forget set may do worse than images never seen: more gives it away (Streisand)
+CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
+
+Row = Mapping[str, Any]
+
+
+def flags(rows: Mapping[str, Row], whole_class: bool) -> dict[str, list[str]]:
+    """What is wrong with each row of a run, in words; an empty list where nothing is.
+
+    Args:
+        rows: by name, as in `result.json`: percent; of a selection run or not.
+        whole_class: the forget set is all of some classes, so that only a network that forgot them is wrong on it.
+    """
+    return {name: _of_row(name, row, rows["original"], whole_class) for name, row in rows.items()}
+
+
+def _of_row(name: str, row: Row, original: Row, whole_class: bool) -> list[str]:
+    found = []
+    numbers = {column: value for column, value in {**row, **row.get("attacks", {})}.items() if isinstance(value, float)}
+    if broken := [column for column, value in numbers.items() if not isfinite(value)]:
+        found.append(f"not finite: {', '.join(broken)}")
+    if row["RA"] < original["RA"] - RA_MARGIN:
+        found.append(f"RA is more than {RA_MARGIN:g} points below the original's")
+    error = row["judge_error"] if "judge_error" in row else 100 - row["TA"]
+    if not whole_class and row["UA"] > error + ERROR_MARGIN:
+        found.append(f"over-forgetting: UA is more than {ERROR_MARGIN:g} points above the error on images never seen")
+    if name == "retrain" and whole_class and row["UA"] < 100 - RA_MARGIN:
+        found.append("Retrain names a class that it never saw: is it in the retain set?")
+    if name not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
+        found.append("nothing forgotten: UA, RA and every attack are the original's")
+    accuracy = row.get("balanced_accuracy_pretrained")
+    if accuracy is not None and accuracy < 50 + CHANCE_MARGIN:
+        found.append("the attacker is at chance after its pre-training: the game has nothing to tell")
+    return found
+
+
+def _outcome(row: Row) -> tuple[Any, ...]:
+    return row["UA"], row["RA"], row["MIA"], row.get("judge_MIA"), row.get("attacks")

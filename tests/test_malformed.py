@@ -1,0 +1,91 @@
+"""Command lines that nobody should type: each is one clear line before anything is written, never a traceback."""
+
+from string import ascii_lowercase, printable
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as options
+from hypothesis import strategies as st
+
+import train
+from dau_lightning import settings
+from dau_lightning.error import InputError
+
+NUMBERS = [
+    "seed",
+    "dataset.train_limit",
+    "dataset.test_limit",
+    "scheme.fraction",
+    "recipe.epochs",
+    "recipe.lr",
+    "recipe.batch_size",
+    "baseline.lr",
+    "baseline.epochs",
+    "baseline.momentum",
+    "baseline.attacker_lr",
+    "baseline.pretraining_steps",
+    "baseline.retain_batch_size",
+    "baseline.adversarial_weight",
+    "baseline.sensitivity.noise_scale",
+    "trainer.devices",
+    "checkpoint.seconds",
+    "metric.entropy.decimals",
+]
+CHOICES = [
+    "reference",
+    "wandb.mode",
+    "trainer.accelerator",
+    "trainer.precision",
+    "baseline.schedule",
+    "baseline.batch_norm",
+    "overwrite",
+]
+GROUPS = [
+    "dataset",
+    "network",
+    "recipe",
+    "scheme",
+    "sparsity",
+    "baseline",
+    "metric",
+    "experiment",
+    "baseline/attacker",
+    "baseline/penalty",
+]
+words = st.text(ascii_lowercase, min_size=3, max_size=12).filter(
+    lambda word: word not in ("null", "true", "false", "inf", "nan")
+)
+nonsense = words.map(lambda word: f"xx{word}")
+wrong = st.one_of(
+    st.floats(max_value=-1e-9).map(str),
+    nonsense,
+    st.just("nan"),
+    st.just("[1]"),
+    st.just("{a: 1}"),
+    st.just("''"),
+    st.just("true"),
+)
+lines = st.one_of(
+    st.tuples(st.sampled_from(NUMBERS), wrong).map("=".join),
+    st.tuples(st.sampled_from(CHOICES), nonsense).map("=".join),
+    st.tuples(st.sampled_from(GROUPS), nonsense).map("=".join),
+    st.tuples(nonsense, words).map("=".join),
+    st.tuples(st.sampled_from(NUMBERS), nonsense).map(lambda pair: f"{pair[0]}.{pair[1]}=1"),
+    st.tuples(st.sampled_from("+~"), st.sampled_from(NUMBERS + GROUPS)).map(lambda pair: f"{pair[0]}{pair[1]}=1"),
+    st.tuples(st.sampled_from(NUMBERS), st.sampled_from(["[1", "{1", "'1", "1,2", "${seed", "${nowhere}", "range(3)"])).map(
+        "=".join
+    ),
+    st.text(printable, min_size=1).filter(lambda text: "=" not in text and not text.startswith("-")),
+    st.text(min_size=1).map(lambda text: f"xx{text}={text}"),
+    nonsense.map(lambda word: f"--{word}"),
+    st.tuples(st.sampled_from(GROUPS), words).map(lambda pair: f"{pair[0]}@{pair[1]}=none"),
+)
+
+
+@options(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(lines, min_size=1, max_size=3))
+def test_two_hundred_malformed_lines(arguments: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        settings.check(arguments, train.CONF)
+    assert str(caught.value).strip()
+    assert len(str(caught.value)) < 5000
