@@ -19,8 +19,8 @@ run: install    ## python train.py, on digits: under a minute
 test: install   ## the tests, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
 
-torture: install ## runs killed in every phase, damaged files, full disks, many processes at one store: under 40 minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.kill long
+torture: install ## runs killed in every phase, damaged files, full disks: under 40 minutes; FORM=quick takes two
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.kill $(or $(FORM),long)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.faults
 
 test-slurm: install  ## a sweep on a Slurm of one node, which this starts and stops; as root on Debian or Ubuntu

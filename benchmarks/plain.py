@@ -80,7 +80,7 @@ class PlainDAU(PlainLoop):
     ) -> None:
         super().__init__(network, split.retain, transform, sizes[0], bfloat16)
         self.streams = [Stream(part, transform, size) for part, size in zip((split.forget, split.val), sizes[1:], strict=True)]
-        self.copies, self.forgotten = copies, sizes[1]
+        self.copies, self.forgotten, self.features = copies, sizes[1], torch.empty(0)
         linear = [module for module in self.network.modules() if isinstance(module, nn.Linear)][-1]
         linear.register_forward_pre_hook(lambda _, inputs: setattr(self, "features", inputs[0].float()))
         self.norms = [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]

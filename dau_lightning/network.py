@@ -146,7 +146,7 @@ def mlp(num_features: int, width: int) -> nn.Module:
     return nn.Sequential(hidden, nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width, bias=False))
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Module:
+def _convolution(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
@@ -59,7 +60,8 @@ def numbers(folder: str) -> dict[Path, Any]:
 def no_training(monkeypatch):
     """Runs that are over at once: seed 1 is a user's mistake, seed 2 a defect, the others are fine."""
 
-    def run(config: DictConfig, choices: dict[str, str], folder: Path) -> None:
+    def run(config: DictConfig, job: HydraConf) -> None:
+        folder = Path(job.runtime.output_dir)
         if (folder / "result.json").is_file():
             return
         if config.seed == 1:
@@ -67,7 +69,13 @@ def no_training(monkeypatch):
         if config.seed == 2:
             raise ZeroDivisionError("of seed 2")
         write_result(
-            folder, {"settings": {}, "selection": False, "baseline": choices["baseline"], "rows": {choices["baseline"]: ROW}}
+            folder,
+            {
+                "settings": {},
+                "selection": False,
+                "baseline": job.runtime.choices["baseline"],
+                "rows": {job.runtime.choices["baseline"]: ROW},
+            },
         )
 
     monkeypatch.setattr(train, "run", run)

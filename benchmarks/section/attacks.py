@@ -1,9 +1,11 @@
 """The SVM attacks, all together, and how far rounded scores leave the exact decisions."""
 
+from typing import cast
+
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from benchmarks.clock import alternate
 from benchmarks.table import Table
@@ -18,7 +20,7 @@ def measure(device: torch.device) -> Table:
     """A row an attack, and one of all."""
     cpu, rows = torch.device("cpu"), []
     for path in sorted((CONF / "metric").glob("*.yaml")):
-        name, config = path.stem, OmegaConf.load(path)
+        name, config = path.stem, cast(DictConfig, OmegaConf.load(path))
         config.seed = 0
         attack = instantiate(config[name])
 

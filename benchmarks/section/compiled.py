@@ -19,7 +19,7 @@ class Losses(L.Callback):
         self.values: list[torch.Tensor] = []
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, index: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep it."""
         self.values.append(outputs["loss"].detach())

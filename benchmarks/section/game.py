@@ -5,6 +5,8 @@ and val images, and `n (F + V)` of their noisy copies, three times as many with 
 measured alone, and two thirds of it more in the defender's step, where its weights have no gradient.
 """
 
+from typing import Any
+
 import torch
 
 from benchmarks.clock import ByTurns, alternate
@@ -64,7 +66,7 @@ def measure(device: torch.device) -> Table:
     return Table(f"A DAU step, {network}", rows, "bound: in FT steps, by arithmetic; of its bound: at most 1.25 is the target")
 
 
-def _attacker_seconds(module: torch.nn.Module, size: int, device: torch.device, finetune: PlainLoop) -> float:
+def _attacker_seconds(module: Any, size: int, device: torch.device, finetune: PlainLoop) -> float:
     """Of the attacker's step on `size` forget and as many val rows."""
     optimizer = module.configure_optimizers()[1]
     draws = torch.randn(2 * size, 10, device=device).softmax(1)

@@ -45,7 +45,7 @@ def _row(network: str, method: str, device: torch.device) -> dict[str, Any]:
 
 def loop_diagonal(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     """The Fisher diagonal, an image and a class at a time."""
-    parameters, total = list(model.parameters()), 0.0
+    parameters, total = list(model.parameters()), torch.zeros(())
     for image in images.split(1):
         log_probabilities = model(image)[0].log_softmax(1)[0]
         for value in log_probabilities:

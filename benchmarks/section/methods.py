@@ -1,6 +1,7 @@
 """The run time of each method as a ratio to Retrain's, on images of the digits' size and number, with the settings of a run."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -14,7 +15,8 @@ PRETRAINING = 50  # steps that stand for all
 
 def measure(device: torch.device) -> Table:
     """A row a method; of DAU the game and, by a part of its steps, the attacker's pre-training."""
-    game, whole = ["baseline.pretraining_steps=0"], Workload("convnet", "dau").module()
+    game = ["baseline.pretraining_steps=0"]
+    whole: Any = Workload("convnet", "dau").module()
     works = {name: training(name) for name in ("retrain", "finetune", "gradient_ascent", "fisher", "influence")}
     works |= {"dau": training("dau", game)}
     works |= {"dau pretrained": training("dau", [f"baseline.pretraining_steps={PRETRAINING}"])}

@@ -69,6 +69,8 @@ def arguments(root: Path, form: Form) -> list[str]:
         f"baseline.pretraining_steps={form.pretraining_steps}",
         "baseline.sensitivity.copies=1",
         "wandb.mode=disabled",
+        "figures=false",  # evidence for pictures is gathered anew when an evaluation was killed
+        "dynamics=0",
         "trainer.accelerator=cpu",
     ]
 
