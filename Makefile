@@ -17,9 +17,10 @@ run: install    ## python train.py, on digits: under a minute
 	$(BIN)/python train.py $(ARGS)
 
 test: install   ## the tests, with coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/torture --cov --cov-report=term-missing:skip-covered
 
-torture: install ## runs killed in every phase, damaged files, full disks: under 40 minutes; FORM=quick takes two
+torture: install ## runs killed in every phase, damaged files, full disks, malformed command lines: under 40 minutes; FORM=quick: three
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.kill $(or $(FORM),long)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.faults
 

@@ -102,7 +102,15 @@ def test_a_list_that_cannot_be_used_is_one_line_and_writes_nothing(
 
 WEIGHTS = [
     *("dataset=imagefolder", "dataset.root=own", "dataset.image_size=8", "network=own", "network._target_=tests.test_zoo.Wide"),
-    *("scheme=indices", "scheme.file=forget.txt", "baseline=finetune", "baseline.epochs=1", "wandb.mode=disabled"),
+    *(
+        "scheme=indices",
+        "scheme.file=forget.txt",
+        "baseline=finetune",
+        "baseline.epochs=1",
+        "wandb.mode=disabled",
+        "figures=false",
+        "dynamics=0",
+    ),
     *("trainer.accelerator=cpu", "original.checkpoint=own.pt", "reference=off"),
 ]
 

@@ -202,6 +202,8 @@ def test_own_images_on_resnet18(run):
     make_folder(Path("own"), count=12, size=40)
     small = [
         "recipe.epochs=1",
+        "figures=false",
+        "dynamics=0",
         "recipe.batch_size=8",
         "baseline.epochs=1",
         "baseline.retain_batch_size=8",

@@ -29,7 +29,7 @@ NUMBERS = [
     "baseline.sensitivity.noise_scale",
     "trainer.devices",
     "checkpoint.seconds",
-    "metric.entropy.decimals",
+    "metric.entropy.resolution",
 ]
 CHOICES = [
     "reference",
