@@ -32,6 +32,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
 
     from dau_lightning.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.ledger import former
+    from dau_lightning.report.draw import draw
     from dau_lightning.showcase import place, show
     from dau_lightning.tracking import loggers
     from dau_lightning.training import Training
@@ -56,7 +57,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
             former=before,
             command=command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN),
         ).run()
-        show(made, result, report.draw(result, folder) if config.figures else {}, folder)
+        show(made, result, draw(result, folder) if config.figures else {}, folder)
     report.print_run(result, folder)
 
 

@@ -16,6 +16,7 @@ from dau_lightning.dataset import Data, Images
 from dau_lightning.module import UnlearningModule
 from dau_lightning.split import Split, make_split
 from dau_lightning.training import Training
+from dau_lightning.zoo import followed
 
 CONF = Path(__file__).parent.parent / "conf"
 SHAPES = {"convnet": (1, 8, 8), "resnet9": (3, 32, 32), "resnet18": (3, 32, 32)}
@@ -40,8 +41,8 @@ class Workload:
         with initialize_config_dir(str(CONF), version_base=None):
             config = compose("config", overrides=[*chosen, f"baseline={baseline}", *settings])
         OmegaConf.set_struct(config, False)
-        del config["dataset"]  # the images are made here
-        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        config.dataset = {"image_size": SHAPES[network][1]}  # the images are made here
+        plain = followed(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
         self.training = Training(instantiate(config.network), None, plain, [], Path(tempfile.mkdtemp()))
         draws = torch.Generator().manual_seed(0)
         data = Data(

@@ -83,12 +83,18 @@ def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not content.keys() >= set(needed):
             raise ValueError("it holds something else")
+        if "sha256" in content and content.pop("sha256") != _seal(content):
+            raise ValueError("its bytes changed")
     except FileNotFoundError:
         return None
     except ValueError as error:
         set_aside(path, error)
         return None
     return content
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
@@ -158,6 +164,7 @@ def evaluated(folder: Path, key: str, evaluate: Callable[[], dict[str, Any]]) ->
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json` in one step: it says that the run is finished."""
+    sealed = {**result, "sha256": _seal(result)}
     with whole(folder / "result.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(sealed, indent=2, allow_nan=False) + "\n")
     (folder / "evaluated.json").unlink(missing_ok=True)

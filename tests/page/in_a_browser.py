@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from safetensors.numpy import save_file
 
-from dau_lightning import report
 from dau_lightning.evidence import FILE
 from dau_lightning.report.__main__ import main
+from dau_lightning.report.draw import draw
 from tests.figure.conftest import make
 from tests.report.conftest import writer
 
@@ -57,7 +57,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
             if name == "dau":
                 save_file(evidence.arrays, folder / FILE, evidence.about())
                 own = folder
-    report.draw(json.loads((own / "result.json").read_text()), own)
+    draw(json.loads((own / "result.json").read_text()), own)
     main([str(tmp_path / "runs"), "--html", str(tmp_path / "sweep.html")])
     return {"run": own / "report.html", "sweep": tmp_path / "sweep.html"}
 

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dau_lightning import report
 from dau_lightning.evidence import FILE
+from dau_lightning.report import draw as drawing
 from dau_lightning.report.__main__ import main
 
 
@@ -39,7 +39,7 @@ def page_of(folder):
 
 
 def draw(folder):
-    return report.draw(json.loads((folder / "result.json").read_text()), folder)
+    return drawing.draw(json.loads((folder / "result.json").read_text()), folder)
 
 
 def test_the_page_of_a_run(write):
