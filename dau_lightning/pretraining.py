@@ -16,6 +16,7 @@ from dau_lightning.observer import Rows, join
 from dau_lightning.randomness import generator, key
 from dau_lightning.transform import Transform
 
+ATTENTION = 2**24  # weights of a head, the square of the classes a row, that the attacker may make at a time outside of steps
 HELD_OUT = 1000  # members and nonmembers, at most, that only judge the attacker
 
 Judge = Callable[[Rows], Tensor]
@@ -142,8 +143,10 @@ def pretrain(
 @torch.no_grad()
 def outputs(attacker: nn.Module, judge: Judge, rows: Rows) -> Tensor:
     """The attacker's probability of "member", `(N,)`, in evaluation mode; of several attackers the mean."""
+    together = max(1, ATTENTION // rows.prediction.shape[1] ** 2)
     with evaluating(attacker):
-        return judge(rows).sigmoid().reshape(len(rows.targets), -1).mean(1)
+        passes = [judge(rows.at(slice(first, first + together))) for first in range(0, len(rows.targets), together)]
+        return torch.cat(passes).sigmoid().reshape(len(rows.targets), -1).mean(1)
 
 
 def balanced_accuracy(member_outputs: Tensor, nonmember_outputs: Tensor) -> float:

@@ -220,6 +220,19 @@ def test_the_first_step_that_is_not_finite_is_named() -> None:
 # outputs, balanced_accuracy
 
 
+def test_outputs_of_many_classes_are_made_a_few_rows_at_a_time() -> None:
+    attacker, classes, seen = Attacker(3000), 3000, list[int]()
+    prediction = torch.randn(3, classes).softmax(1)
+    some = Rows(prediction, torch.zeros(3, classes), torch.arange(3))
+
+    def judge(rows: Rows) -> Tensor:
+        seen.append(len(rows.targets))
+        return rows.prediction[:, 0]
+
+    assert torch.equal(outputs(attacker, judge, some), prediction[:, 0].sigmoid())
+    assert seen == [1, 1, 1]
+
+
 def test_outputs_are_probabilities_in_evaluation_mode() -> None:
     attacker = Attacker(3).train()
     seen = rows(9, 0.0, 0)
