@@ -40,7 +40,7 @@ class Attacker(nn.Module):
         Returns:
             Membership logits `(B,)`: positive for "member".
         """
-        labels = F.one_hot(targets, self.num_classes).to(probabilities.dtype)
+        labels = torch.zeros_like(probabilities).scatter(1, targets.unsqueeze(1), 1.0)  # F.one_hot reads numbers on the way
         inputs = self.norm(torch.cat([probabilities, sensitivity, labels], dim=1))
         tokens = inputs.unflatten(1, (3, self.num_classes)).transpose(1, 2)
         encoded = self.encoder(F.gelu(self.embed(tokens)))

@@ -1,5 +1,6 @@
 """A small world for tests that train: three classes of 4x4 images, a network with batch-norm, the Trainer of a run."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -12,9 +13,12 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
+import train
+from dau_lightning import settings
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Images
 from dau_lightning.descent import Descent
+from dau_lightning.error import one_line
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender, convnet
 from dau_lightning.randomness import key
@@ -140,3 +144,17 @@ def make_images() -> Callable[..., Images]:
         return Images(pixels, targets, names, tuple(f"{name}/{i:05d}" for i in range(count)))
 
     return make
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Call the command line in this process; gives what it printed."""
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        with one_line():
+            settings.check(sys.argv[1:], train.CONF)
+            train.main()
+        return capsys.readouterr().out
+
+    return call

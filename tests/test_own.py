@@ -17,10 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import train
-from dau_lightning import settings
-from dau_lightning.error import one_line
 from tests.test_zoo import Wide
-from tests.tiny import TINY
+from tests.tiny import TINY, results
 
 LIST = ["scheme=indices", "scheme.file=forget.csv", "baseline=finetune", "baseline.epochs=1", *TINY]
 
@@ -28,24 +26,6 @@ LIST = ["scheme=indices", "scheme.file=forget.csv", "baseline=finetune", "baseli
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Call the command line in this process; gives what it printed."""
-
-    def call(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        with one_line():
-            settings.check(sys.argv[1:], train.CONF)
-            train.main()
-        return capsys.readouterr().out
-
-    return call
-
-
-def results() -> dict[Path, dict[str, Any]]:
-    return {path.parent: json.loads(path.read_text()) for path in sorted(Path("runs").rglob("result.json"))}
 
 
 def make_folder(root: Path, count: int, size: int = 8, parts: tuple[str, ...] = ("train", "test")) -> None:

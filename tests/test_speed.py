@@ -10,6 +10,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dau_lightning.metrics_csv import MetricsCSV
 
 CONF = Path(__file__).parent.parent / "conf"
 GAME = ["baseline=dau", "baseline.retain_batch_size=12", "baseline.forget_batch_size=6", "baseline.val_batch_size=6"]
@@ -69,17 +72,39 @@ def test_bfloat16(tiny: Any) -> None:
     assert_alike(trained(tiny, settings), trained(tiny, settings, precision="bf16-mixed"), 1e-2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_no_step_waits_for_the_device(tiny: Any) -> None:
-    class Watched(L.Callback):
-        def on_train_batch_start(self, trainer: L.Trainer, module: Any, batch: Any, index: int) -> None:
-            torch.cuda.set_sync_debug_mode("error" if module.step % 50 else "default")
+class Reads(TorchDispatchMode):
+    """Counts what makes a GPU finish all that it was told: a number read from a tensor."""
 
-        def on_train_end(self, trainer: L.Trainer, module: Any) -> None:
-            torch.cuda.set_sync_debug_mode("default")
+    READS = torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func in self.READS
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("method", [GAME, ["baseline=finetune", "baseline.batch_size=12"]], ids=["dau", "finetune"])
+def test_only_a_logged_step_reads_a_number(tiny: Any, method: list[str]) -> None:
+    class Watched(L.Callback):
+        def __init__(self) -> None:
+            self.reads: list[int] = []
+
+        def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, index: int) -> None:
+            self.mode = Reads()
+            self.mode.__enter__()
+
+        def on_train_batch_end(
+            self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+        ) -> None:
+            self.mode.__exit__(None, None, None)
+            self.reads.append(self.mode.count)
 
     with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("config", overrides=GAME)
-    training, split = tiny.training(), tiny.split()
-    training.settings["trainer"]["accelerator"] = "gpu"
-    training.fit(training.module(instantiate(config.baseline), split), split, tiny.folder / "checkpoint", {}, [Watched()])
+        config = compose("config", overrides=["baseline.epochs=4", *method])
+    training, split, watched = tiny.training([MetricsCSV(tiny.folder / "metrics.csv")]), tiny.split(), Watched()
+    training.fit(training.module(instantiate(config.baseline), split), split, tiny.folder / "checkpoint", {}, [watched])
+    assert watched.reads[0] > 0  # the logged one
+    assert watched.reads[1:] == [0] * 11

@@ -1,7 +1,6 @@
 """The real entry point with the real yaml on tiny real data."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -12,11 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import train
-from dau_lightning import settings
-from dau_lightning.error import one_line
 from dau_lightning.network import convnet
-from tests.tiny import TINY
+from tests.tiny import TINY, results
 
 ROOT = Path(__file__).parents[1]
 TINY_DAU = [
@@ -32,24 +28,6 @@ TINY_METHOD = {"dau": TINY_DAU, "finetune": [*TINY, "baseline.epochs=1"], "influ
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Call the command line in this process; gives what it printed."""
-
-    def call(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        with one_line():
-            settings.check(sys.argv[1:], train.CONF)
-            train.main()
-        return capsys.readouterr().out
-
-    return call
-
-
-def results() -> dict[Path, dict]:
-    return {path.parent: json.loads(path.read_text()) for path in sorted(Path("runs").rglob("result.json"))}
 
 
 def the_result() -> tuple[Path, dict]:

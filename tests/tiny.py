@@ -1,4 +1,8 @@
-"""Settings of a run that takes a second, for the real entry point."""
+"""Settings of a run that takes a second, for the real entry point, and what such runs left."""
+
+import json
+from pathlib import Path
+from typing import Any
 
 TINY = [
     "wandb.mode=disabled",
@@ -9,3 +13,8 @@ TINY = [
     "recipe.epochs=2",
     "trainer.accelerator=cpu",
 ]
+
+
+def results() -> dict[Path, dict[str, Any]]:
+    """What stands in every `result.json` below `runs`, by folder."""
+    return {path.parent: json.loads(path.read_text()) for path in sorted(Path("runs").rglob("result.json"))}

@@ -47,7 +47,7 @@ def test_the_page_of_a_run(write):
     assert draw(folder) == {}  # no evidence, no pictures
     page = page_of(folder)
     rows = json.loads((folder / "result.json").read_text())["rows"]
-    for row, cells in zip(rows.values(), page.rows[1:], strict=False):
+    for row, cells in zip(rows.values(), page.rows[1 : 1 + len(rows)], strict=True):
         assert [float(cell) for cell in cells[:4]] == [row[column] for column in ("UA", "MIA", "RA", "TA")]
         assert float(cells[4]) == row["disparity"]
     assert "DAU on digits, convnet, random, dense, seed 0" in page.texts
