@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +31,9 @@ def run(config: DictConfig, job: HydraConf) -> None:
         print("finished before; overwrite=true runs it again")
         return report.print_run(result, folder)
 
+    further = config.trainer.devices > 1 and int(os.environ.get("LOCAL_RANK", 0))  # see devices.py
+    if further:
+        sys.stdout = sys.stderr = open(folder / f"device-{further}.txt", "w", buffering=1)  # noqa: SIM115
     from dau_lightning.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.ledger import former
     from dau_lightning.report.draw import draw
@@ -43,7 +47,8 @@ def run(config: DictConfig, job: HydraConf) -> None:
     before = former(plain["continue_from"]) if plain["continue_from"] else None
     own = checkpoint(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
     names = {group: job.runtime.choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")}
-    with loggers(folder, **plain["wandb"], **place(names, config.seed, folder), settings=plain | {"choices": names}) as made:
+    about = plain["wandb"] | place(names, config.seed, folder) | {"settings": plain | {"choices": names}}
+    with nullcontext([]) if further else loggers(folder, **about) as made:
         training = Training(builder(plain["network"]), instantiate(config.sparsity) or None, plain, made, folder)
         result = Experiment(
             names=names,
@@ -57,6 +62,8 @@ def run(config: DictConfig, job: HydraConf) -> None:
             former=before,
             command=command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN),
         ).run()
+        if further:
+            return
         show(made, result, draw(result, folder) if config.figures else {}, folder)
     report.print_run(result, folder)
 

@@ -11,9 +11,22 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dau_lightning.experiment import hardware
+from dau_lightning.record import hardware
 
-SECTIONS = ["start", "overhead", "game", "parts", "loader", "attacks", "gradients", "methods", "growth", "compiled", "peak"]
+SECTIONS = [
+    "start",
+    "overhead",
+    "game",
+    "parts",
+    "loader",
+    "attacks",
+    "gradients",
+    "methods",
+    "memory",
+    "growth",
+    "compiled",
+    "peak",
+]
 FOLDER = Path(__file__).parent
 
 

@@ -1,7 +1,9 @@
 """The most memory that a work takes beyond what was in use before it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,7 +13,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
     """Bytes, of the device or, on Linux, resident ones of this process; -1 where neither can be told.
 
-    Freed memory that the allocator keeps makes a second work of the same size look small: small ones come first.
+    Freed memory that the allocator kept makes a second work of a process look small on a CPU: see `alone`.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -26,6 +28,14 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
     before = _kilobytes("VmRSS")
     work()
     return max(0, _kilobytes("VmHWM") - before) * 1024
+
+
+def alone(work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The results of calls of a module's function, each in a new process that has imported the module and done nothing else."""
+    processes = get_context("forkserver")
+    processes.set_forkserver_preload([work.__module__])
+    with processes.Pool(1, maxtasksperchild=1) as pool:
+        return pool.starmap(work, arguments, chunksize=1)
 
 
 def _kilobytes(name: str) -> int:

@@ -112,6 +112,7 @@ def unlearn(
     with initialize_config_dir(str(CONF), version_base=None):
         config = compose("config", overrides=given)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    require(plain["trainer"]["devices"] == 1, "trainer.devices must be 1 from Python: more start the program once for each")
     require(plain["reference"] == "off", "reference must be off: a model that is given has no recipe to retrain by")
     images = _images("train", train), _images("test", test)
     names = tuple(class_names or map(str, range(1 + max(int(part[1].max()) for part in images))))

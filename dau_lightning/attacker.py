@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dau_lightning.devices import noise_like
 from dau_lightning.error import InputError
 from dau_lightning.metric.mia import confidence, entropy, max_confidence, modified_entropy
 
@@ -130,7 +131,7 @@ class Sensitivity:
             together = max(1, self.images_per_pass // len(images))
             for first in range(0, self.copies, together):
                 count = min(together, self.copies - first)
-                noisy = torch.cat([images + self.noise_scale * torch.randn_like(images) for _ in range(count)])
+                noisy = torch.cat([images + self.noise_scale * noise_like(images) for _ in range(count)])
                 change = predict(noisy).unflatten(0, (count, -1)) - probabilities
                 size = change.norm(dim=2, keepdim=True).expand_as(change) if self.norm else change.abs()
                 total = total + size.sum(0)

@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from dau_lightning.console import progress_bar
+from dau_lightning.devices import leads
 from dau_lightning.error import TrainingError
 from dau_lightning.module import LOG_EVERY
 from dau_lightning.network import finite
@@ -133,7 +134,7 @@ class Guard(L.Callback):
         self.losses = []
 
     def _stop(self, reason: str) -> None:
-        if self.good:
+        if self.good and leads():
             save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, self.path)
         left = f"the last good weights are in {self.path}" if self.good else "no weights gave a finite loss"
         raise TrainingError(f"{self.phase}: {reason}; {left}; try a smaller learning rate")
@@ -171,7 +172,9 @@ class Evaluation(L.Callback):
 
     def __init__(self, parts: Sequence[str], num_classes: int, attacks: Mapping[str, Metric], roles: Mapping[str, str]) -> None:
         self.parts, self.roles, self.attacks = parts, roles, {name: attack.clone() for name, attack in attacks.items()}
-        self.accuracies = {part: MulticlassAccuracy(num_classes, average="micro", validate_args=False) for part in parts}
+        self.accuracies = {
+            part: MulticlassAccuracy(num_classes, average="micro", validate_args=False, sync_on_compute=False) for part in parts
+        }
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Move the metrics to the model's device."""

@@ -1,6 +1,6 @@
 """The model card that is handed over with unlearned weights: what was forgotten and how, the evidence, and how to load them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dau_lightning.metric.disparity import COLUMNS
@@ -18,7 +18,6 @@ def model_card(result: Mapping[str, Any]) -> str:
     row, channels = result["rows"][name], result["image_shape"]
     classes = ", ".join(f"{label} {count:,}" for label, count in request["classes"].items())
     files = [f"- {setting}: `{file['name']}`, SHA-256 `{file['sha256']}`" for setting, file in result["files"].items()]
-    method = ", ".join(f"{key}={value}" for key, value in settings["baseline"].items() if not key.startswith("_"))
     warnings = [f"- {warning}" for warning in result["warnings"]] or ["- none"]
     return "\n".join(
         [
@@ -26,7 +25,7 @@ def model_card(result: Mapping[str, Any]) -> str:
             "",
             f"By this request {request['count']:,} training images were to be forgotten ({classes}); "
             f"with earlier requests {result['counts']['forget']:,} of {result['counts']['train']:,}.",
-            f"Method: {row['label']} (`baseline={name}`), seed {result['seed']}, {row['seconds']:.1f} s. Settings: {method}.",
+            f"Method: {row['label']} (`baseline={name}`), seed {result['seed']}, {row['seconds']:.1f} s.",
             f"Scheme: {result['scheme']}, SHA-256 of the sorted ids `{request['sha256']}`.",
             *files,
             "",
@@ -51,8 +50,25 @@ def model_card(result: Mapping[str, Any]) -> str:
             "",
             *warnings,
             "",
+            f"## Settings of {row['label']}",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in _flat(settings["baseline"])),
+            "",
         ]
     )
+
+
+def _flat(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values; an object is its class's or function's name, and its settings follow."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{within}{name}.")
+        elif name == "_target_" and within:
+            yield within[:-1], value.rpartition(".")[2]
+        elif not name.startswith("_"):
+            yield within + name, "none" if value is None else value
 
 
 def loading(network: Mapping[str, Any], num_classes: int) -> list[str]:

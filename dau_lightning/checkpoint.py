@@ -14,9 +14,11 @@ import lightning as L
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from dau_lightning.devices import agreed, count, leads
 from dau_lightning.whole import set_aside, whole
 
 SEAL = 32  # bytes
+TOGETHER_EVERY = 50  # steps
 
 
 class Sealed(TorchCheckpointIO):
@@ -70,10 +72,13 @@ class Checkpoint(L.Callback):
 
     def __init__(self, path: Path, content: Mapping[str, Any], seconds: float) -> None:
         self.path, self.seconds, self.io = path, seconds, Sealed(content)
-        self.written = time.monotonic()
+        self.written, self.asked = time.monotonic(), 0
 
     def found(self) -> Path | None:
         """The path, if a checkpoint of this training is there; a file that cannot be used is set aside."""
+        return agreed(self._found() if leads() else None)
+
+    def _found(self) -> Path | None:
         if not self.path.is_file():
             return None
         try:
@@ -88,8 +93,14 @@ class Checkpoint(L.Callback):
         self.save_if_due(trainer)
 
     def save_if_due(self, trainer: L.Trainer) -> None:
-        """Write a checkpoint if the interval is over, after the rows that were logged until here."""
-        if time.monotonic() - self.written >= self.seconds:
+        """Write a checkpoint if the interval is over, after the rows that were logged until here.
+
+        Several devices, which have to write it together, look at the clock only now and then.
+        """
+        self.asked += 1
+        if count() > 1 and self.asked % TOGETHER_EVERY:
+            return
+        if agreed(time.monotonic() - self.written >= self.seconds):
             for logger in trainer.loggers:
                 logger.save()
             trainer.save_checkpoint(self.path)

@@ -58,7 +58,7 @@ def quoted(argument: str) -> str:
     'scheme.where="user_id == 17"'
     """
     name, _, where = argument.partition("=")
-    if name != "scheme.where" or where in ("", "null") or re.fullmatch(r"'[^']*'|\"[^\"]*\"", where):
+    if name != "scheme.where" or where in ("", "null") or re.fullmatch(r"'[^']*'|\"([^\"\\]|\\.)*\"", where):
         return argument
     escaped = where.replace('"', '\\"')
     return f'{name}="{escaped}"'

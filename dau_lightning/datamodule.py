@@ -6,6 +6,7 @@ import lightning as L
 import torch
 
 from dau_lightning.dataset import Images
+from dau_lightning.devices import count, rank
 from dau_lightning.loader import JointLoader, PassLoader, PlainLoader
 from dau_lightning.split import Split
 from dau_lightning.transform import Transform
@@ -44,8 +45,7 @@ class UnlearningDataModule(L.LightningDataModule):
     def train_dataloader(self) -> Loader:
         """The method's loader."""
         assert self.loader, "this data module only evaluates"
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self.loader(self.part, self.transform, self.seed, rank, world_size)
+        return self.loader(self.part, self.transform, self.seed, rank(), count())
 
     def test_dataloader(self) -> list[PlainLoader]:
         """One loader a part, in the order of `evaluate`."""

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from dau_lightning.attacker import Sensitivity
 from dau_lightning.dataset import Images
 from dau_lightning.descent import Descent
+from dau_lightning.devices import together
 from dau_lightning.error import InputError
-from dau_lightning.loader import Batch
+from dau_lightning.loader import Batch, JointLoader
 from dau_lightning.mode import batch_norm, evaluating, float32, frozen
 from dau_lightning.module import log
 from dau_lightning.objective import Objective, Term
@@ -23,6 +24,7 @@ from dau_lightning.observer import Observation, Observer, Rows, join
 from dau_lightning.penalty import Penalty
 from dau_lightning.pretraining import balanced_accuracy, fitted_and_unseen, observe_parts, outputs, pretrain
 from dau_lightning.regulariser import Nothing, Regulariser
+from dau_lightning.transform import Transform
 
 
 class DAU(Descent):
@@ -103,6 +105,15 @@ class DAU(Descent):
                 "baseline.pairing=random)"
             )
 
+    def loader(
+        self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
+    ) -> JointLoader:
+        """See `Descent.loader`; the batches of the pre-training have to be shared, too."""
+        if self.pretraining_steps and self.pretraining_batch_size % world_size:
+            size = self.pretraining_batch_size
+            raise InputError(f"the pre-training batch size must be a multiple of trainer.devices={world_size}, got {size}")
+        return super().loader(part, transform, seed, rank, world_size)
+
     @property
     def batch_sizes(self) -> Mapping[str, int]:
         """Retain, forget and val images."""
@@ -126,12 +137,12 @@ class DAU(Descent):
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
         """One step of Algorithm 1: the attacker ascends on detached inputs, then the defender descends on Eq. 3."""
         alpha, beta = self.alpha, self.regulariser_weight
-        logits, retain_features = self.defender(batch["retain"].images)
-        retain_loss = loss = F.cross_entropy(logits.float(), batch["retain"].targets)  # L_D
+        logits, retain_features = map(together, self.defender(batch["retain"].images))
+        retain_loss = loss = F.cross_entropy(logits.float(), together(batch["retain"].targets))  # L_D
         values: dict[str, Tensor | float] = {"retain_loss": retain_loss, "adversarial_weight": alpha}
         if alpha or beta or self.term:
             images, targets = (torch.cat(both) for both in zip(batch["forget"], batch["val"], strict=True))
-            sizes = [len(batch[part].targets) for part in ("forget", "val", "retain")]
+            sizes = [self.batch_sizes[part] for part in ("forget", "val", "retain")]
             seen = self.observe(images, targets, self.batch_norm, with_sensitivity=alpha > 0)
             if alpha:
                 values["attacker_loss"] = self.attacker_step(*seen.rows.detached().split(sizes[:2]))
@@ -144,7 +155,7 @@ class DAU(Descent):
                 values["regulariser"] = redundancy = self.regulariser(*features.split(sizes))  # V_ss
                 loss = loss + beta * redundancy
             for name, term in self.term.items():
-                values[name] = more = term.loss(seen.logits[: sizes[0]], batch["forget"].targets)
+                values[name] = more = term.loss(seen.logits[: sizes[0]], seen.rows.targets[: sizes[0]])
                 loss = loss + more
         self.descend(0, loss)
         self.record(loss=loss, **values)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dau_lightning.dataset import Images
+from dau_lightning.devices import keep_alike, together
 from dau_lightning.loader import Batch, JointLoader
 from dau_lightning.mode import batch_norm
 from dau_lightning.module import UnlearningModule
@@ -83,6 +84,11 @@ class Descent(UnlearningModule):
         for group in optimizer.param_groups:
             group["lr"] = self.lr * rate_factor(self.schedule, self.progress, [m / self.epochs for m in self.milestones])
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let all devices take the same step."""
+        defenders = [self.defender] if optimizer is self.trainer.optimizers[0] else []  # others step while its graph is needed
+        keep_alike(optimizer, *defenders)
+
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
         """One step of descent."""
         with batch_norm(self.defender, self.batch_norm):
@@ -93,7 +99,7 @@ class Descent(UnlearningModule):
     def cross_entropy(self, batch: Batch) -> Tensor:
         """`L_D` of a batch, in nats; losses in float32."""
         logits, _ = self.defender(batch.images)
-        return F.cross_entropy(logits.float(), batch.targets)
+        return F.cross_entropy(together(logits.float()), together(batch.targets))
 
 
 def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()) -> float:

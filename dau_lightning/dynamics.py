@@ -10,6 +10,7 @@ from torchmetrics import Metric
 
 from dau_lightning.callbacks import Clock
 from dau_lightning.dataset import Images
+from dau_lightning.devices import leads
 from dau_lightning.loader import PlainLoader
 from dau_lightning.mode import evaluating, float32
 from dau_lightning.module import UnlearningModule, log
@@ -78,8 +79,10 @@ class Dynamics(L.Callback):
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
             with evaluating(module.defender), float32(device):
                 logits = {part: self._logits(module, loader) for part, loader in self.loaders.items()}
+            if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
+                return  # the guard stops such a training
             targets = {part: loader.part.targets for part, loader in self.loaders.items()}
-            values = measured(logits, targets, self.attack)
+            values = measured(logits, targets, self.attack) if leads() else {}
             if attacker := getattr(module, "unseen_accuracy", None):  # where there is a game
                 values["attacker"] = attacker()
         self.rows.append({"step": step, **values})

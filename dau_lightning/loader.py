@@ -13,6 +13,7 @@ from dau_lightning.randomness import generator
 from dau_lightning.transform import Transform
 
 EVALUATION_BATCH_SIZE = 1000
+CACHED = 2**19  # numbers of a batch of images on a CPU: with more, ResNet-9 takes up to twice as long an image
 NOTHING: Mapping[str, Any] = MappingProxyType({})  # for no part
 
 
@@ -176,18 +177,20 @@ class JointLoader(_Resumable):
 
 
 class PlainLoader:
-    """Evaluation batches: every sample once, in order, not augmented."""
+    """Evaluation batches: every sample once, in order, not augmented; on a CPU as large as its caches like them."""
 
     def __init__(self, part: Images, transform: Transform) -> None:
-        self.part, self.transform = part, transform
+        self.part, self.transform, self.batch_size = part, transform, EVALUATION_BATCH_SIZE
+        if part.images.device.type == "cpu":
+            self.batch_size = min(self.batch_size, max(32, CACHED // part.images[0].numel()))
 
     def __len__(self) -> int:
         """Number of batches."""
-        return -(-len(self.part) // EVALUATION_BATCH_SIZE)
+        return -(-len(self.part) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches, the last one as small as the rest is."""
-        pairs = zip(self.part.images.split(EVALUATION_BATCH_SIZE), self.part.targets.split(EVALUATION_BATCH_SIZE), strict=True)
+        pairs = zip(self.part.images.split(self.batch_size), self.part.targets.split(self.batch_size), strict=True)
         for images, targets in pairs:
             yield Batch(self.transform.normalise(images), targets)
 
@@ -201,6 +204,10 @@ class PassLoader(_Resumable):
         transform: pixels to inputs.
         seed: of the order.
         limits: the most samples that are visited of each part named, the first of its order.
+        world_size: number of devices.
+
+    Raises:
+        InputError: there are several, and a sum over all samples would be needed on each.
     """
 
     def __init__(
@@ -210,7 +217,10 @@ class PassLoader(_Resumable):
         transform: Transform,
         seed: int,
         limits: Mapping[str, int] = NOTHING,
+        world_size: int = 1,
     ) -> None:
+        if world_size > 1:
+            raise InputError(f"a method of one pass over the images needs trainer.devices=1, got {world_size}")
         self.parts, self.batch_sizes, self.transform, self.seed, self.limits = parts, batch_sizes, transform, seed, limits
 
     def __len__(self) -> int:

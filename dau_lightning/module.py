@@ -64,7 +64,8 @@ class UnlearningModule(L.LightningModule):
             rank: of this device.
             world_size: number of devices.
         """
-        return PassLoader({name: part(name) for name in self.batch_sizes}, self.batch_sizes, transform, seed)
+        parts = {name: part(name) for name in self.batch_sizes}
+        return PassLoader(parts, self.batch_sizes, transform, seed, world_size=world_size)
 
     def plan(self, steps: int, split: Split) -> str:
         """What it is about to do, in a line; `steps` are those of an epoch."""
@@ -90,8 +91,8 @@ class UnlearningModule(L.LightningModule):
         return []
 
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
-        """Key the step's noise and dropout to (seed, phase, step, rank)."""
-        torch.manual_seed(key(self.seed, self.phase, self.step, self.global_rank))
+        """Key the step's noise and dropout to (seed, phase, step): the same on every device."""
+        torch.manual_seed(key(self.seed, self.phase, self.step, 0))
 
     def record(self, **values: Tensor | float) -> None:
         """Send values of a step to every logger under this phase, on every `LOG_EVERY`-th step."""

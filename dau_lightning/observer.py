@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dau_lightning.attacker import Sensitivity
+from dau_lightning.devices import together
 from dau_lightning.mode import batch_norm, float32
 from dau_lightning.network import Defender
 
@@ -60,7 +61,7 @@ class Observer:
     def __call__(
         self, defender: Defender, images: Tensor, targets: Tensor, mode: str, with_sensitivity: bool = True
     ) -> Observation:
-        """Observe images `(B, C, H, W)` of labels `(B,)`.
+        """Observe images `(B, C, H, W)` of labels `(B,)`, of several devices each its share of them.
 
         Noise too small for a shorter type to resolve is measured in float32, prediction and noisy predictions alike.
 
@@ -83,4 +84,5 @@ class Observer:
             if with_sensitivity:
                 sensitivity = self.sensitivity(predict, images, probabilities)
         prediction = probabilities if self.attacker_input == "probabilities" else logits.float()
-        return Observation(Rows(prediction, sensitivity, targets), logits, features)
+        rows = Rows(*map(together, (prediction, sensitivity, targets)))
+        return Observation(rows, together(logits), together(features))

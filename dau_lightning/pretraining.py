@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dau_lightning.console import progress
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.dataset import Images, balanced
+from dau_lightning.devices import count, keep_alike, rank
 from dau_lightning.error import TrainingError
 from dau_lightning.loader import JointLoader, Order
 from dau_lightning.mode import evaluating
@@ -60,7 +61,7 @@ def observe_parts(
         The rows of the first and of the second part.
     """
     larger_first = dict(sorted(parts.items(), key=lambda part: -len(part[1])))
-    loader = JointLoader(larger_first, dict.fromkeys(larger_first, batch_size), transform, seed)
+    loader = JointLoader(larger_first, dict.fromkeys(larger_first, batch_size), transform, seed, rank(), count())
     loader.set_epoch(epoch)
     rows = observe_all(observe, loader)
     return rows if [*larger_first] == [*parts] else (rows[1], rows[0])
@@ -82,8 +83,8 @@ def observe_all(observe: Observe, loader: JointLoader) -> tuple[Rows, Rows]:
         torch.manual_seed(key(loader.seed, "observation", step))
         (first, first_targets), (second, second_targets) = batch.values()
         seen = observe(torch.cat([first, second]), torch.cat([first_targets, second_targets]))
-        for rows, part in zip(stored, (slice(0, len(first)), slice(len(first), None)), strict=True):
-            rows.append(seen.at(part))
+        for rows, part in zip(stored, seen.split([*loader.batch_sizes.values()]), strict=True):
+            rows.append(part)
     return join(*stored[0]), join(*stored[1])
 
 
@@ -128,6 +129,7 @@ def pretrain(
         value = loss(members, nonmembers)
         optimizer.zero_grad()
         value.backward()
+        keep_alike(optimizer)
         optimizer.step()
         losses.append(value.detach())
         if step % LOG_EVERY == 0 or step == steps[-1]:

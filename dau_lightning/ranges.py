@@ -72,7 +72,7 @@ TABLE: dict[str, Rule] = {
     "adversarial_steps": optional(integer(0)),
     "resolution": optional(number(above=0)),
     "epochs *batch_size *steps width images_per_pass": integer(1),
-    "trainer.devices": integer(1, 1),  # the loader can share a batch among devices; the methods are not yet tested so
+    "trainer.devices": integer(1),
     "image_size": optional(integer(8, 1024)),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
     "lr attacker_lr noise_scale temperature scale alpha inverse_clamp": number(above=0),
     "checkpoint.seconds": number(above=0),

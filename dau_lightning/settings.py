@@ -85,7 +85,13 @@ def _check_overrides(flags: argparse.Namespace, loader: ConfigLoader) -> None:
         else:
             settings += values
     for picked in _combinations(groups):
-        _check_settings(settings, *composed(picked))
+        config, choices = composed(picked)
+        _check_settings(settings, config, choices)
+        devices = [config.trainer.devices, *(given.value() for given in settings if given.key_or_group == "trainer.devices")]
+        if sweeping and any(count != 1 for count in devices):
+            raise InputError(
+                "trainer.devices must be 1 in a sweep, whose jobs would want the same devices: run them one by one"
+            )
 
 
 def _one_line(message: object) -> str:

@@ -2,13 +2,15 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
 
 from dau_lightning.evidence import confidence, read_evidence
+from dau_lightning.tracking import WandB
 
 LOWER = ("disparity", "seconds", "time_ratio", "score")  # are better lower, as every gap; UA, MIA, RA and TA have no direction
 BINS = np.linspace(0, 1, 51)
@@ -51,31 +53,35 @@ def show(loggers: Sequence[Logger], result: Mapping[str, Any], pictures: Mapping
         pictures: by file name; of them the PNG.
         folder: of the run.
     """
-    runs = [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
-    for run in runs:
-        import wandb
-        from PIL import Image
+    for logger in loggers:
+        if isinstance(logger, WandB):
+            logger.attempt(partial(_show, logger.experiment, result, pictures, folder))
 
-        rows = {kind: numbers(row) for kind, row in result["rows"].items()}
-        _define(run, [f"method/{name}" for name in rows[result["baseline"]]])
-        columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-        cells = [[result["rows"][kind]["label"], *(row.get(name) for name in columns)] for kind, row in rows.items()]
-        run.log(
-            {
-                **{f"method/{name}": value for name, value in rows[result["baseline"]].items()},  # one key for all methods
-                "rows": wandb.Table(columns=["row", *columns], data=list[Any](cells)),
-                **{f"confidence/{name}": wandb.Histogram(np_histogram=found) for name, found in _histograms(folder)},
-                **{
-                    f"figures/{name.removesuffix('.png')}": wandb.Image(Image.open(io.BytesIO(content)))
-                    for name, content in pictures.items()
-                    if name.endswith(".png")
-                },
-            }
-        )
-        for kind, file in (("model", "unlearned.safetensors"), ("result", "result.json")):
-            artifact = wandb.Artifact(f"{kind}-{run.id}", kind, metadata={"split_hash": result["split_hash"]})
-            artifact.add_file(str(folder / file), policy="immutable")  # stays in the run folder, no second copy
-            run.log_artifact(artifact)
+
+def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], folder: Path) -> None:
+    import wandb
+    from PIL import Image
+
+    rows = {kind: numbers(row) for kind, row in result["rows"].items()}
+    _define(run, [f"method/{name}" for name in rows[result["baseline"]]])
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    cells = [[result["rows"][kind]["label"], *(row.get(name) for name in columns)] for kind, row in rows.items()]
+    run.log(
+        {
+            **{f"method/{name}": value for name, value in rows[result["baseline"]].items()},  # one key for all methods
+            "rows": wandb.Table(columns=["row", *columns], data=list[Any](cells)),
+            **{f"confidence/{name}": wandb.Histogram(np_histogram=found) for name, found in _histograms(folder)},
+            **{
+                f"figures/{name.removesuffix('.png')}": wandb.Image(Image.open(io.BytesIO(content)))
+                for name, content in pictures.items()
+                if name.endswith(".png")
+            },
+        }
+    )
+    for kind, file in (("model", "unlearned.safetensors"), ("result", "result.json")):
+        artifact = wandb.Artifact(f"{kind}-{run.id}", kind, metadata={"split_hash": result["split_hash"]})
+        artifact.add_file(str(folder / file), policy="immutable")  # stays in the run folder, no second copy
+        run.log_artifact(artifact)
 
 
 def _define(run: Any, names: Sequence[str]) -> None:

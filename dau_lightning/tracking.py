@@ -3,12 +3,13 @@
 import netrc
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 from dau_lightning.metrics_csv import MetricsCSV
 
@@ -30,8 +31,8 @@ def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str
         if mode == "online":
             warnings.warn("wandb.mode=online needs credentials (`wandb login`); this run is kept offline", stacklevel=3)
         mode = "offline"
-    if mode != "disabled":
-        made.append(_wandb(folder, mode, project, config=settings, name=name, **place))
+    if mode != "disabled" and (started := _wandb(folder, mode, project, config=settings, name=name, **place)):
+        made.append(started)
     status = "failed"
     try:
         yield made
@@ -39,10 +40,8 @@ def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str
     finally:
         for logger in made:
             logger.finalize(status)
-        if mode != "disabled":
-            import wandb
-
-            wandb.finish(exit_code=int(status == "failed"))
+            if isinstance(logger, WandB):
+                logger.finish(status)
 
 
 def has_credentials() -> bool:
@@ -57,22 +56,72 @@ def has_credentials() -> bool:
         return False
 
 
-def _wandb(folder: Path, mode: str, project: str, **about: Any) -> Logger:
+class WandB(WandbLogger):
+    """A run of Weights & Biases that harms nobody: once it takes no more, it is left alone, after one warning.
+
+    Args:
+        run: of wandb, started.
+        folder: of the run.
+    """
+
+    def __init__(self, run: Any, folder: Path) -> None:
+        super().__init__(experiment=run)
+        self.folder, self.lost = folder, False
+
+    def attempt(self, action: Callable[[], object]) -> None:
+        """Do something with it, unless it was lost before."""
+        if self.lost:
+            return
+        try:
+            action()
+        except Exception as error:  # wandb and its service fail in many ways, and none of them matters to a run
+            self.lost = True
+            with suppress(Exception):  # else it would end the program with a traceback
+                import wandb
+
+                wandb.teardown()
+            warnings.warn(
+                f"Weights & Biases stopped ({type(error).__name__}); the run goes on, metrics.csv has every row, and "
+                f"`wandb sync {self.folder}/wandb/*run-*` sends what was kept until here",
+                stacklevel=2,
+            )
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Send values."""
+        self.attempt(partial(super().log_metrics, metrics, step))
+
+    def finish(self, status: str) -> None:
+        """End the run; `finalize`, which Lightning calls after every training, does not."""
+        self.attempt(partial(self.experiment.finish, exit_code=int(status == "failed")))
+
+
+def _wandb(folder: Path, mode: str, project: str, **about: Any) -> WandB | None:
     """A started W&B run; offline with one warning where it cannot be reached. A network that hangs costs ten seconds."""
     import wandb
-    from lightning.pytorch.loggers import WandbLogger
 
-    def start(offline: bool) -> WandbLogger:
+    def start(mode: str) -> WandB:
         options = wandb.Settings(init_timeout=10, silent=True, console="off")
-        run = wandb.init(project=project, dir=folder, mode="offline" if offline else "online", settings=options, **about)
-        return WandbLogger(experiment=run)
+        return WandB(wandb.init(project=project, dir=folder, mode=mode, settings=options, **about), folder)  # type: ignore[arg-type]
 
     try:
-        return start(offline=mode == "offline")
-    except (wandb.Error, OSError) as error:
-        warnings.warn(
-            f"Weights & Biases cannot be reached ({type(error).__name__}); this run is kept offline: "
-            f"`wandb sync {folder}/wandb/offline-*` sends it later",
-            stacklevel=2,
-        )
-        return start(offline=True)
+        return start(mode if mode == "offline" else "online")
+    except Exception as error:  # wandb fails in many ways
+        reason = type(error).__name__
+    if mode != "offline":
+        try:
+            run = start("offline")
+        except Exception as error:
+            reason = type(error).__name__
+        else:
+            warnings.warn(
+                f"Weights & Biases cannot be reached ({reason}); this run is kept offline: "
+                f"`wandb sync {folder}/wandb/offline-*` sends it later",
+                stacklevel=2,
+            )
+            return run
+    warnings.warn(
+        f"Weights & Biases cannot be started ({reason}: is {folder}/wandb a folder that can be written?); the run goes on, "
+        "metrics.csv has every row",
+        stacklevel=2,
+    )
+    return None

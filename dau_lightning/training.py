@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from dau_lightning.baseline.original import Original
 from dau_lightning.callbacks import Clock, Guard, PhaseBar, Rewinding
 from dau_lightning.checkpoint import Checkpoint
 from dau_lightning.datamodule import UnlearningDataModule
+from dau_lightning.devices import PATIENCE, Alike, led
 from dau_lightning.error import InputError
 from dau_lightning.folder import content_of
 from dau_lightning.module import UnlearningModule
@@ -63,6 +65,7 @@ class Training:
         self.seed: int = self.settings["seed"]
         self.transform = Transform(**self.settings["transform"])
         self.store = Store(Path(self.settings["store"]["root"]))
+        self.devices: int = self.settings["trainer"]["devices"]
         self.device = torch.device("cpu")
 
     def module(self, method: Method, split: Split) -> UnlearningModule:
@@ -89,6 +92,8 @@ class Training:
         if not str(self.settings["network"].get("_target_", "dau_lightning.")).startswith("dau_lightning."):
             shapes = {name: list(tensor.shape) for name, tensor in module.defender.network.state_dict().items()}
             content["shapes"] = shapes  # code of one's own may change under its name
+        if self.devices > 1:
+            content["devices"] = self.devices  # each has batch statistics of its own
         if self.sparsity and sparse:
             content["sparsity"] = self.settings["sparsity"] if module.part == "train" else self._pruning()
         return content
@@ -109,7 +114,7 @@ class Training:
             return dict(find(original.defender.network)), 0.0, {}
 
         content = self.content(original, split, sparse=False) | {"sparsity": self._pruning()}
-        entry, _ = self.store.get_or_train("mask", content, find_mask)
+        entry, _ = led(partial(self.store.get_or_train, "mask", content), find_mask)
         return entry.weights
 
     def from_scratch(self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -153,7 +158,7 @@ class Training:
             seconds = self.fit(module, split, checkpoint(path), content, callbacks)
             return module.defender.network.state_dict(), seconds, module.findings
 
-        entry, trained = get_or_train(path, content, train)
+        entry, trained = led(partial(get_or_train, path, content), train)
         module.defender.network.load_state_dict(entry.weights)
         module.defender.hold(mask)
         print(f"{module.label}: {'trained into' if trained else 'taken from'} {entry.path}")
@@ -183,19 +188,18 @@ class Training:
         clock, guard = Clock(), Guard(module.label, self.folder / "last_good.safetensors")
         kept = Checkpoint(path, {**content, "file": path.name}, self.settings["checkpoint"]["seconds"])
         watching = [clock, guard, PhaseBar(module.label), kept, *callbacks]
-        trainer = self.trainer(watching, max_epochs=module.epochs, plugins=[kept.io])
+        trainer = self.trainer(watching, self.devices, max_epochs=module.epochs, plugins=[kept.io])
         trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.found())
         if not module.defender.holds_mask():
             raise RuntimeError(f"{module.label} changed pruned weights: call defender.prune() after every change")
         return clock.seconds - module.untimed
 
-    def trainer(self, callbacks: Sequence[L.Callback], max_epochs: int = 1, **more: Any) -> L.Trainer:
-        """A quiet Trainer: its own bar, checkpoints and summary are off."""
+    def trainer(self, callbacks: Sequence[L.Callback], devices: int = 1, **more: Any) -> L.Trainer:
+        """A quiet Trainer: its own bar, checkpoints and summary are off. Models are judged on one device, by the leader."""
         try:
             trainer = L.Trainer(
-                **self.settings["trainer"],
-                **more,
-                max_epochs=max_epochs,
+                **{**self.settings["trainer"], "devices": devices, "max_epochs": 1, **more},
+                strategy=Alike(timeout=PATIENCE) if devices > 1 else "auto",
                 logger=self.loggers,
                 callbacks=list(callbacks),
                 log_every_n_steps=1,

@@ -165,6 +165,6 @@ def test_side_by_side_gives_the_same_numbers(sweep):
     ],
 )
 def test_mistakes_are_told_before_anything_starts(line, message, monkeypatch):
-    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], "submitit_slurm.yaml", raising=False)
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"].get("launcher", {}), "submitit_slurm.yaml", raising=False)
     with pytest.raises(InputError, match=message):
         settings.check(line, train.CONF)

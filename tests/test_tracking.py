@@ -1,15 +1,19 @@
 import ast
 import csv
 import os
+import re
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
+import torch
 
 import dau_lightning
 from dau_lightning.baseline.original import Original
@@ -179,13 +183,13 @@ def test_credentials_decide_the_mode_only_when_it_is_auto(
 
     def init(*, mode: str, **_: Any) -> Any:
         modes.append(mode)
-        raise wandb.Error("seen enough") if len(modes) == 1 else ZeroDivisionError
+        raise wandb.Error("seen enough")
 
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     monkeypatch.setattr(wandb, "init", init)
-    with pytest.warns(UserWarning, match="kept offline"), pytest.raises(ZeroDivisionError):
-        loggers(folder, mode, **SETTINGS).__enter__()
-    assert modes == [started, "offline"]
+    with pytest.warns(UserWarning, match="cannot be started"), loggers(folder, mode, **SETTINGS) as made:
+        assert len(made) == 1
+    assert modes == [started, "offline"][: 1 + (mode != "offline")]
 
 
 def test_online_without_credentials_asks_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch, wandb: Any) -> None:
@@ -196,12 +200,53 @@ def test_online_without_credentials_asks_nobody(folder: Path, monkeypatch: pytes
         raise ZeroDivisionError
 
     monkeypatch.setattr(wandb, "init", init)
-    with pytest.warns(UserWarning, match="needs credentials"), pytest.raises(ZeroDivisionError):
-        loggers(folder, "online", **SETTINGS).__enter__()
-    assert modes == ["offline"]
+    with (
+        pytest.warns(UserWarning, match="cannot be started"),
+        pytest.warns(UserWarning, match="needs credentials"),
+        loggers(folder, "online", **SETTINGS),
+    ):
+        assert modes == ["offline"]
 
 
 # Weights & Biases itself, about a second a run
+
+
+def test_a_folder_that_it_cannot_write_costs_a_warning_and_no_row(folder: Path, wandb: Any) -> None:
+    (folder / "wandb").write_text("a file where a folder should be")
+    with (
+        pytest.warns(UserWarning, match="cannot be started.*metrics.csv has every row"),
+        loggers(folder, "auto", **SETTINGS) as made,
+    ):
+        log(made, "unlearning", 0, {"loss": 2.5})
+    assert rows(folder) == [{"unlearning/loss": "2.5", "step": "0"}]
+
+
+def lose_the_service(folder: Path) -> None:
+    """A run whose Weights & Biases is killed in the middle."""
+    torch.set_num_threads(1)  # this process was forked
+    with warnings.catch_warnings(record=True) as caught, loggers(folder, "auto", **SETTINGS) as made:
+        warnings.simplefilter("always")
+        log(made, "unlearning", 0, {"loss": 2.5})
+        children = [int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
+        for pid in children:
+            if b"wandb" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+        for step in range(1, 200):
+            log(made, "unlearning", step, {"loss": 1.5})
+    (folder / "said").write_text("".join(str(warning.message) for warning in caught if warning.category is UserWarning))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_killed_in_the_middle_it_costs_a_warning_and_no_row(folder: Path) -> None:
+    process = get_context("fork").Process(target=lose_the_service, args=(folder,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert len(rows(folder)) == 200
+    assert re.fullmatch(
+        r"Weights & Biases stopped .* metrics.csv has every row, and `wandb sync .* sends .*", (folder / "said").read_text()
+    )
 
 
 def test_offline_without_credentials_and_each_run_by_itself(folder: Path, wandb: Any) -> None:

@@ -132,7 +132,7 @@ def test_a_sparse_original_goes_on_from_its_own_dense_weights(tiny: Any) -> None
     split, training = tiny.split(), tiny.training(sparsity=OMP(0.5, 1))
     mask, watches = training.mask(split), []
     trainer = training.trainer
-    training.trainer = lambda callbacks, **options: trainer([*callbacks, watches[-1]], **options)
+    training.trainer = lambda callbacks, *given, **options: trainer([*callbacks, watches[-1]], *given, **options)
     for module, held in ((training.module(Original, split), mask), (tiny.training().module(Original, split), {})):
         watches.append(Watch())
         if not held:

@@ -1,13 +1,13 @@
 """How time and memory grow with the number of classes, of images, of noisy copies and with the batch size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import patch
 
 import torch
 
 from benchmarks.clock import ByTurns
-from benchmarks.memory import peak_bytes
+from benchmarks.memory import alone, peak_bytes
 from benchmarks.table import Table, exponent
 from benchmarks.workload import Workload
 
@@ -19,22 +19,50 @@ CLASSES, IMAGES, COPIES, BATCHES = (
 )
 
 
+Measured = tuple[float, int]  # seconds, bytes
+SMALL = ("retain=16", "forget=4", "val=4")
+
+
 def measure(device: torch.device) -> Table:
     """A row a size; the exponents of time and memory stand in the last row of each group."""
-    rows: list[dict[str, Any]] = []
-    small = ["retain=16", "forget=4", "val=4"]
-    rows += _group("classes", CLASSES, [_game(device, k, small, images=8 * k) for k in CLASSES])
-    rows += _group("images", IMAGES, [_epoch(device, n) for n in IMAGES])
-    rows += _group("noisy copies", COPIES, [_game(device, 10, ["retain=16", "forget=64", "val=64"], copies=n) for n in COPIES])
-    rows += _group(
-        "retain batch", BATCHES, [_game(device, 10, [f"retain={b}", f"forget={b // 2}", f"val={b // 2}"]) for b in BATCHES]
-    )
+    groups: dict[str, tuple[Sequence[int], Callable[[torch.device, int], Measured]]] = {
+        "classes": (CLASSES, of_classes),
+        "images": (IMAGES, of_images),
+        "noisy copies": (COPIES, of_copies),
+        "retain batch": (BATCHES, of_batches),
+    }
+    rows = []
+    for what, (sizes, work) in groups.items():
+        rows += _group(what, sizes, alone(work, [(device, size) for size in sizes]))
     return Table(
         "Growth, the digits network", rows, "a step of DAU; of images: an epoch of Retrain. Exponent: slope of the logarithms"
     )
 
 
-def _group(what: str, sizes: Sequence[int], measured: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
+def of_classes(device: torch.device, classes: int) -> Measured:
+    """A step of the game, and its memory, with so many classes of eight images each."""
+    return _game(device, classes, SMALL, images=8 * classes)
+
+
+def of_images(device: torch.device, images: int) -> Measured:
+    """An epoch of Retrain on so many images."""
+    work = Workload("convnet", "retrain", ["recipe.epochs=2"], images)
+    steps = -(-len(work.split.retain) // 64)
+    seconds, peak = _steps(work, device, steps=min(steps, 100))
+    return seconds * steps, peak
+
+
+def of_copies(device: torch.device, copies: int) -> Measured:
+    """A step of the game with so many noisy copies, without their gradient."""
+    return _game(device, 10, ("retain=16", "forget=64", "val=64"), copies)
+
+
+def of_batches(device: torch.device, retain: int) -> Measured:
+    """A step of the game whose forget and val batches have half of the retain batch."""
+    return _game(device, 10, (f"retain={retain}", f"forget={retain // 2}", f"val={retain // 2}"))
+
+
+def _group(what: str, sizes: Sequence[int], measured: Sequence[Measured]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {"of": what, "size": size, "ms": 1000 * seconds, "MiB": peak / 2**20, "exponent, ms": "", "MiB ": ""}
         for size, (seconds, peak) in zip(sizes, measured, strict=True)
@@ -44,9 +72,7 @@ def _group(what: str, sizes: Sequence[int], measured: Sequence[tuple[float, floa
     return rows
 
 
-def _game(
-    device: torch.device, classes: int, batches: Sequence[str], copies: int = 0, images: int = 2000
-) -> tuple[float, float]:
+def _game(device: torch.device, classes: int, batches: Sequence[str], copies: int = 0, images: int = 2000) -> Measured:
     parts = [batch.split("=") for batch in batches]
     settings = [f"baseline.{part}_batch_size={size}" for part, size in parts]
     settings += [f"baseline.sensitivity.copies={copies}", "baseline.pretraining_steps=0", "baseline.epochs=99"]
@@ -55,14 +81,7 @@ def _game(
         return _steps(Workload("convnet", "dau", settings, max(images, 2000), classes), device, steps=5)
 
 
-def _epoch(device: torch.device, images: int) -> tuple[float, float]:
-    work = Workload("convnet", "retrain", ["recipe.epochs=2"], images)
-    steps = -(-len(work.split.retain) // 64)
-    seconds, peak = _steps(work, device, steps=min(steps, 100))
-    return seconds * steps, peak
-
-
-def _steps(work: Workload, device: torch.device, steps: int) -> tuple[float, float]:
+def _steps(work: Workload, device: torch.device, steps: int) -> Measured:
     """Median seconds of a step, and the most memory of a training."""
     module, turns = work.module(), ByTurns(lambda: None, steps, warm_up=2)
     peak = peak_bytes(lambda: work.fit(module, turns), device)

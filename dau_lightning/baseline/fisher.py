@@ -38,7 +38,7 @@ class FisherForgetting(UnlearningModule):
     ) -> PassLoader:
         """No more than `samples`."""
         limits = {} if self.samples is None else {self.part: self.samples}
-        return PassLoader({self.part: part(self.part)}, self.batch_sizes, transform, seed, limits)
+        return PassLoader({self.part: part(self.part)}, self.batch_sizes, transform, seed, limits, world_size)
 
     def on_train_start(self) -> None:
         """Start sums over samples."""

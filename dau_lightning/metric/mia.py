@@ -126,7 +126,7 @@ class SVMAttack(Metric):
     forget: list[Tensor]
 
     def __init__(self, statistic: str, seed: int, resolution: float | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(sync_on_compute=False, **kwargs)  # one process sees every sample
         if statistic not in STATISTICS:
             raise InputError(f"statistic must be one of {', '.join(STATISTICS)}, got {statistic!r}")
         self.statistic: Callable[[Tensor, Tensor], Tensor] = STATISTICS[statistic]

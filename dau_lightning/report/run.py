@@ -48,4 +48,8 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
     for row in rows:
         if row.get("store"):
             print(f"{row['label']}: {row['store']}")
-    print(f"measured on {hardware['device']} ({hardware['name']}, {hardware['threads']} threads); everything is in\n{folder}")
+    devices = f"{hardware['devices']} x " if hardware.get("devices", 1) > 1 else ""
+    print(
+        f"measured on {devices}{hardware['device']} ({hardware['name']}, {hardware['threads']} threads); "
+        f"everything is in\n{folder}"
+    )

@@ -1,0 +1,90 @@
+"""Jobs of a sweep that are killed or never end, and runs on two devices, by the real command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MINE = """
+import os, signal, time
+from torch import nn
+
+def fine(num_classes, in_channels):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, num_classes))
+
+def killed(num_classes, in_channels):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def endless(num_classes, in_channels):
+    time.sleep(1000)
+"""
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{folder}", "WANDB_MODE": "offline"}
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def rows(folder: Path) -> dict[str, dict[str, float]]:
+    (path,) = folder.rglob("result.json")
+    return json.loads(path.read_text())["rows"]
+
+
+def test_a_killed_and_an_endless_job_leave_the_others_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    networks = "network._target_=mine.killed,mine.endless,mine.fine"
+    short = "recipe.epochs=1", "baseline=finetune", "baseline.epochs=1", "reference=off", "wandb.mode=disabled"
+    launcher = "hydra/launcher=cores", "hydra.launcher.n_jobs=2", "hydra.launcher.minutes=0.6"
+    done = call(tmp_path, "-m", "network=own", networks, *short, *launcher)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "job 1 was ended from outside (exit code -9)" in done.stderr
+    assert "job 2 ran out of time (0.6 minutes)" in done.stderr
+    assert done.stdout.endswith("3 jobs: 2 broken off, 1 finished\n")
+    assert "broken off: network._target_=mine.killed; its folder is" in done.stderr
+    again = call(tmp_path, "-m", "network=own", "network._target_=mine.fine", *short, *launcher)
+    assert again.stdout.endswith("1 jobs: 1 finished before\n")
+
+
+def test_two_devices_on_digits(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    short = (
+        "recipe.epochs=20",
+        "baseline.pretraining_steps=50",
+        "wandb.mode=disabled",
+        "trainer.accelerator=cpu",
+        "figures=false",
+    )
+    one = call(tmp_path / "one", *short)
+    two = call(tmp_path / "two", *short, "trainer.devices=2")
+    assert (one.returncode, two.returncode) == (0, 0), two.stderr
+    assert "measured on 2 x cpu" in two.stdout
+    assert two.stdout.count("request: ") == 1
+    single, double = rows(tmp_path / "one"), rows(tmp_path / "two")
+    for name, row in single.items():
+        for column in ("RA", "TA"):
+            assert abs(row[column] - double[name][column]) <= 1.0, (name, column)
+    log = next((tmp_path / "two").rglob("metrics.csv")).read_text()
+    assert len(log.splitlines()) == len(next((tmp_path / "one").rglob("metrics.csv")).read_text().splitlines())
+
+
+def test_what_devices_cannot_share_is_one_line(tmp_path: Path) -> None:
+    short = "wandb.mode=disabled", "trainer.accelerator=cpu", "trainer.devices=2"
+    for settings, words in (
+        (("baseline=fisher",), "a method of one pass over the images needs trainer.devices=1, got 2"),
+        (
+            ("baseline.forget_batch_size=31", "baseline.val_batch_size=31"),
+            "the forget batch size must be a multiple of trainer.dev",
+        ),
+        (("recipe.batch_size=33",), "the retain batch size must be a multiple of trainer.devices=2, got 33"),
+    ):
+        done = call(tmp_path, *short, *settings)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert len(done.stderr.splitlines()) == 1
+        assert words in done.stderr
+        assert not (tmp_path / "store").exists() or not list((tmp_path / "store").glob("*.safetensors"))
