@@ -13,6 +13,8 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from dau_lightning.metrics_csv import MetricsCSV
 
+PATIENCE = 10  # seconds that a network may take to answer
+
 
 @contextmanager
 def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any], **place: Any) -> Iterator[list[Logger]]:
@@ -100,7 +102,7 @@ def _wandb(folder: Path, mode: str, project: str, **about: Any) -> WandB | None:
     import wandb
 
     def start(mode: str) -> WandB:
-        options = wandb.Settings(init_timeout=10, silent=True, console="off")
+        options = wandb.Settings(init_timeout=PATIENCE, silent=True, console="off")
         return WandB(wandb.init(project=project, dir=folder, mode=mode, settings=options, **about), folder)  # type: ignore[arg-type]
 
     try:

@@ -1,9 +1,7 @@
 """Sweeps by the real entry point: what is printed, what fails, what is skipped, and the same numbers side by side."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from dau_lightning import settings
 from dau_lightning.error import InputError
 from dau_lightning.folder import write_result
 from dau_lightning.sweep import Sweep
-from tests.tiny import TINY
 
 ROOT = Path(__file__).parents[1]
 ROW = {"UA": 1.0, "MIA": 2.0, "RA": 99.0, "TA": 98.5, "disparity": 0.5}
@@ -115,38 +112,6 @@ def test_a_sweep_that_breaks_off_says_what_is_open(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.endswith("3 jobs: 1 broken off, 2 not started\n")
     assert err == f"broken off: seed=1; its folder is {tmp_path}\n"
-
-
-def test_side_by_side_gives_the_same_numbers(sweep):
-    arguments = ["baseline=finetune", "baseline.epochs=1", "baseline.batch_size=200", "baseline.lr=0.1,0.05,1e30", *TINY]
-    Path("cores").mkdir()
-    command = [sys.executable, ROOT / "train.py", "-m", "hydra/launcher=cores", "hydra.launcher.n_jobs=2", *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd="cores", env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1, done.stdout + done.stderr
-    begin, *lines = [line for line in done.stdout.splitlines() if line]
-    assert begin == "3 jobs, into runs"
-    number = r"\d+\.\d\d"
-    row = rf": finished, UA {number}, MIA {number}, RA {number}, TA {number}, disparity {number}"
-    patterns = [
-        f"job 1 of 3, baseline.lr=0.1{row}",
-        f"job 2 of 3, baseline.lr=0.05{row}",
-        r"job 3 of 3, baseline.lr=1e\+30: failed",
-    ]
-    assert all(re.fullmatch(pattern, line) for pattern, line in zip(patterns, sorted(lines[:3]), strict=True))
-    assert lines[3:] == ["3 jobs: 1 failed, 2 finished"]
-    (failed,) = done.stderr.splitlines()
-    assert failed.startswith("failed: baseline.lr=1e+30: FT: its outputs on the retain set are not finite")
-    assert "error: FT: its outputs" in Path(failed.split("its folder is ")[1], "output.txt").read_text()
-
-    Path("basic").mkdir()
-    os.chdir("basic")
-    code, out, _ = sweep(*arguments)
-    os.chdir("..")
-    assert code == 1
-    assert out.endswith("3 jobs: 1 failed, 2 finished\n")
-    assert len(numbers("basic")) == 2
-    assert numbers("basic") == numbers("cores")
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,7 @@ def test_own_images_on_resnet18(run):
         "baseline.epochs=1",
         "baseline.retain_batch_size=8",
         "baseline.pretraining_steps=1",
+        "reference=off",
     ]
     run(
         "dataset=imagefolder",

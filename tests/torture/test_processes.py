@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,37 @@ def test_a_killed_and_an_endless_job_leave_the_others_alone(tmp_path: Path) -> N
     assert "broken off: network._target_=mine.killed; its folder is" in done.stderr
     again = call(tmp_path, "-m", "network=own", "network._target_=mine.fine", *short, *launcher)
     assert again.stdout.endswith("1 jobs: 1 finished before\n")
+
+
+def test_side_by_side_gives_the_same_numbers(tmp_path: Path) -> None:
+    method = "baseline=finetune", "baseline.epochs=1", "baseline.batch_size=200", "baseline.lr=0.1,0.05,1e30"
+    short = "recipe.epochs=1", "recipe.batch_size=200", "figures=false", "dynamics=0", "wandb.mode=disabled"
+    found = {}
+    for name, launcher in (("basic", ()), ("cores", ("hydra/launcher=cores", "hydra.launcher.n_jobs=2"))):
+        (tmp_path / name).mkdir()
+        done = call(tmp_path / name, "-m", *method, *short, *launcher)
+        assert done.returncode == 1, done.stderr
+        assert done.stdout.endswith("3 jobs: 1 failed, 2 finished\n")
+        results = {path.parent.name: json.loads(path.read_text())["rows"] for path in (tmp_path / name).rglob("result.json")}
+        found[name] = {
+            folder: {kind: {**row, "seconds": 0, "time_ratio": 0} for kind, row in rows.items()}
+            for folder, rows in results.items()
+        }
+    folders = {folder for _, folder in found}
+    assert len(folders) == 2
+    assert all(found["basic", folder] == found["cores", folder] for folder in folders)
+    lines = sorted(line for line in done.stdout.splitlines() if line.startswith("job "))
+    number = r"\d+\.\d\d"
+    row = rf": finished, UA {number}, MIA {number}, RA {number}, TA {number}, disparity {number}"
+    patterns = (
+        rf"job 1 of 3, baseline.lr=0.1{row}",
+        rf"job 2 of 3, baseline.lr=0.05{row}",
+        r"job 3 of 3, baseline.lr=1e\+30: failed",
+    )
+    assert all(re.fullmatch(pattern, line) for pattern, line in zip(patterns, lines, strict=True))
+    (failed,) = done.stderr.splitlines()
+    assert failed.startswith("failed: baseline.lr=1e+30: FT: its outputs on the retain set are not finite")
+    assert "error: FT: its outputs" in Path(failed.split("its folder is ")[1], "output.txt").read_text()
 
 
 def test_two_devices_on_digits(tmp_path: Path) -> None:
