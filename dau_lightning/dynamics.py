@@ -50,15 +50,7 @@ class Dynamics(L.Callback):
     def __init__(self, parts: Mapping[str, Images], transform: Transform, attack: Metric, points: int) -> None:
         self.loaders = {part: PlainLoader(images, transform) for part, images in parts.items()}
         self.attack, self.points = attack, points
-        self.rows: list[dict[str, float]] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        """The rows so far, for a checkpoint."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The rows of a training that goes on."""
-        self.rows = state_dict["rows"]
+        self.rows: list[dict[str, float]] = []  # of this process; the loggers have those before a kill, too
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Measure, if it is time; what it takes is taken off the method's run time."""

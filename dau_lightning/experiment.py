@@ -13,6 +13,7 @@ from dau_lightning.devices import gather, leads
 from dau_lightning.error import InputError, require
 from dau_lightning.judge import Judge, Row
 from dau_lightning.ledger import Former
+from dau_lightning.metrics_csv import MetricsCSV
 from dau_lightning.module import UnlearningModule
 from dau_lightning.record import record
 from dau_lightning.request import Scheme, described
@@ -120,7 +121,9 @@ class Experiment:
             return {}
         judge.compare(rows)
         if witness:
-            witness.save(training.folder, {kind: row["label"] for kind, row in rows.items()}, name, self._title(split))
+            labels = {kind: row["label"] for kind, row in rows.items()}
+            (metrics,) = (logger for logger in training.loggers if isinstance(logger, MetricsCSV))
+            witness.save(training.folder, labels, name, self._title(split), metrics.logged("dynamics"))
         warnings = self._doubts(judge, rows["original"], modules["original"])
         earlier = self.former.lines if self.former else ()
         about = {"selection": self.selection, "command": self.command, "warnings": warnings}

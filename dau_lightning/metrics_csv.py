@@ -65,6 +65,11 @@ class MetricsCSV(Logger):
             with whole(self.path) as temporary:
                 temporary.write_text(self._text([dict(zip(self.columns, self.columns, strict=True)), *rows.values()]))
 
+    def logged(self, phase: str) -> list[dict[str, float]]:
+        """The rows of a phase so far, this run's and those before it was killed; metrics by name, and `step`."""
+        found = [row for row in self._rows().values() if any(name.startswith(f"{phase}/") for name in row)]
+        return [{name.removeprefix(f"{phase}/"): float(value) for name, value in row.items()} for row in found]
+
     def save(self) -> None:
         """Flush the file to the disk."""
         if self.path.is_file():

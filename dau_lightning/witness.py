@@ -1,6 +1,6 @@
 """Gathers the evidence of a run: the outputs of its models on the same few samples, in the passes that are made anyway."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,12 @@ class Witness:
 
     def watchers(self) -> list[L.Callback]:
         """The callbacks that watch the unlearning."""
-        self.dynamics = Dynamics({part: self.images(part) for part in ROLES}, self.transform, self.attack, self.points)
-        return [self.dynamics] if self.points else []
+        parts = {part: self.images(part) for part in ROLES}
+        return [Dynamics(parts, self.transform, self.attack, self.points)] if self.points else []
 
-    def save(self, folder: Path, labels: Mapping[str, str], method: str, title: str) -> None:
+    def save(
+        self, folder: Path, labels: Mapping[str, str], method: str, title: str, dynamics: Sequence[Mapping[str, float]]
+    ) -> None:
         """Write the evidence.
 
         Args:
@@ -122,6 +124,7 @@ class Witness:
             labels: of the models by kind.
             method: the kind of the unlearned one.
             title: what was forgotten.
+            dynamics: rows of `Dynamics`.
         """
         arrays = {f"{part}/targets": self.images(part).targets for part in self.drawn}
         for kind, recorder in self.recorders.items():
@@ -134,11 +137,11 @@ class Witness:
         arrays["forget/shown"] = _evenly(len(forget), SHOWN)
         arrays["forget/thumbnails"] = _thumbnails(shown.images)
         evidence = Evidence({}, dict(labels), method, title, list(shown.class_names), list(shown.ids))
-        save_weights(folder / FILE, arrays | self._dynamics(), evidence.about())
+        save_weights(folder / FILE, arrays | self._dynamics(dynamics), evidence.about())
 
-    def _dynamics(self) -> dict[str, Tensor]:
+    def _dynamics(self, rows: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
         """The rows by column, and what Retrain reaches on the same samples."""
-        if not (rows := getattr(self, "dynamics", None) and self.dynamics.rows):
+        if not rows:
             return {}
         arrays = {f"dynamics/{name}": torch.tensor([row[name] for row in rows]) for name in rows[0]}
         if retrain := self.recorders.get("retrain"):

@@ -21,16 +21,17 @@ def watched(tiny, monkeypatch):
     split, seen = tiny.split(), Witness(tiny.split(), 0, tiny.transform, ATTACK, 2)
     models = {kind: tiny.module(defender=tiny.defender(seed)) for seed, kind in enumerate(("retrain", "original"))}
     models["finetune"] = tiny.module(defender=tiny.defender(1))
-    tiny.fit(models["finetune"], *seen.watchers(), split=split)
+    (dynamics,) = seen.watchers()
+    tiny.fit(models["finetune"], dynamics, split=split)
     for kind, module in models.items():
         tiny.test(module, seen.recorder(kind), parts=PARTS, split=split)
     labels = {"retrain": "Retrain", "original": "Original", "finetune": "FT"}
-    seen.save(tiny.folder, labels, "finetune", "12 of 48 images")
-    return seen, models, read_evidence(tiny.folder)
+    seen.save(tiny.folder, labels, "finetune", "12 of 48 images", dynamics.rows)
+    return seen, models, read_evidence(tiny.folder), dynamics.rows
 
 
 def test_the_file_holds_what_the_models_say_of_the_drawn_samples(watched, tiny):
-    seen, models, evidence = watched
+    seen, models, evidence, _ = watched
     assert sorted(evidence.parts) == sorted(PARTS)
     for kind, module in models.items():
         module.defender.eval()
@@ -59,7 +60,7 @@ def test_few_samples_are_drawn_by_the_seed_and_all_of_a_small_part(tiny, watched
 
 
 def test_images_and_names(watched, tiny):
-    seen, _, evidence = watched
+    seen, _, evidence, _ = watched
     shown = tiny.split().forget[seen.drawn["forget"]][torch.from_numpy(evidence.arrays["forget/shown"])]
     assert evidence.arrays["forget/thumbnails"].tolist() == shown.images.tolist()
     assert evidence.ids == list(shown.ids)
@@ -68,9 +69,9 @@ def test_images_and_names(watched, tiny):
 
 
 def test_dynamics_and_the_reference_on_the_same_samples(watched):
-    seen, _, evidence = watched
+    _, _, evidence, rows = watched
     assert evidence.arrays["dynamics/step"].tolist() == [0, 3, 6]
-    assert evidence.arrays["dynamics/UA"].tolist() == pytest.approx([row["UA"] for row in seen.dynamics.rows])
+    assert evidence.arrays["dynamics/UA"].tolist() == pytest.approx([row["UA"] for row in rows])
     logits = {part: torch.from_numpy(evidence.logits("retrain", part)) for part in ROLES}
     targets = {part: torch.from_numpy(evidence.targets(part)) for part in ROLES}
     expected = measured(logits, targets, ATTACK)
@@ -82,7 +83,7 @@ def test_no_points_no_dynamics(tiny):
     seen = Witness(tiny.split(), 0, tiny.transform, ATTACK, 0)
     assert seen.watchers() == []
     tiny.test(tiny.module(), seen.recorder("original"), parts=PARTS)
-    seen.save(tiny.folder, {"original": "Original"}, "original", "")
+    seen.save(tiny.folder, {"original": "Original"}, "original", "", [])
     evidence = read_evidence(tiny.folder)
     assert not [name for name in evidence.arrays if name.startswith("dynamics")]
     assert evidence.stages == {"original": "Original (before)"}
@@ -101,6 +102,6 @@ def test_logits_beyond_half_precision_stay_finite(tiny):
     with torch.no_grad():
         module.defender.network[-1].weight *= 1e9
     tiny.test(module, seen.recorder("original"), parts=PARTS)
-    seen.save(tiny.folder, {"original": "Original"}, "original", "")
+    seen.save(tiny.folder, {"original": "Original"}, "original", "", [])
     assert abs(read_evidence(tiny.folder).logits("original", "forget")).max() == pytest.approx(65504)
     assert (tiny.folder / FILE).is_file()

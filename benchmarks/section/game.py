@@ -28,7 +28,7 @@ SETTINGS = [
 def measure(device: torch.device) -> Table:
     """A row a setting."""
     cuda = device.type == "cuda"
-    network, batch_size, steps = ("resnet18", 256, 60) if cuda else ("resnet9", 128, 6)
+    network, batch_size, steps = ("resnet18", 256, 60) if cuda else ("resnet9", 128, 5)
     rows = []
     for what, share, copies, gradient, alpha, about in SETTINGS:
         size = int(share * batch_size)
@@ -46,7 +46,7 @@ def measure(device: torch.device) -> Table:
         split, transform = work.split_on(device), work.training.transform
         finetune = PlainLoop(module.defender.network, split.retain, transform, batch_size, work.short)
         attacker = _attacker_seconds(module, size, device, finetune) if alpha else 0.0
-        turns = ByTurns(finetune, steps, warm_up=4)
+        turns = ByTurns(finetune, steps, warm_up=4 if cuda else 2)
         work.fit(module, turns)
         ours, other = turns.medians()
         passes = 3 * batch_size + 2 * size * (3 + (copies * (3 if gradient else 1) if alpha else 0))

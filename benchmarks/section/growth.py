@@ -20,7 +20,7 @@ CLASSES, IMAGES, COPIES, BATCHES = (
 
 
 Measured = tuple[float, int]  # seconds, bytes
-SMALL = ("retain=16", "forget=4", "val=4")
+SMALL = ("retain=16", "forget=2", "val=2")
 
 
 def measure(device: torch.device) -> Table:
@@ -48,7 +48,7 @@ def of_images(device: torch.device, images: int) -> Measured:
     """An epoch of Retrain on so many images."""
     work = Workload("convnet", "retrain", ["recipe.epochs=2"], images)
     steps = -(-len(work.split.retain) // 64)
-    seconds, peak = _steps(work, device, steps=min(steps, 100))
+    seconds, peak = _steps(work, device, steps=min(steps, 50))
     return seconds * steps, peak
 
 
@@ -76,13 +76,13 @@ def _game(device: torch.device, classes: int, batches: Sequence[str], copies: in
     parts = [batch.split("=") for batch in batches]
     settings = [f"baseline.{part}_batch_size={size}" for part, size in parts]
     settings += [f"baseline.sensitivity.copies={copies}", "baseline.pretraining_steps=0", "baseline.epochs=99"]
-    settings += ["baseline.pretraining_batch_size=8"]  # of the pass that looks at the attacker before the game
-    with patch("dau_lightning.pretraining.HELD_OUT", 32):  # judging the attacker before and after the game is no step of it
-        return _steps(Workload("convnet", "dau", settings, max(images, 2000), classes), device, steps=5)
+    settings += ["baseline.pretraining_batch_size=4"]  # of the pass that looks at the attacker before the game
+    with patch("dau_lightning.pretraining.HELD_OUT", 8):  # judging the attacker before and after the game is no step of it
+        return _steps(Workload("convnet", "dau", settings, max(images, 2000), classes), device, steps=3)
 
 
 def _steps(work: Workload, device: torch.device, steps: int) -> Measured:
     """Median seconds of a step, and the most memory of a training."""
-    module, turns = work.module(), ByTurns(lambda: None, steps, warm_up=2)
+    module, turns = work.module(), ByTurns(lambda: None, steps, warm_up=1)
     peak = peak_bytes(lambda: work.fit(module, turns), device)
     return turns.medians()[0], peak

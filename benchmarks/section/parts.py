@@ -80,12 +80,12 @@ def _shares(device: torch.device, copies: int) -> dict[str, float]:
         steps.append(dict(parts.seconds))
         parts.seconds.clear()
 
-    turns = ByTurns(take, steps=8, warm_up=3)
+    turns = ByTurns(take, steps=5, warm_up=2)
     with (
         patch.object(JointLoader, "batch", parts.of(JointLoader.batch, "batches")),
         patch.object(Sensitivity, "__call__", parts.of(Sensitivity.__call__, "noise and its comparison")),
     ):
         work.fit(module, turns)
-    step = sum(turns.ours[3:])
-    shares = {name: 100 * sum(seconds[name] for seconds in steps[3:]) / step for name in steps[-1]}
+    step = sum(turns.ours[2:])
+    shares = {name: 100 * sum(seconds[name] for seconds in steps[2:]) / step for name in steps[-1]}
     return {**shares, "the rest": 100 - sum(shares.values())}

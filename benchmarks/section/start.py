@@ -19,7 +19,7 @@ TIMES = 5
 def measure(device: torch.device) -> Table:
     """Two rows."""
     with tempfile.TemporaryDirectory() as folder:
-        first = [_until_a_step(folder) for _ in range(3)]
+        first = [_until_a_step(folder)]
         rows = [
             {"command": "python train.py --help", "seconds": median(_help(folder) for _ in range(TIMES)), "target": 0.6},
             {"command": "python train.py, to the first step", "seconds": median(first), "target": 10},

@@ -1,5 +1,9 @@
 """Command lines that nobody should type: each is one clear line before anything is written, never a traceback."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from string import ascii_lowercase, printable
 
 import pytest
@@ -89,3 +93,38 @@ def test_two_hundred_malformed_lines(arguments: list[str]) -> None:
         settings.check(arguments, train.CONF)
     assert str(caught.value).strip()
     assert len(str(caught.value)) < 5000
+
+
+TYPED = [  # by hand, through the real command
+    "seed=abc",
+    "seed=-1",
+    "sede=1",
+    "+unknown=1",
+    "~seed",
+    "scheme.fraction=nan",
+    "scheme.fraction=1.0",
+    "scheme=claswise",
+    "dataset=cifar1000",
+    "baseline=dua",
+    "baseline.lr=-1",
+    "recipe.epochs=0",
+    "trainer.devices=0",
+    "trainer.precision=16",
+    "seed=[1",
+    "seed=${nowhere}",
+    "seed=1,2",
+    "--multirn",
+    "just words",
+    "network=own",
+]
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_twenty_of_them_by_the_real_command(line: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(Path(train.__file__)), line]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env={**os.environ, "HOME": "/"})
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from typing import Any
 
 import dau_lightning.tracking
 import dau_lightning.training  # noqa: F401, with torch and Lightning: loaded once, and there in every forked process
-from dau_lightning import decode, experiment, folder
+from dau_lightning import decode, folder, record
 from dau_lightning.dau import DAU
 from dau_lightning.module import UnlearningModule
 
@@ -101,7 +101,7 @@ def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
     before(UnlearningModule, "on_train_batch_start", lambda module, *_: (module.phase, module.step))
     before(DAU, "before_pretraining", lambda module, step: ("pretraining", step), after=True)
     before(UnlearningModule, "test_step", lambda *_: ("evaluation", None))
-    before(experiment, "write_result", lambda *_: ("record", None))
+    before(record, "write_result", lambda *_: ("record", None))
     before(folder, "config_hash", lambda *_: ("start", None))
     chunk = decode._decode_chunk
 
