@@ -20,7 +20,7 @@ test: install   ## the tests, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/torture --cov --cov-report=term-missing:skip-covered
 
 torture: install ## runs killed in every phase, damaged files, full disks, malformed command lines: under 40 minutes; FORM=quick: three
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture $(if $(filter quick,$(FORM)),-m "not long")
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.kill $(or $(FORM),long)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.faults
 

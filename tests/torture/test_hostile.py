@@ -64,7 +64,7 @@ def test_a_hundred_thousand_files_of_which_few_are_wanted(tmp_path: Path) -> Non
 def test_names_of_classes_that_are_hard_to_write(
     tmp_path: Path, run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ["two words", "..dots..", "Größe ☃", "a=b, [c]", 'quote\'s "end"', "-m", "100%", "$HOME"]
+    names = ["two words", "dots.., and ..dots", "Größe ☃", "a=b, [c]", 'quote\'s "end"', "-m", "100%", "$HOME"]
     for number, name in enumerate(names):
         for part, count in (("train", 12), ("test", 3)):
             for index in range(count):
@@ -102,6 +102,7 @@ def test_fifty_evaluations_take_no_memory(tiny: Any) -> None:
     assert sizes[-1] - sizes[9] < 5, sizes
 
 
+@pytest.mark.long
 def test_sixty_thousand_images_stay_below_a_gigabyte_and_a_half(tmp_path: Path) -> None:
     for part, count in (("train", 5000), ("test", 1000)):
         for label in range(10):
