@@ -43,6 +43,7 @@ class Cores(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.n_jobs)))  # the jobs share the cores
         self.processes.set_forkserver_preload(["dau_lightning.experiment"])
         with ThreadPoolExecutor(self.n_jobs) as threads:
             return list(threads.map(self._run, range(initial_job_idx, initial_job_idx + len(job_overrides)), job_overrides))
