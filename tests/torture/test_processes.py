@@ -79,8 +79,8 @@ def test_side_by_side_gives_the_same_numbers(tmp_path: Path) -> None:
     )
     assert all(re.fullmatch(pattern, line) for pattern, line in zip(patterns, lines, strict=True))
     (failed,) = done.stderr.splitlines()
-    assert failed.startswith("failed: baseline.lr=1e+30: FT: its outputs on the retain set are not finite")
-    assert "error: FT: its outputs" in Path(failed.split("its folder is ")[1], "output.txt").read_text()
+    assert failed.startswith("failed: baseline.lr=1e+30: FT: the loss is nan")
+    assert "error: FT: the loss is nan" in Path(failed.split("its folder is ")[1], "output.txt").read_text()
 
 
 def test_two_devices_on_digits(tmp_path: Path) -> None:
