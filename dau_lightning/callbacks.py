@@ -172,6 +172,7 @@ class Evaluation(L.Callback):
 
     def __init__(self, parts: Sequence[str], num_classes: int, attacks: Mapping[str, Metric], roles: Mapping[str, str]) -> None:
         self.parts, self.roles, self.attacks = parts, roles, {name: attack.clone() for name, attack in attacks.items()}
+        self.kept: dict[str, tuple[Tensor, Tensor]] = {}  # logits and targets of a part that is not whole yet
         self.accuracies = {
             part: MulticlassAccuracy(num_classes, average="micro", validate_args=False, sync_on_compute=False) for part in parts
         }
@@ -196,8 +197,24 @@ class Evaluation(L.Callback):
             raise TrainingError(f"{pl_module.label}: its outputs on the {part} set are not finite; try a smaller learning rate")
         self.accuracies[part].update(outputs, batch.targets)
         if part in self.roles:
+            loaders: Any = trainer.test_dataloaders
+            self._keep(part, outputs, batch.targets, len(loaders[dataloader_idx].part))
+
+    def _keep(self, part: str, logits: Tensor, targets: Tensor, size: int) -> None:
+        """Give a part to the attacks once it is whole.
+
+        A tensor kept of every batch would stand between large ones that come and go: 60,000 images left 2 GiB of holes.
+        """
+        if part not in self.kept:
+            self.kept[part] = logits.new_empty((size, *logits.shape[1:])), targets.new_empty(size)
+            self.seen = 0
+        for whole, batch in zip(self.kept[part], (logits, targets), strict=True):
+            whole[self.seen : self.seen + len(batch)] = batch
+        self.seen += len(targets)
+        if self.seen == size:
             for attack in self.attacks.values():
-                attack.update(self.roles[part], outputs, batch.targets)
+                attack.update(self.roles[part], *self.kept[part])
+            del self.kept[part]
 
     def accuracy(self) -> dict[str, float]:
         """Accuracy of each part, in percent."""

@@ -113,14 +113,7 @@ def together(share: Tensor) -> Tensor:
 
 def noise_like(share: Tensor) -> Tensor:
     """Standard normal noise for this device's share of a batch: of that which a single device would draw."""
-    if count() == 1:
-        return torch.randn_like(share)
-    return torch.randn_like(share.repeat_interleave(count(), 0), memory_format=_format(share))[rank() :: count()]
-
-
-def _format(images: Tensor) -> torch.memory_format:
-    last = images.dim() == 4 and images.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last and not images.is_contiguous() else torch.contiguous_format
+    return torch.randn_like(torch.cat([share] * count()))[rank() :: count()]
 
 
 def keep_alike(optimizer: torch.optim.Optimizer, *modules: nn.Module) -> None:

@@ -105,22 +105,20 @@ def _wandb(folder: Path, mode: str, project: str, **about: Any) -> WandB | None:
         options = wandb.Settings(init_timeout=PATIENCE, silent=True, console="off")
         return WandB(wandb.init(project=project, dir=folder, mode=mode, settings=options, **about), folder)  # type: ignore[arg-type]
 
-    try:
-        return start(mode if mode == "offline" else "online")
-    except Exception as error:  # wandb fails in many ways
-        reason = type(error).__name__
-    if mode != "offline":
+    wanted, reason = "offline" if mode == "offline" else "online", ""
+    for way in dict.fromkeys([wanted, "offline"]):
         try:
-            run = start("offline")
-        except Exception as error:
+            run = start(way)
+        except Exception as error:  # wandb fails in many ways
             reason = type(error).__name__
-        else:
+            continue
+        if way != wanted:
             warnings.warn(
                 f"Weights & Biases cannot be reached ({reason}); this run is kept offline: "
                 f"`wandb sync {folder}/wandb/offline-*` sends it later",
                 stacklevel=2,
             )
-            return run
+        return run
     warnings.warn(
         f"Weights & Biases cannot be started ({reason}: is {folder}/wandb a folder that can be written?); the run goes on, "
         "metrics.csv has every row",

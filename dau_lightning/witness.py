@@ -33,7 +33,7 @@ class Recorder(L.Callback):
 
     def __init__(self, parts: list[str], drawn: Mapping[str, Tensor]) -> None:
         self.parts, self.drawn = parts, drawn
-        self.kept: dict[str, tuple[list[Tensor], list[Tensor]]] = {part: ([], []) for part in parts}
+        self.kept: dict[str, tuple[Tensor, Tensor]] = {}  # logits and features, whole from the start: see `Evaluation._keep`
         self.seen = dict.fromkeys(parts, 0)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -58,9 +58,13 @@ class Recorder(L.Callback):
             return
         part = self.parts[dataloader_idx]
         first, last = self.seen[part], self.seen[part] + len(outputs)
-        chosen = (self.drawn[part][(self.drawn[part] >= first) & (self.drawn[part] < last)] - first).to(outputs.device)
+        drawn = self.drawn[part]
+        if first == 0:
+            sizes = outputs.shape[1], self.features.shape[1]
+            self.kept[part] = torch.empty(len(drawn), sizes[0]), torch.empty(len(drawn), sizes[1])
+        places = slice(*torch.searchsorted(drawn, torch.tensor([first, last])).tolist())
         for kept, values in zip(self.kept[part], (outputs, self.features), strict=True):
-            kept.append(values[chosen].float().cpu())
+            kept[places] = values[(drawn[places] - first).to(values.device)].float().cpu()
         self.seen[part] = last
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -69,7 +73,7 @@ class Recorder(L.Callback):
 
     def outputs(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Logits `(N, K)` and features `(N, D)` of every part."""
-        return {part: (torch.cat(logits), torch.cat(features)) for part, (logits, features) in self.kept.items()}
+        return self.kept
 
 
 @dataclass

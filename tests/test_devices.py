@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 
+from dau_lightning import devices
 from tests.devices import steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -39,3 +40,15 @@ def test_two_devices_make_the_losses_of_one(left, method):
 def test_devices_stay_alike(left, method):
     first, second = (left[f"2-{rank}"][method]["weights"] for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_noise_of_the_shares_is_that_of_the_batch(monkeypatch, memory):
+    images = torch.zeros(6, 3, 4, 4).to(memory_format=memory)
+    torch.manual_seed(3)
+    whole = devices.noise_like(images)
+    monkeypatch.setattr(devices, "count", lambda: 2)
+    for rank in (0, 1):
+        monkeypatch.setattr(devices, "rank", lambda rank=rank: rank)
+        torch.manual_seed(3)
+        assert torch.equal(devices.noise_like(images[rank::2]), whole[rank::2])

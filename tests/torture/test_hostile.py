@@ -103,7 +103,6 @@ def test_fifty_evaluations_take_no_memory(tiny: Any) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.xfail(strict=True, reason="4.6 GiB: 2 GiB come with the first evaluation, unexplained so far")
 def test_sixty_thousand_images_stay_below_a_gigabyte_and_a_half(tmp_path: Path) -> None:
     for part, count in (("train", 5000), ("test", 1000)):
         for label in range(10):
