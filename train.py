@@ -18,6 +18,7 @@ from dau_lightning import report, settings
 from dau_lightning.condition import quoted
 from dau_lightning.error import one_line
 from dau_lightning.folder import check_same_data, command, read_result, start
+from dau_lightning.further import further
 
 CONF = Path(__file__).parent / "conf"
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `one_line` as they are
@@ -31,9 +32,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
         print("finished before; overwrite=true runs it again")
         return report.print_run(result, folder)
 
-    further = config.trainer.devices > 1 and int(os.environ.get("LOCAL_RANK", 0))  # see devices.py
-    if further:
-        sys.stdout = sys.stderr = open(folder / f"device-{further}.txt", "w", buffering=1)  # noqa: SIM115
+    quiet = further(config.trainer.devices, folder)
     from dau_lightning.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.ledger import former
     from dau_lightning.report.draw import draw
@@ -48,7 +47,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
     own = checkpoint(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
     names = {group: job.runtime.choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")}
     about = plain["wandb"] | place(names, config.seed, folder) | {"settings": plain | {"choices": names}}
-    with nullcontext([]) if further else loggers(folder, **about) as made:
+    with nullcontext([]) if quiet else loggers(folder, **about) as made:
         training = Training(builder(plain["network"]), instantiate(config.sparsity) or None, plain, made, folder)
         result = Experiment(
             names=names,
@@ -62,7 +61,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
             former=before,
             command=command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN),
         ).run()
-        if further:
+        if quiet:
             return
         show(made, result, draw(result, folder) if config.figures else {}, folder)
     report.print_run(result, folder)

@@ -4,6 +4,7 @@ Every device takes its share of the images through the defender; `together` make
 there on each device computes what a single one would. One process, the leader, reads and writes files.
 """
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from dau_lightning.error import InputError
+from dau_lightning.further import LEADER
 
 PATIENCE = timedelta(days=1)  # of devices that wait for the leader, while it evaluates or waits for another run's training
 Result = TypeVar("Result")
@@ -36,6 +38,7 @@ def gather(accelerator: str, devices: int, **_: Any) -> None:
         from lightning.fabric import Fabric
         from lightning.fabric.strategies.ddp import DDPStrategy as Start
 
+        os.environ[LEADER] = str(os.getpid())
         Fabric(accelerator=accelerator, devices=devices, strategy=Start(timeout=PATIENCE)).launch()
         if count() != devices:
             raise InputError(f"trainer.devices={devices} needs as many processes, there are {count()}")

@@ -13,6 +13,7 @@ ORDER = [
     "settings",
     "whole",
     "folder",
+    "further",
     "console",
     "randomness",
     "devices",

@@ -5,9 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
+
+from dau_lightning.store import digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,6 +108,55 @@ def test_two_devices_on_digits(tmp_path: Path) -> None:
             assert abs(row[column] - double[name][column]) <= 1.0, (name, column)
     log = next((tmp_path / "two").rglob("metrics.csv")).read_text()
     assert len(log.splitlines()) == len(next((tmp_path / "one").rglob("metrics.csv")).read_text().splitlines())
+
+
+def test_two_devices_whose_leader_is_killed_end_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
+    short = (
+        "recipe.epochs=10",
+        "baseline.pretraining_steps=50",
+        "wandb.mode=disabled",
+        "trainer.accelerator=cpu",
+        "figures=false",
+    )
+    arguments = *short, "trainer.devices=2", "checkpoint.seconds=0.3"
+    found = {}
+    for name in ("calm", "killed"):
+        folder = tmp_path / name
+        folder.mkdir()
+        if name == "killed":
+            command = [sys.executable, str(ROOT / "train.py"), *arguments]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+            for sign in ("runs/**/config.yaml", "store/original-*.lock"):  # as the devices start, and in the second training
+                leader = subprocess.Popen(
+                    command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+                deadline = time.monotonic() + 60
+                while not list(folder.glob(sign)) and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                started = children(leader.pid)
+                leader.kill()
+                leader.wait()
+                assert started
+                time.sleep(3)
+                assert not any(runs(pid) for pid in started)
+        done = call(folder, *arguments)
+        assert done.returncode == 0, done.stderr
+        found[name] = {path.name: digest(load_file(path)) for path in folder.rglob("*.safetensors")}
+    assert len(found["calm"]) == 3
+    assert found["calm"] == found["killed"]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there, and not only waits for someone to ask how it ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except FileNotFoundError:
+        return False
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
 
 
 def test_what_devices_cannot_share_is_one_line(tmp_path: Path) -> None:
