@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,7 +121,7 @@ def unlearn(
     data = Data(_named("train", images[0], names), _named("test", images[1], names), unseen)
 
     run.mkdir(parents=True, exist_ok=True)
-    with loggers(run, "disabled", "", run.name, plain) as made:
+    with ExitStack() as held, loggers(run, "disabled", "", run.name, plain) as made:
         training = Training(lambda num_classes, in_channels: copy.deepcopy(model).cpu(), None, plain, made, run)
         result = Experiment(
             names={"dataset": "python", "network": kind.__name__, "scheme": "indices", "sparsity": "dense", "baseline": method},
@@ -131,7 +132,7 @@ def unlearn(
             reference="off",
             selection=False,
             training=training,
-            start=partial(start, run, config),
+            start=partial(start, run, config, held),
             given=Given(
                 "Original", "model", {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}, saw_all=True
             ),

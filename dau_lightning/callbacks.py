@@ -17,6 +17,7 @@ from dau_lightning.devices import leads
 from dau_lightning.error import TrainingError
 from dau_lightning.module import LOG_EVERY
 from dau_lightning.network import finite
+from dau_lightning.whole import whole
 
 
 class PhaseBar(L.Callback):
@@ -135,7 +136,8 @@ class Guard(L.Callback):
 
     def _stop(self, reason: str) -> None:
         if self.good and leads():
-            save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, self.path)
+            with whole(self.path) as temporary:
+                save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, temporary)
         left = f"the last good weights are in {self.path}" if self.good else "no weights gave a finite loss"
         raise TrainingError(f"{self.phase}: {reason}; {left}; try a smaller learning rate")
 
@@ -208,8 +210,8 @@ class Evaluation(L.Callback):
         if part not in self.kept:
             self.kept[part] = logits.new_empty((size, *logits.shape[1:])), targets.new_empty(size)
             self.seen = 0
-        for whole, batch in zip(self.kept[part], (logits, targets), strict=True):
-            whole[self.seen : self.seen + len(batch)] = batch
+        for room, batch in zip(self.kept[part], (logits, targets), strict=True):
+            room[self.seen : self.seen + len(batch)] = batch
         self.seen += len(targets)
         if self.seen == size:
             for attack in self.attacks.values():

@@ -18,7 +18,7 @@ from dau_lightning.devices import agreed, count, leads
 from dau_lightning.whole import set_aside, whole
 
 SEAL = 32  # bytes
-TOGETHER_EVERY = 50  # steps
+TOGETHER_EVERY = 1.0  # seconds
 
 
 class Sealed(TorchCheckpointIO):
@@ -72,7 +72,8 @@ class Checkpoint(L.Callback):
 
     def __init__(self, path: Path, content: Mapping[str, Any], seconds: float) -> None:
         self.path, self.seconds, self.io = path, seconds, Sealed(content)
-        self.written, self.asked = time.monotonic(), 0
+        self.written = self.asked = time.monotonic()
+        self.stride = self.left = 1  # steps from one look at the clock to the next, and until then
 
     def found(self) -> Path | None:
         """The path, if a checkpoint of this training is there; a file that cannot be used is set aside."""
@@ -95,12 +96,16 @@ class Checkpoint(L.Callback):
     def save_if_due(self, trainer: L.Trainer) -> None:
         """Write a checkpoint if the interval is over, after the rows that were logged until here.
 
-        Several devices, which have to write it together, look at the clock only now and then.
+        Several devices, which have to write it together, look at the leader's clock about once a second.
         """
-        self.asked += 1
-        if count() > 1 and self.asked % TOGETHER_EVERY:
+        self.left -= 1
+        if count() > 1 and self.left:
             return
-        if agreed(time.monotonic() - self.written >= self.seconds):
+        now = time.monotonic()
+        stride = self.stride * TOGETHER_EVERY / max(now - self.asked, 1e-9)
+        due, self.stride = agreed((now - self.written >= self.seconds, round(min(max(stride, 1), 2 * self.stride))))
+        self.left, self.asked = self.stride, now
+        if due:
             for logger in trainer.loggers:
                 logger.save()
             trainer.save_checkpoint(self.path)

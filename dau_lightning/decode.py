@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
-from filelock import FileLock
 from joblib import Parallel, delayed
 from PIL import Image, ImageOps
 from safetensors import SafetensorError, safe_open
@@ -23,12 +22,13 @@ from safetensors.numpy import save_file
 
 from dau_lightning.console import progress_bar
 from dau_lightning.error import InputError
-from dau_lightning.whole import set_aside, whole
+from dau_lightning.whole import alone, set_aside, whole
 
 VERSION = 1  # Raise it when `decode` gives other values: cached images of another version are not read.
 CHUNK_BYTES = 4 << 20  # What a process hands over at once.
 PARALLEL_BYTES = 16 << 20  # About a second of decoding, which is what starting the processes takes.
 SHARD_SECONDS = 30  # Of decoding, at most, that a killed process loses.
+SPOTS = 8  # Images by which a cache is known to be of these files.
 
 # What Pillow's readers let through when a file is damaged.
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, RuntimeError, MemoryError)
@@ -58,10 +58,10 @@ def decoded(root: Path, files: Sequence[ImageFile], image_size: int, folder: Pat
     path = folder / f"images-{key.hexdigest()[:12]}.safetensors"
     shape = (len(files), 3, image_size, image_size)
     with suppress(OSError, ValueError, SafetensorError):  # Whoever holds the lock deals with it.
-        return _load(path, shape)
+        return _load_these(path, root, files, shape)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
+        with alone(path.with_name(f"{path.name}.lock"), "which decodes the images"):
             return _load_or_decode(path, root, files, shape)
     except (OSError, SafetensorError) as error:
         raise InputError(f"dataset.cache: cannot write decoded images to {folder} ({error})") from error
@@ -69,7 +69,7 @@ def decoded(root: Path, files: Sequence[ImageFile], image_size: int, folder: Pat
 
 def _load_or_decode(path: Path, root: Path, files: Sequence[ImageFile], shape: tuple[int, ...]) -> np.ndarray:
     try:
-        return _load(path, shape)
+        return _load_these(path, root, files, shape)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, SafetensorError) as error:
@@ -78,6 +78,15 @@ def _load_or_decode(path: Path, root: Path, files: Sequence[ImageFile], shape: t
     _save(images, path)
     for shard in path.parent.glob(_shard(path, "*", "*")):
         shard.unlink()
+    return images
+
+
+def _load_these(path: Path, root: Path, files: Sequence[ImageFile], shape: tuple[int, ...]) -> np.ndarray:
+    """Decoded images, some of which are looked at once more: archives give other files the same names, sizes and times."""
+    images = _load(path, shape)
+    for place in {len(files) * spot // SPOTS for spot in range(SPOTS)}:
+        if (images[place] != decode(root / files[place].path, shape[-1])).any():
+            raise ValueError("it holds other images of the same names, sizes and times")
     return images
 
 

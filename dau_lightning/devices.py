@@ -5,6 +5,7 @@ there on each device computes what a single one would. One process, the leader, 
 """
 
 import os
+import platform
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -89,6 +90,12 @@ def led(work: Callable[[Callable[[], Result]], Any], train: Callable[[], Result]
     result = work(with_all)
     agreed(False)
     return agreed(result)
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What a run measures on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": device.type, "name": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
 
 
 class _Together(torch.autograd.Function):

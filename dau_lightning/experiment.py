@@ -36,7 +36,7 @@ class Experiment:
         reference: `train`, `cached` or `off`.
         selection: judge by the selection score, without Retrain and test data.
         training: makes and trains the defenders.
-        start: called once all that was given is known to be usable, before any training.
+        start: called with the hash of the split once all that was given is known to be usable, before any training.
         figures: keep what pictures need, in the folder of the run.
         dynamics: how often the unlearning is measured on its way, for a picture.
         command: what was typed.
@@ -53,7 +53,7 @@ class Experiment:
     reference: str
     selection: bool
     training: Training
-    start: Callable[[], None]
+    start: Callable[[str], None]
     figures: bool = False
     dynamics: int = 0
     command: str = ""
@@ -96,7 +96,7 @@ class Experiment:
         self._check(modules, split)
         gather(**training.settings["trainer"])
         if leads():
-            self.start()
+            self.start(split.split_hash)
         self._announce(modules[name], split)
 
         pictures = self.figures and not self.selection  # in which nobody may look at test data

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from dau_lightning.error import InputError
-from dau_lightning.whole import set_aside, whole
+from dau_lightning.error import InputError, require
+from dau_lightning.whole import alone, set_aside, whole
 
 NO_PART_OF_THE_RUN = (  # paths, loggers and display
     "hydra",
@@ -23,6 +24,15 @@ NO_PART_OF_THE_RUN = (  # paths, loggers and display
     "figures",
     "dynamics",
 )
+LEFT = (  # by a run; the first says that the others are whole, and goes first
+    "result.json",
+    "report.html",
+    "metrics.csv",
+    "evaluated.json",
+    "unlearned.checkpoint",
+    "unlearned.safetensors",
+)
+FAILED = "failed.txt"  # why a training could not go on
 FILES = {"scheme": "file", "original": "checkpoint"}  # settings that name a file of the user's own
 
 
@@ -83,37 +93,52 @@ def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not content.keys() >= set(needed):
             raise ValueError("it holds something else")
-        if "sha256" in content and content.pop("sha256") != _seal(content):
-            raise ValueError("its bytes changed")
+        return opened(content)
     except FileNotFoundError:
         return None
     except ValueError as error:
         set_aside(path, error)
         return None
-    return content
+
+
+def opened(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file without its seal.
+
+    Raises:
+        ValueError: its bytes changed since it was sealed.
+    """
+    bare = {name: value for name, value in content.items() if name != "sha256"}
+    if content.get("sha256", _seal(bare)) != _seal(bare):
+        raise ValueError("its bytes changed")
+    return bare
+
+
+def _sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {**content, "sha256": _seal(content)}
 
 
 def _seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check_same_data(finished: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
-    """Refuse a finished run of other data: the hash of a configuration leaves out paths, also that of the images.
+def finished(folder: Path, config: DictConfig) -> dict[str, Any] | None:
+    """The content of `result.json`, if what is asked for is finished.
 
-    Args:
-        finished: the settings of the finished run.
-        asked: those of the run asked for.
-        folder: of the run.
+    The name of a folder tells configurations apart, but not paths, and it may have been given by hand.
 
     Raises:
-        InputError: the two have different roots.
+        InputError: a run of other settings, files or images is finished there.
     """
-    roots = [settings["dataset"].get("root") or "." for settings in (finished, asked)]
+    if config.overwrite or (result := read_result(folder)) is None:
+        return None
+    asked: Any = OmegaConf.to_container(config, resolve=True)
+    way = "for a run of its own give it a folder of its own with hydra.run.dir=..., or overwrite=true"
+    roots = [settings["dataset"].get("root") or "." for settings in (result["settings"], asked)]
     if Path(roots[0]).resolve() != Path(roots[1]).resolve():
-        raise InputError(
-            f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; "
-            "for a run of its own give it a folder of its own with hydra.run.dir=..., or overwrite=true"
-        )
+        raise InputError(f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; {way}")
+    same = result.get("files", {}) == given_files(asked) and _hash_in(folder) in (None, config_hash(config))
+    require(same, f"{folder} holds a finished run of other settings or another list; {way}")
+    return result
 
 
 def command(overrides: Sequence[str], sweep: bool) -> str:
@@ -125,24 +150,44 @@ def command(overrides: Sequence[str], sweep: bool) -> str:
     return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])
 
 
-def start(folder: Path, config: DictConfig) -> None:
-    """Write the composed configuration of a run that starts.
+class FinishedMeanwhile(InputError):
+    """Another process has finished the run that this one was about to start."""
 
-    It goes on with what a run of the same configuration left unfinished; what a finished or another one left is removed.
+
+def start(folder: Path, config: DictConfig, held: ExitStack, split_hash: str) -> None:
+    """Write the composed configuration of a run that starts, below a line that names its data and split.
+
+    It goes on with what a run of the same configuration and split left unfinished; what any other one left is removed.
+
+    Args:
+        folder: of the run.
+        config: composed.
+        held: holds the folder for this process, until it is closed.
+        split_hash: of the data and what is forgotten.
+
+    Raises:
+        FinishedMeanwhile: by another process, for which this one waited.
     """
-    if (folder / "result.json").exists() or not _unfinished(folder, config):
-        for name in ("metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors", "result.json"):
+    held.enter_context(alone(folder / "run.lock", f"which works in {folder}"))
+    if finished(folder, config):
+        raise FinishedMeanwhile(f"another process has just finished the run in {folder}: the same command shows it")
+    first, same = f"# split_hash {split_hash}\n", False
+    with suppress(OSError, UnicodeDecodeError):
+        same = (folder / "config.yaml").read_text().startswith(first) and _hash_in(folder) == config_hash(config)
+    if (folder / "result.json").exists() or not same:
+        for name in LEFT:
             (folder / name).unlink(missing_ok=True)
+    (folder / FAILED).unlink(missing_ok=True)
     with whole(folder / "config.yaml") as temporary:
-        OmegaConf.save(config, temporary)
+        temporary.write_text(first + OmegaConf.to_yaml(config))
 
 
-def _unfinished(folder: Path, config: DictConfig) -> bool:
-    """Whether a run of the same configuration started in a folder."""
+def _hash_in(folder: Path) -> str | None:
+    """The hash of the configuration of which a run started in a folder; None where none can be read."""
     try:
-        return config_hash(OmegaConf.load(folder / "config.yaml")) == config_hash(config)  # type: ignore[arg-type]
-    except (OSError, ValueError, YAMLError):  # there is none, or none that could be read
-        return False
+        return config_hash(OmegaConf.load(folder / "config.yaml"))  # type: ignore[arg-type]
+    except (OSError, ValueError, YAMLError):
+        return None
 
 
 def evaluated(folder: Path, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -158,13 +203,12 @@ def evaluated(folder: Path, key: str, evaluate: Callable[[], dict[str, Any]]) ->
     if key not in known:
         known[key] = evaluate()
         with whole(path) as temporary:
-            temporary.write_text(json.dumps(known))
+            temporary.write_text(json.dumps(_sealed(known)))
     return known[key]
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json` in one step: it says that the run is finished."""
-    sealed = {**result, "sha256": _seal(result)}
     with whole(folder / "result.json") as temporary:
-        temporary.write_text(json.dumps(sealed, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(_sealed(result), indent=2, allow_nan=False) + "\n")
     (folder / "evaluated.json").unlink(missing_ok=True)

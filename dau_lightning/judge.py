@@ -11,7 +11,7 @@ from dau_lightning.callbacks import Evaluation
 from dau_lightning.datamodule import UnlearningDataModule
 from dau_lightning.flag import flags
 from dau_lightning.folder import evaluated
-from dau_lightning.metric.disparity import disparity, gaps
+from dau_lightning.metric.disparity import disparity, gaps, time_ratio
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.module import UnlearningModule
 from dau_lightning.sparsity.omp import measured_sparsity
@@ -92,7 +92,7 @@ class Judge:
                 row |= selection_score(attacked, rows["original"], whole_class=whole_class)
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
-                row["time_ratio"] = row["seconds"] / rows["retrain"]["seconds"]
+                row |= time_ratio(row, rows["retrain"])
         for name, found in flags(rows, whole_class=whole_class).items():
             rows[name]["flags"] = found
 

@@ -15,6 +15,7 @@ from dau_lightning.folder import read_result
 from dau_lightning.request import ids_hash
 from dau_lightning.store import digest
 from dau_lightning.weights import Given
+from dau_lightning.whole import whole
 
 LEDGER, FORGOTTEN, WEIGHTS = "ledger.jsonl", "forgotten.txt", "unlearned.safetensors"
 SAME = "seed", "val_from_test", "network", "transform", "sparsity"  # settings that requests on one model share
@@ -91,8 +92,9 @@ def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Co
     """
     chained = {"entry": len(before) + 1, "former": _hash(before[-1]) if before else None, **entry}
     line = json.dumps(chained | {"forgotten": len(ids), "forgotten_sha256": ids_hash(ids)}, sort_keys=False)
-    (folder / FORGOTTEN).write_text("".join(f"{name}\n" for name in ids), encoding="utf-8", errors="surrogateescape")
-    (folder / LEDGER).write_text("".join(f"{each}\n" for each in (*before, line)))
+    for name, each in ((FORGOTTEN, ids), (LEDGER, (*before, line))):
+        with whole(folder / name) as temporary:
+            temporary.write_text("".join(f"{text}\n" for text in each), encoding="utf-8", errors="surrogateescape")
     return _hash(line)
 
 

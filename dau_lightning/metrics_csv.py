@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from dau_lightning.error import InputError
-from dau_lightning.whole import whole
+from dau_lightning.whole import set_aside, whole
 
 Row = dict[str, Any]
 
@@ -85,8 +85,12 @@ class MetricsCSV(Logger):
                 with whole(self.path) as temporary:
                     temporary.write_text("".join(lines))
             found = [{name: value for name, value in row.items() if value} for row in csv.DictReader(lines)]
-            self.rows = {(int(row["step"]), frozenset(row) - {"step"}): row for row in found}
-            self.columns = next(csv.reader(lines), [])
+            try:
+                self.rows = {(int(row["step"]), frozenset(row) - {"step"}): row for row in found}
+                self.columns = next(csv.reader(lines), [])
+            except (ValueError, KeyError, TypeError) as error:
+                set_aside(self.path, f"a row without a step: {error}")
+                self.rows, self.columns = {}, []
         return self.rows
 
     def _text(self, rows: list[Row]) -> str:

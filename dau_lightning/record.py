@@ -1,15 +1,13 @@
 """What a run leaves of itself: weights, `result.json`, the ledger's entry, the model card, the rows in the loggers."""
 
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-import torch
-
 from dau_lightning.card import model_card
+from dau_lightning.devices import hardware
 from dau_lightning.folder import given_files, write_result
 from dau_lightning.judge import Row
 from dau_lightning.ledger import write as write_ledger
@@ -17,6 +15,7 @@ from dau_lightning.module import UnlearningModule, log
 from dau_lightning.split import Split, emptied_classes
 from dau_lightning.store import digest, save_weights
 from dau_lightning.training import Training
+from dau_lightning.whole import whole
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
 PARTS = "train", "retain", "forget", "val", "judge", "outside", "test_retain", "test_forget"
@@ -78,12 +77,7 @@ def record(
         entry |= {"settings": training.settings["baseline"], "evidence": rows[result["baseline"]]}
         entry |= {"weights_sha256": digest(method.defender.network.state_dict())}
         result["ledger"] = write_ledger(training.folder, earlier, entry, split.forget.ids)
-        (training.folder / "model_card.md").write_text(model_card(result))
+        with whole(training.folder / "model_card.md") as temporary:
+            temporary.write_text(model_card(result))
     write_result(training.folder, result)
     return result
-
-
-def hardware(device: torch.device) -> dict[str, Any]:
-    """What a run measured on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": device.type, "name": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from dau_lightning.error import InputError
-from dau_lightning.whole import set_aside, whole
+from dau_lightning.whole import alone, set_aside, whole
 
 FORMAT = 1  # of the files; another number is another file name
 
@@ -33,13 +32,13 @@ class Entry:
         weights: the network's state dict.
         seconds: of its training.
         path: of the file.
-        findings: of its training.
+        findings: of its training, numbers and where its seconds were measured.
     """
 
     weights: dict[str, Tensor]
     seconds: float
     path: Path
-    findings: Mapping[str, float] = field(default_factory=dict)
+    findings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -78,7 +77,7 @@ class Store:
         return get_or_train(self.path(kind, content), content, train)
 
 
-Train = Callable[[], tuple[dict[str, Tensor], float, Mapping[str, float]]]  # gives weights, seconds and findings
+Train = Callable[[], tuple[dict[str, Tensor], float, Mapping[str, Any]]]  # gives weights, seconds and findings
 
 
 def get(path: Path, content: Mapping[str, Any]) -> Entry | None:
@@ -88,7 +87,7 @@ def get(path: Path, content: Mapping[str, Any]) -> Entry | None:
     try:
         return _read(path, content)
     except (FileNotFoundError, *BAD_FILE):  # not found: set aside by another process just now
-        with _lock(path):
+        with alone(path.with_suffix(".lock"), f"which looks at {path.name}"):
             return _get_locked(path, content)
 
 
@@ -106,7 +105,7 @@ def get_or_train(path: Path, content: Mapping[str, Any], train: Train) -> tuple[
     if (entry := get(path, content)) is not None:
         return entry, False
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path):
+    with alone(path.with_suffix(".lock"), f"which trains {path.name}"):
         if (entry := _get_locked(path, content)) is not None:
             return entry, False
         weights, seconds, findings = train()
@@ -135,10 +134,6 @@ def digest(weights: Mapping[str, Tensor]) -> str:
         result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         result.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return result.hexdigest()
-
-
-def _lock(path: Path) -> FileLock:
-    return FileLock(path.with_suffix(".lock"))
 
 
 def _get_locked(path: Path, content: Mapping[str, Any]) -> Entry | None:

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from dau_lightning.metrics_csv import MetricsCSV
 
 PATIENCE = 10  # seconds that a network may take to answer
+LAST_PATIENCE = 60  # seconds that it may take at the end for what was not sent until then
 
 
 @contextmanager
@@ -102,7 +103,9 @@ def _wandb(folder: Path, mode: str, project: str, **about: Any) -> WandB | None:
     import wandb
 
     def start(mode: str) -> WandB:
-        options = wandb.Settings(init_timeout=PATIENCE, silent=True, console="off")
+        options = wandb.Settings(
+            init_timeout=PATIENCE, finish_timeout=LAST_PATIENCE, finish_timeout_raises=True, silent=True, console="off"
+        )
         return WandB(wandb.init(project=project, dir=folder, mode=mode, settings=options, **about), folder)  # type: ignore[arg-type]
 
     wanted, reason = "offline" if mode == "offline" else "online", ""

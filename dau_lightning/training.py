@@ -19,7 +19,7 @@ from dau_lightning.baseline.original import Original
 from dau_lightning.callbacks import Clock, Guard, PhaseBar, Rewinding
 from dau_lightning.checkpoint import Checkpoint
 from dau_lightning.datamodule import UnlearningDataModule
-from dau_lightning.devices import PATIENCE, Alike, led
+from dau_lightning.devices import PATIENCE, Alike, hardware, led
 from dau_lightning.error import InputError
 from dau_lightning.folder import content_of
 from dau_lightning.module import UnlearningModule
@@ -154,15 +154,20 @@ class Training:
     ) -> dict[str, Any]:
         """Weights from a file, trained into it first where it is missing, from the last checkpoint on where there is one."""
 
-        def train() -> tuple[dict[str, Tensor], float, dict[str, float]]:
+        def train() -> tuple[dict[str, Tensor], float, dict[str, Any]]:
             seconds = self.fit(module, split, checkpoint(path), content, callbacks)
-            return module.defender.network.state_dict(), seconds, module.findings
+            return module.defender.network.state_dict(), seconds, {**module.findings, "measured_on": self._measured_on()}
 
         entry, trained = led(partial(get_or_train, path, content), train)
         module.defender.network.load_state_dict(entry.weights)
         module.defender.hold(mask)
         print(f"{module.label}: {'trained into' if trained else 'taken from'} {entry.path}")
         return {"seconds": entry.seconds, **entry.findings}
+
+    def _measured_on(self) -> str:
+        """Where seconds may be compared with seconds."""
+        about = hardware(self.device)
+        return f"{self.devices} x {about['name']}, {about['threads']} threads"
 
     def data(self, module: UnlearningModule, split: Split) -> UnlearningDataModule:
         """What a module is trained on."""

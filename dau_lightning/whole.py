@@ -1,14 +1,33 @@
-"""Files that appear whole or not at all, and what happens to those that turn out not to be whole."""
+"""Files that appear whole or not at all, one process at a time, and what happens to those that turn out not to be whole."""
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from dau_lightning.error import InputError
+
+PATIENCE = 1  # seconds that a process waits before it says so
+
+
+@contextmanager
+def alone(lock: Path, work: str) -> Iterator[None]:
+    """One process at a time does the work of a lock file; another says that it waits. The lock of a dead process is free."""
+    file = FileLock(lock)
+    try:
+        file.acquire(timeout=PATIENCE)
+    except Timeout:
+        print(f"waiting for another process, {work}", file=sys.stderr)
+        file.acquire()
+    try:
+        yield
+    finally:
+        file.release()
 
 
 @contextmanager
@@ -34,7 +53,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 def set_aside(path: Path, reason: object) -> None:
     """Give a file that cannot be used the name `*.bad`, with a warning."""
-    aside = path.with_suffix(".bad")
+    aside = path.with_name(f"{path.name}.bad")
     os.replace(path, aside)
     warnings.warn(f"{path} cannot be used ({reason}); it is set aside as {aside.name}", stacklevel=3)
 

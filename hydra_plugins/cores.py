@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -51,7 +52,7 @@ class Cores(Launcher):
     def _run(self, number: int, overrides: Sequence[str]) -> JobReturn:
         """Run a job in its process; what became of it the sweep's callback notes, and of one that was ended that it began."""
         job = partial(_job, number, list(overrides), self.hydra_context, self.config, self.task_function, Singleton.get_state())
-        receiver, sender = self.processes.Pipe(duplex=False)
+        receiver, sender = self.processes.Pipe()
         process = self.processes.Process(target=_answer, args=(sender, dumps(job)))
         process.start()
         sender.close()
@@ -72,8 +73,17 @@ class Cores(Launcher):
 
 
 def _answer(sender: Connection, job: bytes) -> None:
+    threading.Thread(target=_end_with, args=(sender,), daemon=True).start()
     loads(job)()
     sender.send("done")
+
+
+def _end_with(sweep: Connection) -> None:
+    """A sweep that was killed sends no word, and its jobs would go on beside those of the next."""
+    try:
+        sweep.recv()
+    except EOFError:
+        os._exit(1)
 
 
 def _job(

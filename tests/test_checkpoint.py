@@ -170,6 +170,26 @@ def test_the_interval_decides(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     assert written == [60, 121, 200]
 
 
+def test_several_devices_look_at_the_clock_about_once_a_second(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, written, asked = [0.0], [], []
+    monkeypatch.setattr("dau_lightning.checkpoint.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: written.append(now[0]))
+    monkeypatch.setattr("dau_lightning.checkpoint.count", lambda: 2)
+    monkeypatch.setattr("dau_lightning.checkpoint.agreed", lambda value: (asked.append(now[0]), value)[1])
+    kept, trainer = Checkpoint(tiny.folder / "c", {}, 60), tiny.training().trainer([])
+    for step in range(1, 10_001):
+        now[0] = step / 100
+        kept.save_if_due(trainer)
+    assert 90 < len(asked) < 120
+    assert len(written) == 1
+    assert 60 <= written[0] < 62
+    kept, begun = Checkpoint(tiny.folder / "c", {}, 60), now[0]
+    for step in range(1, 14):  # slow ones: no step of them is lost beyond the interval
+        now[0] = begun + 5 * step
+        kept.save_if_due(trainer)
+    assert [moment - begun for moment in written[1:]] == [60]
+
+
 # Files that cannot be used
 
 
@@ -205,11 +225,11 @@ def test_a_checkpoint_that_cannot_be_used_is_set_aside(tiny: Any, spoil: Callabl
         fit(tiny, descent(tiny), Kill(4))
     path.write_bytes(spoil(path.read_bytes()))
     spoiled, watch = path.read_bytes(), Kill(-1)
-    with pytest.warns(UserWarning, match=r"it\.checkpoint cannot be used .* set aside as it\.bad"):
+    with pytest.warns(UserWarning, match=r"it\.checkpoint cannot be used .* set aside as it\.checkpoint\.bad"):
         assert Checkpoint(path, {"who": "unlearned"}, 60).found() is None
     assert equal(fit(tiny, descent(tiny), watch), expected)
     assert watch.steps == list(range(9))
-    assert path.with_suffix(".bad").read_bytes() == spoiled
+    assert path.with_name(f"{path.name}.bad").read_bytes() == spoiled
 
 
 @pytest.mark.parametrize("sealed", [False, True])

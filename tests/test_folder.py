@@ -1,13 +1,24 @@
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.error import InputError
-from dau_lightning.folder import check_same_data, config_hash, evaluated, read_result, start, write_result
+from dau_lightning.folder import (
+    FinishedMeanwhile,
+    config_hash,
+    evaluated,
+    finished,
+    given_files,
+    read_result,
+    start,
+    write_result,
+)
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -21,6 +32,11 @@ def composed() -> DictConfig:
 @pytest.fixture
 def config(composed: DictConfig) -> DictConfig:
     return OmegaConf.create(OmegaConf.to_container(composed))  # type: ignore[arg-type]
+
+
+def begin(folder: Path, config: DictConfig, split_hash: str = "split") -> None:
+    with ExitStack() as held:
+        start(folder, config, held, split_hash)
 
 
 def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -132,12 +148,57 @@ def test_a_result_appears_in_one_step(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read_result(tmp_path) == {"settings": {}, "rows": {"seed": 0}}
 
 
-def test_a_finished_run_of_other_images_is_refused(tmp_path: Path) -> None:
-    finished = {"seed": 0, "dataset": {"root": "here"}}
-    check_same_data(finished, {"seed": 0, "dataset": {"root": "here"}}, tmp_path)
-    check_same_data({"dataset": {}}, {"dataset": {}}, tmp_path)  # digits have no root
+def test_a_finished_run_is_found(tmp_path: Path, config: DictConfig) -> None:
+    assert finished(tmp_path, config) is None
+    begin(tmp_path, config)
+    assert finished(tmp_path, config) is None
+    write_result(tmp_path, {"settings": OmegaConf.to_container(config), "rows": {}, "files": {}})
+    assert (finished(tmp_path, config) or {})["rows"] == {}
+    config.store.root = "elsewhere"
+    assert finished(tmp_path, config) is not None
+    (tmp_path / "config.yaml").unlink()  # then only result.json tells
+    assert finished(tmp_path, config) is not None
+    config.overwrite = True
+    assert finished(tmp_path, config) is None
+
+
+def test_of_two_processes_the_second_waits_and_finds_the_run_finished(tmp_path: Path, config: DictConfig) -> None:
+    with ExitStack() as held:
+        start(tmp_path, config, held, "split")
+        with pytest.raises(Timeout), FileLock(tmp_path / "run.lock", blocking=False):
+            pass
+    write_result(tmp_path, {"settings": OmegaConf.to_container(config), "rows": {}, "files": {}})
+    with pytest.raises(FinishedMeanwhile, match="the same command shows it"):
+        begin(tmp_path, config)
+    assert (tmp_path / "result.json").exists()
+    config.overwrite = True
+    begin(tmp_path, config)
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_a_finished_run_of_other_images_is_refused(tmp_path: Path, config: DictConfig) -> None:
+    write_result(tmp_path, {"settings": {"dataset": {"root": "here"}}, "rows": {}})
+    config.dataset.root = "here"
+    assert finished(tmp_path, config) is not None
+    config.dataset.root = "there"
     with pytest.raises(InputError, match=r"dataset\.root must be here .* got there; .*overwrite=true"):
-        check_same_data(finished, {"seed": 0, "dataset": {"root": "there"}}, tmp_path)
+        finished(tmp_path, config)
+
+
+def test_a_finished_run_of_another_request_is_refused(tmp_path: Path, config: DictConfig) -> None:
+    (tmp_path / "forget.txt").write_text("3\n")
+    config.scheme.file = str(tmp_path / "forget.txt")
+    begin(tmp_path, config)
+    settings: Any = OmegaConf.to_container(config)
+    write_result(tmp_path, {"settings": settings, "rows": {}, "files": given_files(settings)})
+    assert finished(tmp_path, config) is not None
+    (tmp_path / "forget.txt").write_text("4\n")
+    with pytest.raises(InputError, match=r"finished run of other settings or another list; .*hydra\.run\.dir"):
+        finished(tmp_path, config)
+    (tmp_path / "forget.txt").write_text("3\n")
+    config.seed = 1
+    with pytest.raises(InputError, match="finished run of other settings"):
+        finished(tmp_path, config)
 
 
 def test_what_was_evaluated_is_known_until_the_run_is_finished(tmp_path: Path) -> None:
@@ -154,20 +215,24 @@ LEFT = ("metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safe
 
 
 @pytest.mark.parametrize("name", [*LEFT, "config.yaml"])
-@pytest.mark.parametrize("case", ["unfinished", "finished", "another", "damaged", "paths"])
+@pytest.mark.parametrize("case", ["unfinished", "finished", "another", "damaged", "paths", "split"])
 def test_a_start_goes_on_with_its_own_unfinished_run_only(tmp_path: Path, config: DictConfig, case: str, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
     for each in LEFT:
         (tmp_path / each).write_text("left")
     before = config.copy()
     if case == "finished":
-        write_result(tmp_path, {})
+        write_result(tmp_path, {"settings": OmegaConf.to_container(config), "rows": {}})
+        config.overwrite = True
         (tmp_path / "evaluated.json").write_text("left")
     elif case == "another":
         before.seed = 1
     elif case == "paths":
         before.store.root = "elsewhere"
-    (tmp_path / "config.yaml").write_text(": [" if case == "damaged" else OmegaConf.to_yaml(before))
-    start(tmp_path, config)
+    begin(tmp_path / "elsewhere", before, "other" if case == "split" else "split")
+    text = (tmp_path / "elsewhere" / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text("# split_hash split\n: [" if case == "damaged" else text)
+    begin(tmp_path, config)
     assert (tmp_path / name).exists() == (name == "config.yaml" or case in ("unfinished", "paths"))
     assert OmegaConf.load(tmp_path / "config.yaml") == config
     assert not (tmp_path / "result.json").exists()
@@ -176,6 +241,6 @@ def test_a_start_goes_on_with_its_own_unfinished_run_only(tmp_path: Path, config
 @pytest.mark.parametrize("text", ["", '{"settings": {}, "rows": {', "[]", "{}", "null", "\x00\x01"])
 def test_a_result_that_cannot_be_used_is_set_aside(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
-    with pytest.warns(UserWarning, match=r"result\.json cannot be used .* set aside as result\.bad"):
+    with pytest.warns(UserWarning, match=r"result\.json cannot be used .* set aside as result\.json\.bad"):
         assert read_result(tmp_path) is None
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("result.bad", text)]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("result.json.bad", text)]

@@ -67,3 +67,18 @@ def test_a_file_that_cannot_be_written_is_one_clear_line(path: Path, monkeypatch
     with pytest.raises(InputError, match=r"cannot write .*metrics\.csv \(No space left on device\)"):
         MetricsCSV(path).log_metrics({"another": 1.0}, 0)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("line", ["x,1.0,0.0\n", ",1.0,0.0\n", "\n0,1,2,3,4\n"])
+def test_a_damaged_file_is_set_aside(path: Path, line: str) -> None:
+    log(path, *LOGGED)
+    expected = path.read_bytes()
+    path.write_bytes(expected + line.encode())
+    damaged = path.read_bytes()
+    if line.startswith("\n"):  # too many cells in a row that has a step
+        log(path, *LOGGED)
+        return
+    with pytest.warns(UserWarning, match=r"metrics\.csv cannot be used"):
+        log(path, *LOGGED)
+    assert path.read_bytes() == expected
+    assert path.with_name("metrics.csv.bad").read_bytes() == damaged

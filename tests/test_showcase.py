@@ -48,7 +48,8 @@ def run(tmp_path_factory):
         wandb.teardown()
         online = [setting for setting in TINY if not setting.startswith(("wandb", "figures", "dynamics"))]
         few = ["baseline=finetune", "baseline.epochs=1", "dynamics=2"]
-        patch.setattr(sys, "argv", ["train.py", *few, *online])
+        arguments = ["train.py", *few, *online]
+        patch.setattr(sys, "argv", arguments)
         settings.check(sys.argv[1:], train.CONF)
         train.main()
         wandb.teardown()  # files are whole once its process is gone
@@ -60,7 +61,8 @@ def run(tmp_path_factory):
     logged = {}
     for record in records:
         logged |= record["history"]["item"] if record["type"] == "history" else {}
-    return SimpleNamespace(folder=path.parent, result=json.loads(path.read_text()), records=records, logged=logged)
+    called = SimpleNamespace(folder=path.parent, root=folder, arguments=arguments)
+    return SimpleNamespace(**vars(called), result=json.loads(path.read_text()), records=records, logged=logged)
 
 
 def kept(run, kind):
@@ -122,3 +124,12 @@ def test_the_pictures_and_the_page_are_in_the_run_folder(run):
     page = (run.folder / "report.html").read_text()
     assert page.count("data:image/svg+xml") == len(names)
     assert "python train.py baseline=finetune" in page
+
+
+def test_a_run_that_was_killed_while_it_drew_draws_when_it_is_called_again(run, monkeypatch):
+    page = (run.folder / "report.html").read_text()
+    (run.folder / "report.html").unlink()
+    monkeypatch.chdir(run.root)
+    monkeypatch.setattr(sys, "argv", run.arguments)
+    train.main()
+    assert (run.folder / "report.html").read_text() == page

@@ -181,8 +181,8 @@ def test_a_bad_file_is_set_aside_with_a_warning_and_built_again(root: Path, spoi
         again, trained = Store(root).get_or_train("original", CONTENT, training)
     assert (trained, training.calls) == (True, 1)
     assert equal(again.weights, weights())
-    assert entry.path.with_suffix(".bad").read_bytes() == spoiled
-    assert {entry.path.name, entry.path.with_suffix(".bad").name} == set(files(root)) - {"another"}
+    assert entry.path.with_name(f"{entry.path.name}.bad").read_bytes() == spoiled
+    assert {entry.path.name, entry.path.with_name(f"{entry.path.name}.bad").name} == set(files(root)) - {"another"}
     found = Store(root).get("original", CONTENT)  # without a warning
     assert found is not None
     assert equal(found.weights, weights())
@@ -202,7 +202,7 @@ def test_a_second_bad_file_takes_the_place_of_the_first(root: Path) -> None:
         truncated(entry.path)
         with pytest.warns(UserWarning, match=r"\.bad"):
             assert Store(root).get("original", CONTENT) is None
-    assert files(root) == [entry.path.with_suffix(".bad").name]
+    assert files(root) == [entry.path.with_name(f"{entry.path.name}.bad").name]
 
 
 # Nothing half-written

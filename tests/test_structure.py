@@ -65,6 +65,7 @@ ORDER = [
     "api",
     "figure",
     "report",
+    "job",
     "sweep",
     "workspace",
 ]

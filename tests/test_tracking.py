@@ -21,6 +21,7 @@ from dau_lightning.baseline.original import Original
 from dau_lightning.metrics_csv import MetricsCSV
 from dau_lightning.module import log
 from dau_lightning.tracking import has_credentials, loggers
+from tests.tiny import TINY
 
 SETTINGS = {"project": "tests", "name": "tiny", "settings": {"seed": 0, "baseline": {"lr": 0.1}}}
 
@@ -299,3 +300,34 @@ def test_what_keeps_it_from_going_online_costs_a_warning(
     wandb.teardown()  # files are whole once its process is gone
     assert b"unlearning/loss" in runs(folder)[0].read_bytes()
     assert rows(folder) == [{"unlearning/loss": "2.5", "step": "0"}]
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own, which the program ignores
+def test_a_secret_stands_in_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wandb: Any, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "5ec8e7" * 6 + "abcd"
+    monkeypatch.setenv("WANDB_API_KEY", secret)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(tracking, "PATIENCE", 1)
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match="cannot be reached"):
+        printed = run("baseline=finetune", "baseline.epochs=1", *(each for each in TINY if "wandb" not in each))
+    wandb.teardown()  # files are whole once its process is gone
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in written)
+    assert not [path for path in written if secret.encode() in path.read_bytes()]
+    assert secret not in printed + "".join(capsys.readouterr())
+
+
+def test_a_network_that_goes_away_costs_a_minute_at_most(folder: Path, monkeypatch: pytest.MonkeyPatch, wandb: Any) -> None:
+    class Stuck:
+        def finish(self, exit_code: int) -> None:
+            raise TimeoutError
+
+    given: list[Any] = []
+    monkeypatch.setattr(wandb, "init", lambda settings, **_: (given.append(settings), Stuck())[1])
+    with pytest.warns(UserWarning, match=r"stopped \(TimeoutError\); the run goes on"), loggers(folder, "offline", **SETTINGS):
+        pass
+    assert given[0].finish_timeout == tracking.LAST_PATIENCE <= 60
+    assert given[0].finish_timeout_raises

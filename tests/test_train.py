@@ -90,6 +90,7 @@ def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     assert "finished before" in printed
     assert str(stored("original")[0]) in printed
     assert (folder / "result.json").stat().st_mtime_ns == stamp
+    assert not (folder / "report.html").exists()  # figures=false
     printed = run(*TINY_DAU, "overwrite=true")
     assert printed.count("taken from") == 2
     _, after = the_result()

@@ -1,9 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dau_lightning.error import InputError
-from dau_lightning.whole import set_aside, whole
+from dau_lightning.whole import alone, set_aside, whole
 
 
 def test_the_file_is_there_at_the_end_and_not_before(tmp_path: Path) -> None:
@@ -47,6 +49,19 @@ def test_no_folder_is_one_clear_line(tmp_path: Path) -> None:
 def test_set_aside_keeps_the_file(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("odd")
-    with pytest.warns(UserWarning, match=r"file\.txt cannot be used \(because\); it is set aside as file\.bad"):
+    with pytest.warns(UserWarning, match=r"file\.txt cannot be used \(because\); it is set aside as file\.txt\.bad"):
         set_aside(path, "because")
-    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file.bad", "odd")]
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file.txt.bad", "odd")]
+
+
+def test_one_process_at_a_time_and_another_says_that_it_waits(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code = "import sys, pathlib, dau_lightning.whole as w; w.PATIENCE = 0.1\n"
+    code += "with w.alone(pathlib.Path(sys.argv[1]), 'which works'): print('mine')"
+    command = [sys.executable, "-c", code, str(tmp_path / "it.lock")]
+    with alone(tmp_path / "it.lock", "which works"):
+        other = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert other.stderr
+        assert other.stderr.readline() == "waiting for another process, which works\n"
+        assert other.poll() is None
+    assert other.communicate(timeout=20)[0] == "mine\n"
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"mine\n"

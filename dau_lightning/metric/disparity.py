@@ -1,6 +1,7 @@
 """Distance to Retrain (section 4.1): lower is better, and neither a higher UA nor a higher MIA is."""
 
 from collections.abc import Mapping
+from typing import Any
 
 COLUMNS = ("UA", "MIA", "RA", "TA")
 
@@ -17,3 +18,9 @@ def disparity(row: Mapping[str, float], reference: Mapping[str, float]) -> float
     1.5
     """
     return sum(gaps(row, reference).values()) / len(COLUMNS)
+
+
+def time_ratio(row: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
+    """The run time as a share of the reference's; nothing where the two were not measured on the same hardware."""
+    same = row.get("measured_on") == reference.get("measured_on")
+    return {"time_ratio": row["seconds"] / reference["seconds"]} if same else {}

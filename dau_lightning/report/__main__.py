@@ -13,7 +13,7 @@ from dau_lightning.error import InputError, one_line
 from dau_lightning.report.draw import draw, sweep_page
 from dau_lightning.report.group import groups
 from dau_lightning.report.latex import latex
-from dau_lightning.report.read import read
+from dau_lightning.report.read import read, unfinished
 from dau_lightning.report.record import csv_text
 from dau_lightning.report.rows import Group
 from dau_lightning.report.table import markdown
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     runs = read(options.folders)
+    left_out = unfinished(options.folders)
     made = groups(runs, options.seeds and _seeds(options.seeds))
     files: dict[Path, bytes] = {}
     pictures: dict[str, bytes] = {}
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"written: {run.folder / 'report.html'}", file=sys.stderr)
     if options.html:
         command = shlex.join(["python", "-m", "dau_lightning.report", *(sys.argv[1:] if arguments is None else arguments)])
-        files[options.html] = sweep_page(runs, made, pictures, command, options.html)
+        files[options.html] = sweep_page(runs, made, pictures, command, options.html, left_out)
     text = FORMATS[options.format](made) if options.format in FORMATS else ""
     if options.output:
         files[options.output] = (text or _plain(made)).encode()
@@ -67,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(text, end="")
     elif not options.output:
         print_groups(made, Console())
-    for path in files:
-        print(f"written: {path}", file=sys.stderr)
+    for said in [*left_out, *(f"written: {path}" for path in files)]:
+        print(said, file=sys.stderr)
     if options.wandb:
         from dau_lightning.report.upload import upload
 

@@ -54,7 +54,14 @@ def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
     return pictures
 
 
-def sweep_page(runs: Sequence[Run], made: Sequence[Group], images: Mapping[str, bytes], command: str, path: Path) -> bytes:
+def sweep_page(
+    runs: Sequence[Run],
+    made: Sequence[Group],
+    images: Mapping[str, bytes],
+    command: str,
+    path: Path,
+    left_out: Sequence[str] = (),
+) -> bytes:
     """A page of many runs.
 
     Args:
@@ -63,6 +70,7 @@ def sweep_page(runs: Sequence[Run], made: Sequence[Group], images: Mapping[str, 
         images: Figure 2 by file name.
         command: that makes the page.
         path: where it will stand, for links to the pages of the runs.
+        left_out: what is said of runs without a result.
     """
     sections, shown = [], set[str]()
     for group in made:
@@ -75,7 +83,7 @@ def sweep_page(runs: Sequence[Run], made: Sequence[Group], images: Mapping[str, 
         title="Unlearning runs",
         command=command,
         facts={"runs": str(len(runs)), "seeds": ", ".join(map(str, sorted({run.seed for run in runs})))},
-        flags=flags(runs),
+        flags=[*flags(runs), *left_out],
         sections=sections,
         settings=grouped(shared),
         runs=[_linked(run, path) for run in runs],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dau_lightning.error import InputError
+from dau_lightning.folder import FAILED, opened
 
 NEEDED = ("dataset", "network", "scheme", "sparsity", "baseline", "seed", "split_hash", "selection", "settings", "rows")
 
@@ -99,10 +100,21 @@ def read(folders: Iterable[Path]) -> list[Run]:
     return list(runs.values())
 
 
+def unfinished(folders: Iterable[Path]) -> list[str]:
+    """A line for each run below some folders that started and left no result, with the reason where one is known."""
+    lines = []
+    for path in sorted({path for folder in folders for path in folder.rglob("config.yaml")}):
+        failed, folder = path.with_name(FAILED), path.parent
+        if not (folder / "result.json").exists():
+            reason = failed.read_text().strip() if failed.is_file() else "it was ended, or still runs"
+            lines.append(f"{folder} has no result and is no part of this ({reason})")
+    return lines
+
+
 def _result(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads(path.read_text())
-    except ValueError as error:
+        result = opened(json.loads(path.read_text()))
+    except (ValueError, AttributeError) as error:  # no JSON, or no object
         raise InputError(f"{path} is no result of a run: {error}") from error
     if missing := [name for name in NEEDED if name not in result]:
         raise InputError(f"{path} is no result of a run: {', '.join(missing)} missing")

@@ -7,7 +7,7 @@ from functools import cached_property
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from dau_lightning.metric.disparity import COLUMNS, disparity, gaps
+from dau_lightning.metric.disparity import COLUMNS, disparity, gaps, time_ratio
 
 GAPS = tuple(f"Δ{column}" for column in COLUMNS)
 SELECTION_COLUMNS = ("UA", "MIA", "RA", "judge_error", "judge_MIA", "score")
@@ -99,9 +99,9 @@ def _flat(row: Row, retrain: Row | None) -> dict[str, float]:
         flat["zeros"] = row["sparsity"]
     if retrain:
         flat |= {f"Δ{column}": gap for column, gap in gaps(row, retrain).items()}
-        flat |= {"disparity": disparity(row, retrain), "time_ratio": row["seconds"] / retrain["seconds"]}
-        if row["seconds"]:
-            flat["speed-up"] = retrain["seconds"] / row["seconds"]
+        flat |= {"disparity": disparity(row, retrain), **time_ratio(row, retrain)}
+        if flat.get("time_ratio"):
+            flat["speed-up"] = 1 / flat["time_ratio"]
     return flat
 
 

@@ -19,7 +19,9 @@ def write(files: Mapping[Path, bytes]) -> None:
     try:
         for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary[path].write_bytes(content)
+            with open(temporary[path], "wb") as file:
+                file.write(content)
+                os.fsync(file.fileno())  # a name must not outlive a loss of power without its content
         for path in files:
             os.replace(temporary[path], path)
     except OSError as error:

@@ -7,7 +7,7 @@ from dau_lightning.dataset import Images
 from dau_lightning.error import InputError
 
 
-def random(train: Images, generator: torch.Generator, fraction: float) -> Tensor:
+def random(train: Images, generator: torch.Generator, fraction: float | None) -> Tensor:
     """Draw `round(fraction * N)` samples, at least one, uniformly.
 
     Args:
@@ -21,8 +21,10 @@ def random(train: Images, generator: torch.Generator, fraction: float) -> Tensor
     Raises:
         InputError: `fraction` is out of range, or a class would keep no sample.
     """
-    if not 0 < fraction < 1:
-        raise InputError(f"scheme.fraction must be a number above 0 and below 1, got {fraction}")
+    if fraction is None or not 0 < fraction < 1:
+        raise InputError(
+            f"scheme.fraction must be a number above 0 and below 1, got {'null' if fraction is None else fraction}"
+        )
     mask = torch.zeros(len(train), dtype=torch.bool)
     mask[torch.randperm(len(train), generator=generator)[: max(1, round(fraction * len(train)))]] = True
     emptied = sorted(set(train.targets.tolist()) - set(train.targets[~mask].tolist()))

@@ -1,6 +1,6 @@
 import pytest
 
-from dau_lightning.metric.disparity import disparity, gaps
+from dau_lightning.metric.disparity import disparity, gaps, time_ratio
 
 # Table 1, CIFAR-100, random, dense.
 RETRAIN = {"UA": 24.75, "MIA": 49.68, "RA": 99.98, "TA": 74.57}
@@ -32,3 +32,9 @@ def test_other_columns_do_not_count() -> None:
 def test_a_missing_column_is_no_silent_zero() -> None:
     with pytest.raises(KeyError, match="MIA"):
         disparity({"UA": 1.0, "RA": 1.0, "TA": 1.0}, RETRAIN)
+
+
+def test_seconds_of_other_hardware_are_no_ratio() -> None:
+    row, retrain = {"seconds": 3.0, "measured_on": "1 x cpu"}, {"seconds": 6.0, "measured_on": "1 x cpu"}
+    assert time_ratio(row, retrain) == {"time_ratio": 0.5}
+    assert time_ratio(row, {**retrain, "measured_on": "1 x H200"}) == {}

@@ -7,6 +7,7 @@ import pytest
 
 from dau_lightning import report
 from dau_lightning.error import InputError
+from dau_lightning.folder import write_result
 from dau_lightning.report.__main__ import main
 
 ROOT = Path(__file__).parents[2]
@@ -100,3 +101,25 @@ def test_the_command_starts_without_torch_and_says_errors_in_one_line(tmp_path):
     modules = {line.split("|")[-1].strip() for line in imported}
     assert "dau_lightning.report.rows" in modules
     assert not modules & {"torch", "matplotlib", "wandb", "lightning"}
+
+
+def test_runs_without_a_result_are_named(runs, tmp_path, capsys):
+    for name, reason in (("killed", ""), ("diverged", "FT: the loss is nan at step 3")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("seed: 7")
+        if reason:
+            (tmp_path / name / "failed.txt").write_text(f"{reason}\n")
+    main([str(tmp_path), "--html", str(tmp_path / "sweep.html")])
+    said = capsys.readouterr().err
+    page = (tmp_path / "sweep.html").read_text()
+    for text in ("has no result and is no part of this (it was ended, or still runs)", "(FT: the loss is nan at step 3)"):
+        assert text in said
+        assert text in page
+
+
+def test_an_edited_result_is_refused(runs, tmp_path):
+    path = next(tmp_path.rglob("result.json"))
+    write_result(path.parent, json.loads(path.read_text()))
+    path.write_text(path.read_text().replace('"seed"', '"sede"'))
+    with pytest.raises(InputError, match="its bytes changed"):
+        main([str(tmp_path)])

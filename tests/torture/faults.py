@@ -96,7 +96,13 @@ def main() -> int:
             (where / name).chmod(0o555)
             where.chmod(0o777)
             told(f"{name} is read-only", then_without(where, be_nobody))
-        kinds = ["images-*.safetensors", "original-*.safetensors", "retrain-*.safetensors", "result.json"]
+        kinds = [
+            "images-*.safetensors",
+            "original-*.safetensors",
+            "retrain-*.safetensors",
+            "unlearned.safetensors",
+            "result.json",
+        ]
         for kind in kinds:
             (path,) = calm.rglob(kind)
             for fault, content in spoil(path):
@@ -107,7 +113,7 @@ def main() -> int:
                 if kind != "result.json":
                     next(where.rglob("result.json")).unlink()
                 code, _ = run(where, command, form.seconds)
-                aside = spoiled.with_suffix(".bad")
+                aside = spoiled.with_name(f"{spoiled.name}.bad")
                 found = outcome(where) if code == 0 else {}
                 left = found.pop("left", None)
                 wrong = difference({name: expected[name] for name in found}, found) if code == 0 else f"ended with {code}"

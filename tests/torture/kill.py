@@ -138,7 +138,8 @@ def check_real_kill(where: Path, command: Sequence[str], form: Form, delay: floa
     process = subprocess.Popen(full, cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(delay)
     process.kill()
-    process.wait()
+    if process.wait() != -9:
+        return "it was over before it could be killed"
     done = subprocess.run(full, cwd=where, capture_output=True, text=True)
     return "" if done.returncode == 0 else f"the second start ended with {done.returncode}: {done.stderr[-2000:]}"
 

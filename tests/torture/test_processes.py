@@ -175,3 +175,59 @@ def test_what_devices_cannot_share_is_one_line(tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
         assert words in done.stderr
         assert not (tmp_path / "store").exists() or not list((tmp_path / "store").glob("*.safetensors"))
+
+
+def test_a_killed_sweep_takes_its_jobs_along(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    arguments = "-m", "network=own", "network._target_=mine.endless", "seed=0,1", "reference=off", "wandb.mode=disabled"
+    command = [sys.executable, str(ROOT / "train.py"), *arguments, "hydra/launcher=cores"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    sweep = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("runs/**/run.lock"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (server,) = [pid for pid in descendants(sweep.pid) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()][:1]
+    jobs = children(server)
+    assert len(jobs) == 2
+    sweep.kill()
+    sweep.wait()
+    time.sleep(2)
+    assert not any(runs(pid) for pid in jobs)
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes that a process has started, and theirs."""
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def test_of_two_that_want_one_run_the_second_waits_and_changes_nothing(tmp_path: Path) -> None:
+    arguments = "baseline=finetune", "recipe.epochs=5", "wandb.mode=disabled", "trainer.accelerator=cpu"
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) for _ in range(2)]
+    first, second = sorted(
+        (process.communicate(timeout=120) for process in both), key=lambda said: "finished before" in said[0]
+    )
+    assert [process.returncode for process in both] == [0, 0]
+    assert first[0].count("trained into") == 3
+    assert second[1].startswith("waiting for another process, which works in ")
+    assert "finished before" in second[0]
+    assert "trained into" not in second[0]
+
+
+def test_a_device_that_is_killed_ends_the_others(tmp_path: Path) -> None:
+    arguments = "recipe.epochs=10", "wandb.mode=disabled", "trainer.accelerator=cpu", "trainer.devices=2"
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    leader = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("store/retrain-*.lock")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in children(leader.pid):
+        os.kill(pid, 9)
+    _, said = leader.communicate(timeout=60)
+    assert leader.returncode != 0
+    print(said[-2000:])
