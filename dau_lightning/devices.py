@@ -6,7 +6,8 @@ there on each device computes what a single one would. One process, the leader, 
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
-from dau_lightning.error import InputError
+from dau_lightning.error import InputError, TrainingError
 from dau_lightning.further import LEADER
 
 PATIENCE = timedelta(days=1)  # of devices that wait for the leader, while it evaluates or waits for another run's training
@@ -60,12 +61,24 @@ def leads() -> bool:
     return rank() == 0
 
 
+@contextmanager
+def _all_there() -> Iterator[None]:
+    """What is done together, and what to say where one of them has ended."""
+    try:
+        yield
+    except RuntimeError as error:  # of whatever carries the messages
+        raise TrainingError(
+            "the process of another device ended: device-N.txt in the run folder may tell why, and the same command goes on"
+        ) from error
+
+
 def agreed(value: Result) -> Result:
     """The leader's value, on every device; all of them must ask."""
     if count() == 1:
         return value
     values = [value]
-    dist.broadcast_object_list(values)
+    with _all_there():
+        dist.broadcast_object_list(values)
     return values[0]
 
 
@@ -104,7 +117,8 @@ class _Together(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, share: Tensor) -> Tensor:
         shares = [torch.empty_like(share, memory_format=torch.contiguous_format) for _ in range(count())]
-        dist.all_gather(shares, share.contiguous())
+        with _all_there():
+            dist.all_gather(shares, share.contiguous())
         return torch.stack(shares, 1).flatten(0, 1)
 
     @staticmethod
@@ -138,6 +152,7 @@ def keep_alike(optimizer: torch.optim.Optimizer, *modules: nn.Module) -> None:
     values = [weight.grad for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
     values += [buffer for module in modules for buffer in module.buffers() if buffer.is_floating_point()]
     flat = torch.cat([value.flatten() for value in values])
-    dist.all_reduce(flat)
+    with _all_there():
+        dist.all_reduce(flat)
     for value, mean in zip(values, (flat / count()).split([value.numel() for value in values]), strict=True):
         value.copy_(mean.view_as(value))
