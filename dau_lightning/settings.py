@@ -24,6 +24,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from dau_lightning.error import InputError
 from dau_lightning.ranges import RULES, TYPES, listed, number
 
+OBJECTS = "dataset", "network", "scheme", "baseline"  # groups of which a run needs what they make
 LATER = object()  # the value of an interpolation that only a run can resolve, such as ${hydra:job.num}
 
 
@@ -220,6 +221,11 @@ def _check_settings(settings: list[Override], config: DictConfig, choices: dict[
             raise InputError(f"{key} must be a group of settings, got {_show(value)}; to choose another write {group}=NAME")
         _verify(key, _read(defaults, key), _read(config, key))
     _verify("", defaults, config)
+    for group in OBJECTS:
+        if not OmegaConf.is_dict(config[group]) or not config[group].get("_target_"):
+            raise InputError(
+                f"{group}={choices.get(group)} must be settings with a _target_, the dotted name of what they make"
+            )
 
 
 def _source(name: str, choices: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ import os
 import pickle
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,12 @@ class Bomb:
 def fill(size: int) -> None:
     """Let no file of this process grow beyond a number of bytes."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def mounted(where: Path, kilobytes: int) -> bool:
+    """Whether a disk of that size could be put there."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(where)]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def be_nobody() -> None:
@@ -74,12 +81,15 @@ def main() -> int:
             bad, count = bad + bool(wrong), count + 1
             print(f"{fault}: {wrong or 'as it should be'}", flush=True)
 
-        def then_without(where: Path, first: Callable[[], object], settings: Sequence[str] = ()) -> str:
+        def then_without(
+            where: Path, first: Callable[[], object], settings: Sequence[str] = (), mend: Callable[[], object] = int
+        ) -> str:
             """A run with a fault, and again without it."""
             code, _ = run(where, [*command, *settings], form.seconds, first=first)
             if wrong := one_clear_line(code, where):
                 return wrong
-            code, _ = run(where, command, form.seconds)
+            mend()
+            code, _ = run(where, [*command, *settings], form.seconds)
             return difference(expected, outcome(where)) if code == 0 else (where / "output.txt").read_text()[-1500:]
 
         sizes = sorted({path.stat().st_size for path in calm.rglob("*") if path.is_file()} - {0})
@@ -88,6 +98,16 @@ def main() -> int:
             where.mkdir()
             (where / "output.txt").touch()
             told(f"no file beyond {size} bytes", then_without(where, partial(fill, size)))
+        for kilobytes in (40, 160, 320):
+            disk = Path(temporary) / f"disk-{kilobytes}" / "disk"
+            disk.mkdir(parents=True)
+            if not mounted(disk, kilobytes):
+                print("no disk could be mounted: full disks were files that could not grow")
+                break
+            there = "store.root=disk/store", "hydra.run.dir=disk/run"
+            larger = partial(subprocess.run, ["mount", "-o", "remount,size=64m", str(disk)], check=True)
+            told(f"a disk of {kilobytes} kB is full", then_without(disk.parent, int, there, larger))
+            subprocess.run(["umount", str(disk)], check=True)
         for name in ("runs", "store"):
             where = Path(temporary) / f"read-only-{name}"
             for folder in ("runs", "store"):

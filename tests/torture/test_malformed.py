@@ -89,10 +89,12 @@ lines = st.one_of(
 @options(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(lines, min_size=1, max_size=3))
 def test_two_hundred_malformed_lines(arguments: list[str]) -> None:
+    before = sorted(Path.cwd().iterdir())
     with pytest.raises(InputError) as caught:
         settings.check(arguments, train.CONF)
     assert str(caught.value).strip()
     assert len(str(caught.value)) < 5000
+    assert sorted(Path.cwd().iterdir()) == before
 
 
 TYPED = [  # by hand, through the real command
@@ -128,3 +130,36 @@ def test_twenty_of_them_by_the_real_command(line: str, tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+FILES = {
+    "no yaml": b"lr: [1",
+    "a tab": b"\tlr: 1",
+    "a list": b"- 1\n- 2",
+    "a word": b"finetune",
+    "nothing": b"",
+    "no text": b"\xff\xfe\x00\x01",
+    "a default that is not there": b"defaults:\n  - nowhere\nlr: 1",
+    "itself as a default": b"defaults:\n  - mine\nlr: 1",
+    "a value from nowhere": b"defaults:\n  - finetune\nlr: ${nowhere}",
+    "values from each other": b"defaults:\n  - finetune\nlr: ${baseline.momentum}\nmomentum: ${baseline.lr}",
+    "an unknown resolver": b"defaults:\n  - finetune\nlr: ${eval:1+1}",
+    "a value out of range": b"defaults:\n  - finetune\nlr: -1",
+    "a value of another type": b"defaults:\n  - finetune\nlr: fast",
+    "a key twice": b"lr: 1\nlr: 2",
+    "an anchor in itself": b"a: &a [*a]",
+    "a call": b"!!python/object/apply:os.mkdir ['written-by-yaml']",
+    "no target": b"lr: 0.1",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_malformed_yaml_of_ones_own(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf" / "baseline").mkdir(parents=True)
+    (tmp_path / "conf" / "baseline" / "mine.yaml").write_bytes(FILES[name])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        settings.check(["baseline=mine", "--config-dir", "conf"], train.CONF)
+    assert 20 < len(str(caught.value)) < 1000
+    assert len(str(caught.value).splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["baseline", "conf", "mine.yaml"]

@@ -72,8 +72,8 @@ def run(
         sys.stdout.flush()
         os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    lines = log.read_text().splitlines() if log.exists() else []
-    return code, [Step(phase, int(number), float(when)) for phase, number, when in map(str.split, lines)]
+    words = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return code, [Step(each[0], int(each[1]), float(each[2])) for each in words if len(each) == 3]  # a full disk cuts the last
 
 
 def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
