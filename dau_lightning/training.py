@@ -181,10 +181,8 @@ class Training:
         Raises:
             RuntimeError: the method moved a pruned weight away from zero.
         """
-        if backend := self.settings["compile"]:
-            warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")  # torch's own look
-            for network in module.children():
-                network.compile(backend=backend)
+        if backend := self.settings["compile"]:  # the attacker is small, and a penalty on its slope needs second derivatives
+            module.defender.compile(backend=backend)
         clock, guard = Clock(), Guard(module.label, self.folder / "last_good.safetensors")
         kept = Checkpoint(path, {**content, "file": path.name}, self.settings["checkpoint"]["seconds"])
         watching = [clock, guard, PhaseBar(module.label), kept, *callbacks]
