@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch._dynamo.callback import callback_handler
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -52,7 +53,7 @@ class PhaseBar(L.Callback):
 class Clock(L.Callback):
     """Seconds from the first to the last step, attacker pre-training included, the device synchronised at both ends.
 
-    Those of a resumed training are of all its parts; what was done twice counts once.
+    Those of a resumed training are of all its parts; what was done twice counts once. While torch compiles, it stands still.
     """
 
     seconds = 0.0
@@ -61,10 +62,20 @@ class Clock(L.Callback):
         """Start."""
         self.device = pl_module.device
         self.start = self.now(self.device) - self.seconds
+        callback_handler.register_start_callback(self._pause)
+        callback_handler.register_end_callback(self._go_on)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop; callbacks hear of the end before the module does."""
         self.seconds = self.now(self.device) - self.start
+        callback_handler.remove_start_callback(self._pause)
+        callback_handler.remove_end_callback(self._go_on)
+
+    def _pause(self, _: object) -> None:
+        self.paused = self.now(self.device)
+
+    def _go_on(self, _: object) -> None:
+        self.start += self.now(self.device) - self.paused
 
     def state_dict(self) -> dict[str, float]:
         """The seconds until now."""

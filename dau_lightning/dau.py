@@ -17,7 +17,7 @@ from dau_lightning.descent import Descent
 from dau_lightning.devices import together
 from dau_lightning.error import InputError
 from dau_lightning.loader import Batch, JointLoader
-from dau_lightning.mode import batch_norm, evaluating, float32, frozen
+from dau_lightning.mode import batch_norm, eager, evaluating, float32, frozen
 from dau_lightning.module import log
 from dau_lightning.objective import Objective, Term
 from dau_lightning.observer import Observation, Observer, Rows, join
@@ -226,14 +226,20 @@ class DAU(Descent):
         self.findings |= final
 
     def observe_parts(self, parts: Mapping[str, Images], epoch: int = 0) -> tuple[Rows, Rows]:
-        """See `pretraining.observe_parts`; the defender's statistics never take them in: some are test images."""
+        """See `pretraining.observe_parts`; the defender's statistics never take them in: some are test images.
+
+        In the precision of a step, which Lightning sets around steps alone.
+        """
         mode = "batch" if self.batch_norm == "update" else self.batch_norm
         settings = parts, self.pretraining_batch_size, self.data.transform, self.seed, epoch
-        return observe_parts(lambda images, targets: self.observe(images, targets, mode).rows, *settings)
+        with self.trainer.precision_plugin.forward_context():
+            return observe_parts(lambda images, targets: self.observe(images, targets, mode).rows, *settings)
 
     def unseen_accuracy(self) -> float:
         """The attacker's balanced accuracy on members and nonmembers that it was not fitted on, in percent."""
-        return balanced_accuracy(*(outputs(self.attacker, self.membership, rows) for rows in self.observe_parts(self.unseen)))
+        with eager():  # its time is taken off the run time, from which that of a compilation is left out anyway
+            rows = self.observe_parts(self.unseen)
+        return balanced_accuracy(*(outputs(self.attacker, self.membership, part) for part in rows))
 
     def before_pretraining(self, step: int) -> None:
         """A checkpoint may be written before a step of the pre-training."""

@@ -12,7 +12,7 @@ from dau_lightning.callbacks import Clock
 from dau_lightning.dataset import Images
 from dau_lightning.devices import leads
 from dau_lightning.loader import PlainLoader
-from dau_lightning.mode import evaluating, float32
+from dau_lightning.mode import eager, evaluating, float32
 from dau_lightning.module import UnlearningModule, log
 from dau_lightning.transform import Transform
 
@@ -69,7 +69,7 @@ class Dynamics(L.Callback):
     def _measure(self, module: UnlearningModule, step: int) -> None:
         device = module.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
-            with evaluating(module.defender), float32(device):
+            with evaluating(module.defender), float32(device), eager():
                 logits = {part: self._logits(module, loader) for part, loader in self.loaders.items()}
             if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
                 return  # the guard stops such a training

@@ -6,6 +6,8 @@ their gradient is exactly zero.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +16,12 @@ from torch.func import grad
 
 from dau_lightning.mode import eager, evaluating
 from dau_lightning.network import Defender
-from dau_lightning.samplewise import Samplewise, logits, masks, places
+from dau_lightning.samplewise import Samplewise, logits, masks, of_device, places
 
 PASS_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}  # of what a pass keeps, or of the gradients it makes all at once
 PASS_SAMPLES = 128  # at most: more are no faster on a CPU
 BATCH = 50  # images of an ordinary pass
+_BYTES: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()  # that a sample takes, which costs a pass to know
 
 
 def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
@@ -69,7 +72,7 @@ def expected_squares(model: nn.Module, images: Tensor) -> Tensor:
 def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """The single samples' gradients summed with weights `(B,)`, `(P,)` float64: ordinary backward passes."""
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    total, kept = _empty(model).double().zero_(), masks(model)
+    total, kept, where = _empty(model).double().zero_(), masks(model), places(parameters)
 
     def loss(parameters: Mapping[str, Tensor], images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         losses = F.cross_entropy(logits(model, parameters, images), targets, reduction="none")
@@ -78,16 +81,17 @@ def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights
     with _as_it_is(model):
         for batch in zip(*(tensor.split(BATCH) for tensor in (images, targets, weights)), strict=True):
             for name, gradient in grad(loss)(parameters, *batch).items():
-                total[places(parameters)[name]] += (gradient * kept[name] if name in kept else gradient).flatten()
+                total[where[name]] += (gradient * kept[name] if name in kept else gradient).flatten()
     return total
 
 
 def samples_a_pass(model: nn.Module, images: Tensor) -> int:
     """How many samples a pass takes, for the memory that it may take: at least one."""
-    with _as_it_is(model):
-        taken = Samplewise(model, images[:1]).bytes or _empty(model).nbytes
-    budget = PASS_BYTES.get(images.device.type, min(PASS_BYTES.values()))
-    return max(1, min(PASS_SAMPLES, budget // taken))
+    taken, kind = _BYTES.setdefault(model, {}), (images.shape[1:], images.dtype)
+    if kind not in taken:
+        with _as_it_is(model):
+            taken[kind] = Samplewise(model, images[:1]).bytes or _empty(model).nbytes
+    return max(1, min(PASS_SAMPLES, of_device(PASS_BYTES, images) // taken[kind]))
 
 
 @torch.no_grad()

@@ -46,7 +46,8 @@ class Order:
         passes = range(first // self.size, last // self.size + 1)
         kept = {number: order for number, order in self._cached.items() if number in passes}
         self._cached = {number: kept[number] if number in kept else self._permutation(number) for number in passes}
-        indices = torch.cat(list(self._cached.values()))
+        orders = [*self._cached.values()]
+        indices = torch.cat(orders) if len(orders) > 1 else orders[0]  # a batch seldom needs two: to copy them costs more
         return indices[first - passes[0] * self.size :][: self.batch_size]
 
     def _permutation(self, number: int) -> Tensor:

@@ -62,7 +62,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def float32(device: torch.device) -> torch.autocast:
-    """Let a device use no shorter type inside."""
+    """Let a device use no shorter type inside; `Training.trainer` sees to it that float32 is not shortened itself."""
     return torch.autocast(device.type, enabled=False)
 
 

@@ -91,17 +91,21 @@ class Defender(nn.Module):
     @torch.no_grad()
     def prune(self) -> None:
         """Set the weights that the mask leaves out to exactly zero; to be called after every change of weights."""
-        for weight, kept in self._masked():
+        for _, weight, kept in self.masked():
             weight.masked_fill_(~kept, 0.0)
 
     def holds_mask(self) -> bool:
         """Whether every weight that the mask leaves out is exactly zero."""
-        return not any(bool(weight[~kept].any()) for weight, kept in self._masked())
+        return not any(bool(weight[~kept].any()) for _, weight, kept in self.masked())
 
-    def _masked(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def masked(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Each parameter that the mask names: its name, its weights, and which of them are kept, on their device."""
         for name, kept in self.mask.items():
             weight = self.network.get_parameter(name)
-            yield weight, kept.to(weight.device)
+            if kept.device != weight.device:  # kept there: to copy it at every step would hold up a GPU
+                kept = kept.to(weight.device)
+                self.mask = {**self.mask, name: kept}
+            yield name, weight, kept
 
 
 def resnet18(num_classes: int, in_channels: int = 3) -> nn.Module:

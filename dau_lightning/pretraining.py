@@ -124,7 +124,8 @@ def pretrain(
             rows = observed(step // refresh)
         torch.manual_seed(key(seed, "pretraining", step))
         members, nonmembers = (
-            part.at(order.batch(step).to(part.targets.device)) for part, order in zip(rows, orders, strict=True)
+            part.at(order.batch(step).to(part.targets.device, non_blocking=True))
+            for part, order in zip(rows, orders, strict=True)
         )
         value = loss(members, nonmembers)
         optimizer.zero_grad()

@@ -36,6 +36,7 @@ class Samplewise:
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         self.model, self.images = model, images
         self.parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        self.places, self.masks = places(self.parameters), masks(model)
         self.calls: list[_Call] = []
         layers = _layers(model) if images.is_floating_point() else {}
         hooks = [layer.register_forward_hook(self._record) for layer in layers]
@@ -67,17 +68,16 @@ class Samplewise:
         Args:
             cotangents: `(B, K)`.
         """
-        where, kept = places(self.parameters), masks(self.model)
         for rows, name, gradients in self._by_layers(cotangents) if self.layers else self._by_torch_func(cotangents):
             flat = gradients.flatten(1)
-            yield Part(rows, where[name], flat * kept[name].flatten() if name in kept else flat)
+            yield Part(rows, self.places[name], flat * self.masks[name].flatten() if name in self.masks else flat)
 
     def _by_layers(self, cotangents: Tensor) -> Iterator[tuple[slice, str, Tensor]]:
         edges = [call.edge for call in self.calls]
         returned = torch.autograd.grad(self.log_probabilities, edges, cotangents, retain_graph=True)
         for call, back in zip(self.calls, returned, strict=True):
             names = self.layers[call.layer]
-            block = max(1, _of_device(BLOCK_BYTES, back) // sum(self.parameters[name].nbytes for name in names))
+            block = max(1, of_device(BLOCK_BYTES, back) // sum(self.parameters[name].nbytes for name in names))
             for first in range(0, len(back), block):
                 rows = slice(first, min(first + block, len(back)))
                 for name, gradients in zip(names, _gradients(call.layer, call.inputs[rows], back[rows]), strict=True):
@@ -149,7 +149,7 @@ def masks(model: nn.Module) -> Mapping[str, Tensor]:
     """Which weights a defender keeps, by the names of its parameters."""
     if not isinstance(model, Defender):
         return {}
-    return {f"network.{name}": kept.to(model.network.get_parameter(name).device) for name, kept in model.mask.items()}
+    return {f"network.{name}": kept for name, _, kept in model.masked()}
 
 
 def places(parameters: Mapping[str, Tensor]) -> dict[str, slice]:
@@ -160,7 +160,8 @@ def places(parameters: Mapping[str, Tensor]) -> dict[str, slice]:
     return found
 
 
-def _of_device(values: Mapping[str, int], tensor: Tensor) -> int:
+def of_device(values: Mapping[str, int], tensor: Tensor) -> int:
+    """The value of a tensor's type of device, or the smallest."""
     return values.get(tensor.device.type, min(values.values()))
 
 

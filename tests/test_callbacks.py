@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch._dynamo.callback import CallbackTrigger, callback_handler
 from torchmetrics import Metric
 
 from dau_lightning import loader
@@ -150,6 +151,20 @@ def test_clock_counts_from_the_modules_start_to_the_last_step(tiny: Any, monkeyp
     tiny.fit(module, clock)
     assert clock.seconds == 100 + 6 * 1000
     assert module.now == 1 + 10 + 100 + 6 * 1000 + 100_000
+
+
+def test_clock_stands_still_while_torch_compiles(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Compiles(Timed):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            with callback_handler.install_callbacks(CallbackTrigger.DYNAMO, "0/0"):
+                self.now += 7
+            return super().training_step(batch, batch_idx)
+
+    module, clock, heard = tiny.module(Compiles), Clock(), len(callback_handler.start_callbacks)
+    monkeypatch.setattr("dau_lightning.callbacks.time", SimpleNamespace(perf_counter=lambda: module.now))
+    tiny.fit(module, clock)
+    assert clock.seconds == 100 + 6 * 1000
+    assert len(callback_handler.start_callbacks) == len(callback_handler.end_callbacks) == heard
 
 
 # PhaseBar

@@ -419,12 +419,17 @@ def test_attacker_input(build: Build, attacker_input: str) -> None:
 def test_small_noise_is_measured_in_float32(build: Build) -> None:
     module = build(batch_norm="running", sensitivity=sensitivity(noise_scale=1e-3, divide=True))
     images, targets = torch.randn(5, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1])
-    found = []
+    network = copy.deepcopy(module.defender.network).double().eval()
+    torch.manual_seed(0)
+    noisy = [images + 1e-3 * torch.randn_like(images) for _ in range(2)]
+    with torch.no_grad():
+        clean, *moved = (network(each.double()).softmax(1) for each in (images, *noisy))
+    expected = torch.stack([(each - clean).abs() for each in moved]).mean(0) / 1e-3
     for enabled in (False, True):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled), torch.no_grad():
-            found.append(module.observe(images, targets, module.batch_norm).rows.sensitivity)
-    torch.testing.assert_close(found[0], found[1], rtol=1e-2, atol=1e-4)
+            found = module.observe(images, targets, module.batch_norm).rows.sensitivity
+        torch.testing.assert_close(found.double(), expected, rtol=1e-2, atol=2e-4)  # 1e-7 of a probability, divided by 1e-3
 
 
 def test_membership_and_losses_are_float32_under_autocast(build: Build) -> None:

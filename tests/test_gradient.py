@@ -15,6 +15,7 @@ from dau_lightning.gradient import (
     weighted_gradient,
 )
 from dau_lightning.network import Defender, convnet
+from dau_lightning.samplewise import Samplewise
 
 
 @pytest.fixture
@@ -132,6 +133,21 @@ def test_samples_a_pass_of_an_unknown_layer(budget: int, expected: int, monkeypa
     """Two layers of 4 parameters, and all gradients at once."""
     monkeypatch.setattr("dau_lightning.gradient.PASS_BYTES", {"cpu": budget})
     assert samples_a_pass(nn.Sequential(nn.LayerNorm(2), nn.Linear(2, 2, bias=False)), torch.randn(5, 2)) == expected
+
+
+def test_what_a_sample_takes_is_measured_once(
+    defender: Defender, samples: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counting(Samplewise):
+        def __init__(self, model: nn.Module, images: Tensor) -> None:
+            passes.append(len(images))
+            super().__init__(model, images)
+
+    passes: list[int] = []
+    monkeypatch.setattr("dau_lightning.gradient.Samplewise", Counting)
+    for _ in range(3):
+        per_sample_gradients(defender, *samples)
+    assert passes == [1, 7, 7, 7]
 
 
 def test_move_adds_in_the_order_of_the_parameters() -> None:

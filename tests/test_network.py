@@ -159,6 +159,19 @@ def test_a_held_mask_is_exact_and_can_be_lost() -> None:
     assert defender.holds_mask()  # zero times NaN would not be zero
 
 
+def test_a_mask_is_moved_once_after_its_weights() -> None:
+    defender, kept = Defender(convnet(3, 1, 4)), torch.rand(8, 4, 3, 3) < 0.5
+    mask = {"1.0.weight": kept}
+    defender.hold(mask)
+    assert defender.mask["1.0.weight"] is kept
+    defender.to("meta").prune()
+    moved = defender.mask["1.0.weight"]
+    defender.prune()
+    assert defender.mask["1.0.weight"] is moved
+    assert moved.device.type == "meta"
+    assert mask["1.0.weight"] is kept  # which other defenders hold, too
+
+
 @pytest.mark.parametrize("network", [convnet(3), resnet9(3, width=2)])
 def test_the_defender_knows_its_number_of_features(network: nn.Module) -> None:
     defender = Defender(network).eval()

@@ -197,7 +197,7 @@ DATASETS = "cifar10, cifar100, digits, imagefolder, svhn"
             "baseline.objective must be a group of settings, got 'wasserstein'; "
             "to choose another write baseline/objective=NAME",
         ),
-        ("trainer=3", "trainer must be a group of settings (accelerator, devices, precision), got 3"),
+        ("trainer=3", "trainer must be a group of settings (accelerator, devices, precision, benchmark), got 3"),
         ("dataset=imagefolder", "dataset.root must be given: write dataset.root=VALUE"),
         ("seed==1,", "cannot read 'seed==1,': write KEY=VALUE, special characters within \"KEY='VALUE'\""),
     ],

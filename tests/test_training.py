@@ -144,6 +144,13 @@ def test_a_sparse_original_goes_on_from_its_own_dense_weights(tiny: Any) -> None
     assert dense.weights[1]["0.0.weight"].all()
 
 
+def test_float32_is_not_shortened_to_tf32(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    tiny.training().trainer([])
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_a_run_takes_no_part_in_the_slurm_around_it(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     srun = tmp_path / "srun"
     srun.write_text("")

@@ -12,9 +12,10 @@ from dau_lightning.gradient import move, per_sample_gradients, weighted_gradient
 from dau_lightning.loader import Batch
 from dau_lightning.module import UnlearningModule
 from dau_lightning.randomness import generator
+from dau_lightning.samplewise import of_device
 
-STORED_BYTES = 768 * 2**20  # of gradients kept while the others are made again beside them
-BESIDE_BYTES = 64 * 2**20  # of those others at a time
+STORED_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}  # of gradients kept while the others are made again beside them
+BESIDE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}  # of those others at a time
 BATCH = 128  # samples of a network with fewer parameters than samples
 SLICE = 4096  # parameters
 LARGEST = 8000  # equations; in float64 8,000 take 0.5 GB, and as much again to be solved
@@ -129,7 +130,7 @@ def _gram(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor) -> 
     """`G G^T (N, N)` and `G v (N,)`, float64. As many gradients as fit are kept, and the later ones made again beside them."""
     count, row = len(images), sum(parameter.nbytes for parameter in model.parameters())
     gram, products = vector.new_empty(count, count), vector.new_empty(count)
-    stored, step = max(1, STORED_BYTES // row), max(1, BESIDE_BYTES // row)
+    stored, step = (max(1, of_device(budget, vector) // row) for budget in (STORED_BYTES, BESIDE_BYTES))
     for first in progress(range(0, count, stored), "IU, inner products"):
         rows = slice(first, min(first + stored, count))
         kept = per_sample_gradients(model, images[rows], targets[rows])

@@ -83,8 +83,8 @@ def test_a_vector_in_the_span_of_the_gradients(count: int) -> None:
 def test_gradients_that_do_not_fit_are_made_again(stored: int, made: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network, images, targets, vector = small_case(24)
     expected = exact_product(exact_gradients(network, images, targets), vector, 1e-2)
-    monkeypatch.setattr("dau_lightning.baseline.influence.STORED_BYTES", stored * 43 * 4)
-    monkeypatch.setattr("dau_lightning.baseline.influence.BESIDE_BYTES", made * 43 * 4)
+    monkeypatch.setattr("dau_lightning.baseline.influence.STORED_BYTES", {"cpu": stored * 43 * 4})
+    monkeypatch.setattr("dau_lightning.baseline.influence.BESIDE_BYTES", {"cpu": made * 43 * 4})
     assert relative(inverse_fisher_product(network, images, targets, vector, 1e-2), expected) < 1e-5
 
 
