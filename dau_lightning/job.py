@@ -10,7 +10,6 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dau_lightning import report
 from dau_lightning.error import TrainingError
 from dau_lightning.folder import FAILED, FinishedMeanwhile, command, finished, start
 from dau_lightning.further import further
@@ -39,18 +38,21 @@ def run(config: DictConfig, job: HydraConf) -> None:
         with whole(folder / FAILED) as temporary:
             temporary.write_text(f"{error}\n")
         raise
+    from dau_lightning.report import print_run
+
     print("finished before; overwrite=true runs it again")
     if config.figures and not (folder / "report.html").is_file():  # killed while it drew
         from dau_lightning.report.draw import draw
 
         draw(result, folder)
-    report.print_run(result, folder)
+    print_run(result, folder)
 
 
 def _make(config: DictConfig, job: HydraConf, folder: Path, quiet: bool) -> None:
     """Make the objects of a run, and run it; a quiet one belongs to a further device, and leaves the end to its leader."""
     from dau_lightning.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.ledger import former
+    from dau_lightning.report import print_run
     from dau_lightning.report.draw import draw
     from dau_lightning.showcase import place, show
     from dau_lightning.tracking import loggers
@@ -80,4 +82,4 @@ def _make(config: DictConfig, job: HydraConf, folder: Path, quiet: bool) -> None
         if quiet:
             return
         show(made, result, draw(result, folder) if config.figures else {}, folder)
-    report.print_run(result, folder)
+    print_run(result, folder)

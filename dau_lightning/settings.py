@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -24,6 +25,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from dau_lightning.error import InputError
 from dau_lightning.ranges import RULES, TYPES, listed, number
 
+# Hydra copies all its sources, to the last node, at every look at a group, which was half of the time of --help. Nobody changes
+# a source, and a copy gets a list of its own before it changes that.
+ConfigRepository.__deepcopy__ = lambda self, _: copy.copy(self)  # pyright: ignore[reportAttributeAccessIssue]
 OBJECTS = "dataset", "network", "scheme", "baseline"  # groups of which a run needs what they make
 LATER = object()  # the value of an interpolation that only a run can resolve, such as ${hydra:job.num}
 
