@@ -13,6 +13,7 @@ ORDER = [
     "settings",
     "whole",
     "folder",
+    "label",
     "further",
     "console",
     "randomness",
@@ -62,9 +63,9 @@ ORDER = [
     "judge",
     "record",
     "experiment",
-    "api",
     "figure",
     "report",
+    "api",
     "sweep",
     "workspace",
 ]
