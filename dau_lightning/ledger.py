@@ -37,6 +37,11 @@ class Former:
     ids: Sequence[str]
     given: Given
 
+    @property
+    def first_RA(self) -> float:
+        """RA of the original of the first request, in percent."""
+        return self.result["start"].get("RA", self.result["rows"]["original"]["RA"])
+
     def check_same(self, settings: Mapping[str, Any], data_hash: str) -> None:
         """Refuse a request that is not on the same data and network.
 
