@@ -70,10 +70,10 @@ def former(folder: str) -> Former:
     result = read_result(path)
     require(result is not None, f"{said} must be the folder of a finished run, it holds no result.json")
     try:
-        lines = (path / LEDGER).read_text().splitlines()
+        lines = (path / LEDGER).read_text(encoding="utf-8").splitlines()
         ids = (path / FORGOTTEN).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         weights = load_file(path / WEIGHTS)
-    except (OSError, SafetensorError) as error:
+    except (OSError, UnicodeDecodeError, SafetensorError) as error:
         raise InputError(
             f"{said} must be a run that forgot something, with {LEDGER}, {FORGOTTEN} and {WEIGHTS}: {error}"
         ) from error

@@ -78,7 +78,7 @@ def record(
         entry |= {"settings": training.settings["baseline"], "evidence": rows[result["baseline"]]}
         entry |= {"weights_sha256": digest(method.defender.network.state_dict())}
         result["ledger"] = write_ledger(training.folder, earlier, entry, split.forget.ids)
-        (training.folder / "model_card.md").write_text(model_card(result))
+        (training.folder / "model_card.md").write_text(model_card(result), encoding="utf-8")
     write_result(training.folder, result)
     return result
 

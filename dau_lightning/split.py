@@ -151,5 +151,5 @@ def _digest(*sets: Images, ids: tuple[tuple[str, ...], ...]) -> str:
         digest.update(images.images.contiguous().numpy().data)
         digest.update(images.targets.contiguous().numpy().data)
     for names in ids:
-        digest.update("\n".join(names).encode() + b"\0")
+        digest.update("\n".join(names).encode(errors="surrogateescape") + b"\0")  # as file systems name what is no UTF-8
     return digest.hexdigest()
