@@ -116,6 +116,9 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     assert "score: the selection score" in printed
     assert printed.index("warning: accuracy on D_v") < printed.index("FT: trained into")  # said while it can be stopped
     assert printed.rindex("warning: no Retrain (reference=off)") > printed.index("FT: trained into")
+    again = run(*WEIGHTS, "val_from_test=0.5")
+    assert "finished before" in again
+    assert all(f"warning: {words}" in again for words in ("accuracy on D_v", "no Retrain"))
     ((first, result),) = results().items()
     assert result["counts"] == {
         **{"train": 24, "retain": 21, "forget": 3, "val": 6, "judge": 3, "outside": 3, "test_retain": 12, "test_forget": 0},
