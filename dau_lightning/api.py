@@ -20,12 +20,27 @@ from dau_lightning.dataset import Data, Images
 from dau_lightning.error import InputError, require
 from dau_lightning.experiment import Experiment
 from dau_lightning.folder import read_result, start
+from dau_lightning.randomness import key
+from dau_lightning.report.draw import draw
 from dau_lightning.scheme.indices import Indices
 from dau_lightning.tracking import loggers
 from dau_lightning.training import Training
 from dau_lightning.weights import Given
+from dau_lightning.zoo import published_as
 
 CONF = Path(__file__).parents[1] / "conf"
+APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compile", "checkpoint.", "store.")
+APPLIED += ("figures", "dynamics", "network.features")
+INSTEAD = {  # of settings that other arguments stand for, by their first part
+    "dataset": "give the images as train= and test=",
+    "scheme": "give the positions as forget=",
+    "network": "give the network itself as model=",
+    "original": "give the network with its weights as model=",
+    "baseline": "give method=",
+    "seed": "give seed=",
+    "val_from_test": "give val_from_test=",
+    "reference": "reference must be off, a model that is given has no recipe to retrain by; `python train.py` trains one",
+}
 Samples = Any  # a torch data set of (image, label), or a pair of tensors (images, labels)
 
 
@@ -54,7 +69,7 @@ class Positions(Indices):
 
     def __init__(self, positions: Iterable[int]) -> None:
         super().__init__("forget", None, None)
-        self.positions = [int(position) for position in positions]
+        self.positions = list(positions)
 
     def entries(self) -> list[str]:
         """The positions as a file would have them."""
@@ -65,7 +80,7 @@ def unlearn(
     model: nn.Module,
     train: Samples,
     test: Samples,
-    forget: Iterable[int],
+    forget: Iterable[int] | Tensor,
     *,
     val: Samples | None = None,
     val_from_test: float | None = None,
@@ -84,7 +99,7 @@ def unlearn(
         train: what it was trained on. Images are uint8, floats in [0, 1] (as `ToTensor` gives), or Pillow's, of one size and
             before normalisation; floats are kept to 1/255.
         test: images that it never saw, to test on.
-        forget: positions in `train`.
+        forget: positions in `train`, or a mask of it, bool `(N,)`.
         val: more images that it never saw, for the method to play with.
         val_from_test: or the share of `test` that is taken for that, drawn from the seed.
         mean: of each channel, of pixels in [0, 1], that the model's inputs are normalised with.
@@ -93,18 +108,26 @@ def unlearn(
         method: a choice of `conf/baseline`.
         seed: of everything random.
         folder: of the run; one that holds a finished run is refused.
-        settings: whatever else the command takes, such as `baseline.epochs=5` or `transform.flip=true`; images are neither
-            cropped nor flipped by default.
+        settings: of `baseline`, `metric`, `transform`, `trainer` and what else is applied here, as the command takes them,
+            such as `baseline.epochs=5`, `figures=false` or `transform.flip=true`; images are neither cropped nor flipped by
+            default.
 
     Raises:
         InputError: something given cannot be used; before anything is trained or written.
     """
-    run, forgotten = Path(folder), list(forget)
+    run, kind = Path(folder), type(model)
     require(read_result(run) is None, f"folder must not hold a finished run, {run} does")
-    kind = type(model)
+    _check(settings)
+    images = _images("train", train), _images("test", test)
+    names = tuple(class_names or map(str, range(1 + max(int(part[1].max()) for part in images))))
+    positions = _positions(forget, len(images[0][1]))
+    named = f"forget-{key(*sorted(positions)) % 16**8:08x}"  # as other files tell lists apart
+    target = f"network._target_={kind.__module__}.{kind.__qualname__}".replace("<locals>.", "")
+    published = published_as(model, len(names))  # can be made again by its name
     given = [
-        *("dataset=imagefolder", "dataset.root=python", "scheme=indices", "scheme.file=forget", "network=own"),
-        *(f"network._target_={kind.__module__}.{kind.__qualname__}".replace("<locals>.", ""), "wandb.mode=disabled"),
+        *("dataset=imagefolder", "dataset.root=python", "scheme=indices", f"scheme.file={named}"),
+        *(["network=torchvision", f"network.name={published}"] if published else ["network=own", target]),
+        "wandb.mode=disabled",
         *("reference=off", "transform.crop_padding=0", "transform.flip=false", f"store.root='{run / 'store'}'"),
         *(f"baseline={method}", f"seed={seed}", f"val_from_test={'null' if val_from_test is None else val_from_test}"),
         *(f"transform.mean={list(mean)}", f"transform.std={list(std)}", *settings),
@@ -114,9 +137,7 @@ def unlearn(
         config = compose("config", overrides=given)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     require(plain["trainer"]["devices"] == 1, "trainer.devices must be 1 from Python: more start the program once for each")
-    require(plain["reference"] == "off", "reference must be off: a model that is given has no recipe to retrain by")
-    images = _images("train", train), _images("test", test)
-    names = tuple(class_names or map(str, range(1 + max(int(part[1].max()) for part in images))))
+    network = "torchvision" if published else kind.__name__
     unseen = _named("val", _images("val", val), names) if val is not None else None
     data = Data(_named("train", images[0], names), _named("test", images[1], names), unseen)
 
@@ -124,20 +145,24 @@ def unlearn(
     with ExitStack() as held, loggers(run, "disabled", "", run.name, plain) as made:
         training = Training(lambda num_classes, in_channels: copy.deepcopy(model).cpu(), None, plain, made, run)
         result = Experiment(
-            names={"dataset": "python", "network": kind.__name__, "scheme": "indices", "sparsity": "dense", "baseline": method},
+            names={"dataset": "python", "network": network, "scheme": "indices", "sparsity": "dense", "baseline": method},
             dataset=lambda: data,
-            scheme=Positions(forgotten),
+            scheme=Positions(positions),
             method=instantiate(plain["baseline"]),
             attacks={name: instantiate(attack) for name, attack in plain["metric"].items()},
             reference="off",
             selection=False,
             training=training,
             start=partial(start, run, config, held),
+            figures=plain["figures"],
+            dynamics=plain["dynamics"],
             given=Given(
                 "Original", "model", {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}, saw_all=True
             ),
             val_from_test=val_from_test,
         ).run()
+    if plain["figures"]:
+        draw(result, run)
     return Unlearned(_with_weights(model, run), result, run)
 
 
@@ -147,6 +172,27 @@ def _with_weights(model: nn.Module, run: Path) -> nn.Module:
     unlearned = copy.deepcopy(model).cpu()
     unlearned.load_state_dict(load_file(run / "unlearned.safetensors"))
     return unlearned.eval()
+
+
+def _check(settings: Sequence[str]) -> None:
+    """Refuse what would be recorded and not applied."""
+    for setting in settings:
+        name = setting.partition("=")[0]
+        instead = INSTEAD.get(name.partition(".")[0], "it is of the command `python train.py` alone")
+        require(name.startswith(APPLIED), f"settings cannot take {setting} from Python: {instead}")
+
+
+def _positions(forget: Iterable[int] | Tensor, count: int) -> list[int]:
+    """Positions among `count` images, from positions or a mask."""
+    values = np.asarray(forget.cpu() if isinstance(forget, Tensor) else list(forget))
+    if values.dtype == bool:
+        require(values.shape == (count,), f"forget must be a mask of all {count} images of train, got shape {values.shape}")
+        return values.nonzero()[0].tolist()
+    if values.size and (values.ndim != 1 or values.dtype.kind not in "iu"):
+        raise InputError(
+            f"forget must hold integers, positions in train, or be a mask of it; got {values.dtype}, shape {values.shape}"
+        )
+    return values.tolist()
 
 
 def _images(name: str, samples: Samples) -> tuple[Tensor, Tensor]:

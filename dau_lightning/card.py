@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dau_lightning.flag import doubts
+from dau_lightning.label import called
 from dau_lightning.metric.disparity import COLUMNS
-from dau_lightning.zoo import torchvision_options
+from dau_lightning.zoo import arguments, torchvision_options
 
 LIBRARIES = {
     "torchvision_network": ("torchvision", "torchvision.models.get_model"),
@@ -17,22 +19,24 @@ def model_card(result: Mapping[str, Any]) -> str:
     settings, request, name = result["settings"], result["request"], result["baseline"]
     row, channels = result["rows"][name], result["image_shape"]
     classes = ", ".join(f"{label} {count:,}" for label, count in request["classes"].items())
+    dataset, network, _ = called(result, settings, result["files"])
+    where = f" where `{request['where']}`" if "where" in request else ""
     files = [f"- {setting}: `{file['name']}`, SHA-256 `{file['sha256']}`" for setting, file in result["files"].items()]
-    warnings = [f"- {warning}" for warning in result["warnings"]] or ["- none"]
+    warnings = [f"- {': '.join(filter(None, about))}" for about in doubts(result)] or ["- none"]
     return "\n".join(
         [
-            f"# {result['network']} on {result['dataset']}, unlearned",
+            f"# {network} on {dataset}, unlearned",
             "",
             f"By this request {request['count']:,} training images were to be forgotten ({classes}); "
             f"with earlier requests {result['counts']['forget']:,} of {result['counts']['train']:,}.",
             f"Method: {row['label']} (`baseline={name}`), seed {result['seed']}, {row['seconds']:.1f} s.",
-            f"Scheme: {result['scheme']}, SHA-256 of the sorted ids `{request['sha256']}`.",
+            f"Scheme: {result['scheme']}{where}, SHA-256 of the sorted ids `{request['sha256']}`.",
             *files,
             "",
             "## Load it",
             "",
             "```python",
-            *loading(settings["network"], len(result["class_names"])),
+            *loading(settings["network"], len(result["class_names"]), channels[0], result["start"].get("source") == "model"),
             "```",
             "",
             f"Input: float `(B, {channels[0]}, {channels[1]}, {channels[2]})`, pixels in [0, 1] less the mean "
@@ -71,21 +75,33 @@ def _flat(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, 
             yield within + name, "none" if value is None else value
 
 
-def loading(network: Mapping[str, Any], num_classes: int) -> list[str]:
-    """Lines of Python that load `unlearned.safetensors`, of torchvision and timm without this package."""
+def loading(network: Mapping[str, Any], num_classes: int, channels: int, given: bool = False) -> list[str]:
+    """Lines of Python that load `unlearned.safetensors`, of torchvision and timm without this package.
+
+    Args:
+        network: the settings.
+        num_classes: number of logits.
+        channels: of the images.
+        given: whether the network was made by the code of somebody else, who alone knows how.
+    """
     module, _, kind = network["_target_"].rpartition(".")
     if kind in LIBRARIES and module == "dau_lightning.zoo":
         library, call = LIBRARIES[kind]
-        options = torchvision_options(network["name"]) if library == "torchvision" else {}
-        more = "".join(f", {name}={value}" for name, value in options.items())
-        imported, make = f"import {library}", f'{call}("{network["name"]}", num_classes={num_classes}{more})'
+        options: dict[str, Any] = {"num_classes": num_classes}
+        options |= torchvision_options(network["name"]) if library == "torchvision" else {}
+        options |= {"in_chans": channels} if library == "timm" and channels != 3 else {}
+        make = [f"import {library}", f'model = {call}("{network["name"]}", {_keywords(options)})']
+    elif given:
+        make = [f"# model: the {kind} of {module} with {num_classes} classes, made as for its training"]
     else:
-        imported, make = (
-            f"from {module} import {kind}",
-            f"{kind}(...)  # {num_classes} classes, made as it was for the training",
-        )
+        options = arguments(network, num_classes, channels)
+        make = [f"from {module} import {kind}", f"model = {kind}({_keywords(options)})"]
     weights = 'model.load_state_dict(load_file("unlearned.safetensors"))'
-    return [imported, "from safetensors.torch import load_file", f"model = {make}", weights, "model.eval()"]
+    return ["from safetensors.torch import load_file", *make, weights, "model.eval()"]
+
+
+def _keywords(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())
 
 
 def _evidence(result: Mapping[str, Any]) -> list[str]:

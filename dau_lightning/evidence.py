@@ -57,14 +57,17 @@ class Evidence:
 
     @property
     def unseen(self) -> str:
-        """Test images to compare the forget set with: of the forgotten class where one was forgotten, else of all."""
-        return "test_forget" if "test_forget" in self.parts else "test_retain"
+        """Test images to compare the forget set with: of the forgotten classes where all else was kept, else the others."""
+        retained = np.concatenate([self.targets(part) for part in ("retain", "test_retain") if part in self.parts])
+        whole = "test_forget" in self.parts and not np.isin(self.targets("forget"), retained).any()
+        return "test_forget" if whole else "test_retain"
 
     @property
     def stages(self) -> dict[str, str]:
         """Kinds of the models to compare, with what they are called: before, after, and the reference where there is one."""
         kinds = {"original": "before", self.method: "after"} | {"original": "before", "retrain": "reference"}
-        return {kind: f"{self.labels[kind]} ({what})" for kind, what in kinds.items() if kind in self.labels}
+        titles = {kind: (self.labels[kind], what) for kind, what in kinds.items() if kind in self.labels}
+        return {kind: label if label.lower() == what else f"{label} ({what})" for kind, (label, what) in titles.items()}
 
     def about(self) -> dict[str, str]:
         """All but the arrays, as the metadata of a file."""

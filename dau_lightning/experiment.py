@@ -17,10 +17,12 @@ from dau_lightning.metrics_csv import MetricsCSV
 from dau_lightning.module import UnlearningModule
 from dau_lightning.record import record
 from dau_lightning.request import Scheme, described
-from dau_lightning.split import Split, emptied_classes, make_split
+from dau_lightning.split import Split, emptied_classes, emptied_share, make_split
 from dau_lightning.training import Method, Training
 from dau_lightning.weights import Given
 from dau_lightning.witness import Witness
+
+NO_RETRAIN = "no Retrain (reference=off): how far the model is from one that never saw the forget set is not known"
 
 
 @dataclass
@@ -103,8 +105,9 @@ class Experiment:
         witness = (
             Witness(split, training.seed, training.transform, self.attacks["confidence"], self.dynamics) if pictures else None
         )
-        judge = Judge(training, split, self.attacks, self.selection, self.scored, witness)
-        mask, rows = training.mask(split), dict[str, Row]()
+        first_RA = self.former.first_RA if self.former else None
+        judge = Judge(training, split, self.attacks, self.selection, self.scored, witness, first_RA)
+        mask, rows, warnings = training.mask(split), dict[str, Row](), list[str]()
         for kind, module in modules.items():
             if self.given and kind == "original":
                 module.defender.hold(mask)
@@ -117,6 +120,7 @@ class Experiment:
             if leads():
                 label = self.given.label if self.given and kind == "original" else module.label
                 rows[kind] = {"label": label, **judge.row(kind, module), **trained}
+                warnings += self._doubts(judge, rows[kind], module) if kind == "original" else []
         if not leads():
             return {}
         judge.compare(rows)
@@ -124,10 +128,12 @@ class Experiment:
             labels = {kind: row["label"] for kind, row in rows.items()}
             (metrics,) = (logger for logger in training.loggers if isinstance(logger, MetricsCSV))
             witness.save(training.folder, labels, name, self._title(split), metrics.logged("dynamics"))
-        warnings = self._doubts(judge, rows["original"], modules["original"])
+        if self.reference == "off" and not self.selection:
+            warnings.append(NO_RETRAIN)
         earlier = self.former.lines if self.former else ()
-        about = {"selection": self.selection, "command": self.command, "warnings": warnings}
-        about["start"] = {"source": self.given.source, "saw_all": self.given.saw_all} if self.given else {"saw_all": False}
+        start = {"source": self.given.source, "saw_all": self.given.saw_all} if self.given else {"saw_all": False}
+        start |= {"RA": rows["original"]["RA"] if first_RA is None else first_RA}
+        about = {"selection": self.selection, "command": self.command, "warnings": warnings, "start": start}
         return record(training, split, modules[name], rows, earlier, **self.names, **about)
 
     def _check(self, modules: Mapping[str, UnlearningModule], split: Split) -> None:
@@ -160,9 +166,9 @@ class Experiment:
     def _announce(self, method: UnlearningModule, split: Split) -> None:
         """Say what is about to happen to which samples."""
         emptied = ", ".join(emptied_classes(split))
-        of_class, of_test = (f" (class {emptied})", f" and {len(split.test_forget):,} of {emptied}") if emptied else ("", "")
+        of_test = f" and {len(split.test_forget):,} of {emptied}" if emptied else ""
         head = ", ".join([self.names["dataset"], self.names["scheme"], f"seed {self.training.seed}"])
-        print(f"{head}: forget {len(split.forget):,}{of_class} of")
+        print(f"{head}: forget {len(split.forget):,}{_classes(split)} of")
         print(
             f"{len(split.train):,} training images; {len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test"
         )
@@ -171,18 +177,23 @@ class Experiment:
 
     def _title(self, split: Split) -> str:
         """What is forgotten of what, in a few words."""
-        emptied = ", ".join(emptied_classes(split))
-        what = f"{len(split.forget):,} of {len(split.train):,} images" + (f", class {emptied}" if emptied else "")
+        what = f"{len(split.forget):,} of {len(split.train):,} images{_classes(split)}"
         names = ", ".join(self.names[group] for group in ("dataset", "network", "scheme", "sparsity"))
         return f"{names}, seed {self.training.seed}: {what} forgotten"
 
     def _doubts(self, judge: Judge, original: Row, module: UnlearningModule) -> list[str]:
-        """Reasons to trust the numbers less, said as they are found."""
-        own = self.given is not None and self.former is None  # weights of whose training only their owner knows
-        found = [judge.looks_seen(original, module)] if own else []
-        if self.reference == "off" and not self.selection:
-            found.append("no Retrain (reference=off): how far the model is from one that never saw the forget set is not known")
-        warnings = [warning for warning in found if warning]
-        for warning in warnings:
+        """Reasons to trust weights less of whose training only their owner knows, said before anything is made of them."""
+        if self.former:
+            found = [warning for warning in self.former.result["warnings"] if warning != NO_RETRAIN]
+        else:
+            found = list(filter(None, [judge.looks_seen(original, module)])) if self.given else []
+        for warning in found:
             print(f"warning: {warning}")
-        return warnings
+        return found
+
+
+def _classes(split: Split) -> str:
+    """The classes that are forgotten whole, alone or with single images of others, in brackets; nothing where none is."""
+    if not (emptied := ", ".join(emptied_classes(split))):
+        return ""
+    return f" (class {emptied})" if emptied_share(split) == 1 else f" (all of {emptied} among them)"

@@ -11,27 +11,37 @@ CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothi
 Row = Mapping[str, Any]
 
 
-def flags(rows: Mapping[str, Row], whole_class: bool) -> dict[str, list[str]]:
+def flags(rows: Mapping[str, Row], emptied: float, first_RA: float | None = None) -> dict[str, list[str]]:
     """What is wrong with each row of a run, in words; an empty list where nothing is.
 
     Args:
         rows: by name, as in `result.json`: percent; of a selection run or not.
-        whole_class: the forget set is all of some classes, so that only a network that forgot them is wrong on it.
+        emptied: share of the forget set whose class has nothing left to retain, so that a network that forgot it is wrong.
+        first_RA: of the original of the first request, where this is a later one: many small losses are a large one.
     """
-    return {name: _of_row(name, row, rows["original"], whole_class) for name, row in rows.items()}
+    return {name: _of_row(name, row, rows["original"], emptied, first_RA) for name, row in rows.items()}
 
 
-def _of_row(name: str, row: Row, original: Row, whole_class: bool) -> list[str]:
+def doubts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All that a reader of a `result.json` is warned of, with the label of the row that it is about; none for the whole run."""
+    rows = result["rows"].values()
+    return [("", warning) for warning in result.get("warnings", ())] + [
+        (row["label"], flag) for row in rows for flag in row.get("flags", ())
+    ]
+
+
+def _of_row(name: str, row: Row, original: Row, emptied: float, first_RA: float | None) -> list[str]:
     found = []
     numbers = {column: value for column, value in {**row, **row.get("attacks", {})}.items() if isinstance(value, float)}
     if broken := [column for column, value in numbers.items() if not isfinite(value)]:
         found.append(f"not finite: {', '.join(broken)}")
-    if row["RA"] < original["RA"] - RA_MARGIN:
-        found.append(f"RA is more than {RA_MARGIN:g} points below the original's")
+    if row["RA"] < (original["RA"] if first_RA is None else first_RA) - RA_MARGIN:
+        whose = "the original's" if first_RA is None else "that of the original before all requests"
+        found.append(f"RA is more than {RA_MARGIN:g} points below {whose}")
     error = row["judge_error"] if "judge_error" in row else 100 - row["TA"]
-    if not whole_class and row["UA"] > error + ERROR_MARGIN:
+    if row["UA"] > 100 * emptied + (1 - emptied) * error + ERROR_MARGIN:
         found.append(f"over-forgetting: UA is more than {ERROR_MARGIN:g} points above the error on images never seen")
-    if name == "retrain" and whole_class and row["UA"] < 100 - RA_MARGIN:
+    if name == "retrain" and row["UA"] < 100 * emptied - RA_MARGIN:
         found.append("Retrain names a class that it never saw: is it in the retain set?")
     if name not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
         found.append("nothing forgotten: UA, RA and every attack are the original's")

@@ -64,7 +64,7 @@ def _make(config: DictConfig, job: HydraConf, folder: Path, quiet: bool) -> None
     before = former(plain["continue_from"]) if plain["continue_from"] else None
     own = checkpoint(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
     names = {group: job.runtime.choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")}
-    about = plain["wandb"] | place(names, config.seed, folder) | {"settings": plain | {"choices": names}}
+    about = plain["wandb"] | place(names, plain, folder) | {"settings": plain | {"choices": names}}
     with ExitStack() as held, nullcontext([]) if quiet else loggers(folder, **about) as made:
         training = Training(builder(plain["network"]), instantiate(config.sparsity) or None, plain, made, folder)
         result = Experiment(

@@ -15,7 +15,7 @@ from dau_lightning.metric.disparity import disparity, gaps, time_ratio
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.module import UnlearningModule
 from dau_lightning.sparsity.omp import measured_sparsity
-from dau_lightning.split import Split, emptied_classes
+from dau_lightning.split import Split, emptied_share
 from dau_lightning.store import digest
 from dau_lightning.training import Training
 from dau_lightning.witness import Recorder, Witness
@@ -34,6 +34,7 @@ class Judge:
         selection: by the selection score alone, without test data.
         scored: by the selection score, too: there is no Retrain.
         witness: takes what pictures need; None where there are none.
+        first_RA: of the original of the first request, where this is a later one.
     """
 
     training: Training
@@ -42,6 +43,7 @@ class Judge:
     selection: bool
     scored: bool
     witness: Witness | None
+    first_RA: float | None = None
 
     def row(self, kind: str, module: UnlearningModule) -> Row:
         """The numbers of a model; without pictures, for which outputs are kept, those of a run that was killed are taken."""
@@ -85,15 +87,15 @@ class Judge:
 
     def compare(self, rows: dict[str, Row]) -> None:
         """Add gaps and disparity to Retrain, or the selection score, and what is wrong with a row."""
-        whole_class = bool(emptied_classes(self.split))
+        emptied = emptied_share(self.split)
         for row in rows.values():
             if self.selection or self.scored:
                 attacked = row | {"MIA": row.get("outside_MIA", row["MIA"])}
-                row |= selection_score(attacked, rows["original"], whole_class=whole_class)
+                row |= selection_score(attacked, rows["original"], emptied)
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
                 row |= time_ratio(row, rows["retrain"])
-        for name, found in flags(rows, whole_class=whole_class).items():
+        for name, found in flags(rows, emptied, self.first_RA).items():
             rows[name]["flags"] = found
 
     def looks_seen(self, original: Row, module: UnlearningModule) -> str | None:

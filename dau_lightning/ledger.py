@@ -38,6 +38,11 @@ class Former:
     ids: Sequence[str]
     given: Given
 
+    @property
+    def first_RA(self) -> float:
+        """RA of the original of the first request, in percent."""
+        return self.result["start"].get("RA", self.result["rows"]["original"]["RA"])
+
     def check_same(self, settings: Mapping[str, Any], data_hash: str) -> None:
         """Refuse a request that is not on the same data and network.
 
@@ -66,10 +71,10 @@ def former(folder: str) -> Former:
     result = read_result(path)
     require(result is not None, f"{said} must be the folder of a finished run, it holds no result.json")
     try:
-        lines = (path / LEDGER).read_text().splitlines()
+        lines = (path / LEDGER).read_text(encoding="utf-8").splitlines()
         ids = (path / FORGOTTEN).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         weights = load_file(path / WEIGHTS)
-    except (OSError, SafetensorError) as error:
+    except (OSError, UnicodeDecodeError, SafetensorError) as error:
         raise InputError(
             f"{said} must be a run that forgot something, with {LEDGER}, {FORGOTTEN} and {WEIGHTS}: {error}"
         ) from error

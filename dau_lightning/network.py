@@ -33,6 +33,7 @@ class Defender(nn.Module):
             )
         self.num_features, self.num_classes = (linear[-1].in_features, linear[-1].out_features) if linear else (0, 0)
         self.mask: Mapping[str, Tensor] = {}  # see `hold`
+        self._last = linear[-1:] if features is None else []  # in a list, which keeps it out of the names of the weights
         if features is None:
             linear[-1].register_forward_pre_hook(self._keep)
         else:
@@ -57,16 +58,20 @@ class Defender(nn.Module):
         """Learn the numbers of features and logits from images float `(B, C, H, W)`, in evaluation mode.
 
         Raises:
-            InputError: the network cannot take such images, or does not give `num_classes` logits and features.
+            InputError: the network cannot take such images, or does not give `num_classes` logits and features; its logits
+                are not what its last linear layer gives.
         """
         name, training, shape = type(self.network).__name__, self.training, "x".join(map(str, images.shape[1:]))
-        self._features = None
+        self._features, last = None, list[Tensor]()
+        watched = [layer.register_forward_hook(lambda _, __, output: last.append(output.clone())) for layer in self._last]
         try:
             logits = self.eval().network(images)
         except Exception as error:  # a network of anybody's own can fail in any way
             raise InputError(f"network {name} cannot take images of {shape} ({' '.join(str(error).split())[:200]})") from error
         finally:
             self.train(training)
+            for handle in watched:
+                handle.remove()
         if not isinstance(logits, Tensor) or logits.shape != (len(images), num_classes):
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise InputError(
@@ -74,6 +79,13 @@ class Defender(nn.Module):
             )
         if not isinstance(self._features, Tensor) or len(self._features) != len(images):
             raise InputError(f"network {name} must give features of each image: name another layer with network.features")
+        if last and not (
+            last[-1].numel() == logits.numel() and last[-1].reshape(logits.shape).allclose(logits, equal_nan=True)
+        ):
+            raise InputError(
+                f"network {name} must end in its last linear layer, whose output is not its logits: "
+                "name the layer whose output are the features with network.features"
+            )
         self.num_features, self.num_classes = self._features.flatten(1).shape[1], num_classes
         self._features = None
 

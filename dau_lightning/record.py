@@ -78,6 +78,6 @@ def record(
         entry |= {"weights_sha256": digest(method.defender.network.state_dict())}
         result["ledger"] = write_ledger(training.folder, earlier, entry, split.forget.ids)
         with whole(training.folder / "model_card.md") as temporary:
-            temporary.write_text(model_card(result))
+            temporary.write_text(model_card(result), encoding="utf-8")
     write_result(training.folder, result)
     return result

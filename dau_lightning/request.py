@@ -84,7 +84,8 @@ def described(request: Mapping[str, Any]) -> str:
     some = ", ".join(f"{name} {count:,}" for name, count in classes[:10]) + (", ..." if len(classes) > 10 else "")
     said = [f"request: {request['count']:,} images ({some})"]
     if "file" in request:
-        said.append(f"{request['entries']:,} entries of {request['file']} by {request['matched_by']}")
+        where = f" where {request['where']}" if "where" in request else ""
+        said.append(f"{request['entries']:,} entries of {request['file']}{where} by {request['matched_by']}")
     notes = {
         "duplicates": "named twice or more, merged",
         "held_out": "held out for validation and never trained on",

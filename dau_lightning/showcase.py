@@ -10,26 +10,28 @@ import numpy as np
 from lightning.pytorch.loggers import Logger
 
 from dau_lightning.evidence import confidence, read_evidence
+from dau_lightning.folder import given_files
+from dau_lightning.label import called
 from dau_lightning.tracking import WandB
 
 LOWER = ("disparity", "seconds", "time_ratio", "score")  # are better lower, as every gap; UA, MIA, RA and TA have no direction
 BINS = np.linspace(0, 1, 51)
 
 
-def place(names: Mapping[str, str], seed: int, folder: Path) -> dict[str, Any]:
+def place(names: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Where a run stands in its project: what may be compared is a group, a method a job type, the rest tags.
 
     Args:
         names: the choices `dataset`, `network`, `scheme`, `sparsity`, `baseline`.
-        seed: of the run.
+        settings: the composed configuration.
         folder: of the run, whose name ends in the hash of its settings.
     """
-    shared = [names[group] for group in ("dataset", "network", "scheme", "sparsity")]
+    shared = [*called(names, settings, given_files(settings)), names["sparsity"]]
     return {
         "name": f"{names['baseline']}, {', '.join(shared)}, {folder.name}",
-        "group": " ".join(shared),
+        "group": " ".join(shared)[:128],  # W&B takes no longer ones
         "job_type": names["baseline"],
-        "tags": [*shared, names["baseline"], f"seed {seed}"],
+        "tags": [tag[:64] for tag in (*shared, names["baseline"], f"seed {settings['seed']}")],
     }
 
 

@@ -105,6 +105,11 @@ def _part(images: Images, index: Tensor) -> tuple[Images, Images]:
     return images[chosen.nonzero().flatten()], images[(~chosen).nonzero().flatten()]
 
 
+def emptied_share(split: Split) -> float:
+    """Share of the forget set whose class has no retain sample left: 1 where whole classes go, 0 where samples do."""
+    return float((~torch.isin(split.forget.targets, split.retain.targets)).double().mean())
+
+
 def emptied_classes(split: Split) -> list[str]:
     """Names of the classes of `D` that have no retain sample left."""
     gone = set(split.train.targets.tolist()) - set(split.retain.targets.tolist())
@@ -146,5 +151,5 @@ def _digest(*sets: Images, ids: tuple[tuple[str, ...], ...]) -> str:
         digest.update(images.images.contiguous().numpy().data)
         digest.update(images.targets.contiguous().numpy().data)
     for names in ids:
-        digest.update("\n".join(names).encode() + b"\0")
+        digest.update("\n".join(names).encode(errors="surrogateescape") + b"\0")  # as file systems name what is no UTF-8
     return digest.hexdigest()

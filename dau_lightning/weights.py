@@ -67,7 +67,7 @@ def checkpoint(path: str) -> Given:
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a file of anybody's own can fail in any way
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]  # an empty file: an EOFError without words
         raise InputError(
             f"{said} must be safetensors or a state dict (torch.save(model.state_dict(), FILE)), it cannot be read: {reason}"
         ) from error

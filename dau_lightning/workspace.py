@@ -16,6 +16,7 @@ BARS = {
         "method/disparity.min",
         *(f"method/gaps/{c}.min" for c in ("UA", "MIA", "RA", "TA")),
     ],
+    "Selection score, where there is no Retrain (lower is better)": ["method/score.min"],
     "Numbers (none is good high or low)": [f"method/{column}" for column in ("UA", "MIA", "RA", "TA", "TA_forgotten")],
     "Attacks": [f"method/attacks/{name}" for name in ("confidence", "entropy", "modified_entropy", "probability")],
     "Time (lower is better)": ["method/seconds.min", "method/time_ratio.min"],

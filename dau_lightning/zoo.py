@@ -3,8 +3,10 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
+import torch
 import torchvision
 from hydra.utils import instantiate
 from torch import nn
@@ -38,7 +40,7 @@ def timm_network(num_classes: int, in_channels: int, name: str) -> nn.Module:
         InputError: timm is not installed, or has none of this name.
     """
     timm = _timm()
-    _known(name, timm.list_models())
+    _known(name, _timm_names(timm))
     return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_channels)
 
 
@@ -48,17 +50,45 @@ def builder(node: Mapping[str, Any]) -> Callable[..., nn.Module]:
     Args:
         node: the settings `network`; `features` is the defender's and left out.
     """
-    make = instantiate({name: value for name, value in node.items() if name != "features"})
+    make = _maker(node)
 
     def build(num_classes: int, in_channels: int) -> nn.Module:
-        parameters = inspect.signature(make).parameters
-        every = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-        given = {"num_classes": num_classes, "in_channels": in_channels}
-        network = make(**{name: value for name, value in given.items() if every or name in parameters})
+        network = make(**_taken(make, num_classes, in_channels))
         require(isinstance(network, nn.Module), f"network._target_ must make a torch.nn.Module, {node['_target_']} makes none")
         return network
 
     return build
+
+
+def arguments(node: Mapping[str, Any], num_classes: int, in_channels: int) -> dict[str, Any]:
+    """The keywords with which `builder` calls what `_target_` names."""
+    make = _maker(node)
+    return _taken(make, num_classes, in_channels) | make.keywords
+
+
+def _maker(node: Mapping[str, Any]) -> partial[nn.Module]:
+    return instantiate({name: value for name, value in node.items() if name != "features"})
+
+
+def _taken(make: Callable[..., nn.Module], num_classes: int, in_channels: int) -> dict[str, int]:
+    """Classes and channels as far as they are taken; of keywords that are handed on, most networks know the classes alone."""
+    parameters = inspect.signature(make).parameters
+    hands_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    taken = {"num_classes": num_classes} if hands_on or "num_classes" in parameters else {}
+    return taken | ({"in_channels": in_channels} if "in_channels" in parameters else {})
+
+
+def published_as(network: nn.Module, num_classes: int) -> str | None:
+    """The name under which torchvision makes a network with weights of the same names and shapes; None where it makes none."""
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    for name in _torchvision_names():
+        maker = torchvision.models.get_model_builder(name)
+        if maker.__module__ == type(network).__module__ and not name.startswith("regnet"):
+            with torch.device("meta"):  # no memory and no time, but a RegNet's widths are computed with tensors
+                made = torchvision_network(num_classes, 3, name)
+            if {name: tensor.shape for name, tensor in made.state_dict().items()} == shapes:
+                return name
+    return None
 
 
 def followed(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +111,7 @@ def _expected(node: Mapping[str, Any]) -> dict[str, Any]:
         return {"image_size": smallest.crop_size[0], "mean": list(smallest.mean), "std": list(smallest.std)}
     if target.endswith("zoo.timm_network"):
         timm = _timm()
-        _known(node["name"], timm.list_models())
+        _known(node["name"], _timm_names(timm))
         published = timm.get_pretrained_cfg(node["name"])
         return {"image_size": published.input_size[-1], "mean": list(published.mean), "std": list(published.std)}
     return SMALL
@@ -89,6 +119,11 @@ def _expected(node: Mapping[str, Any]) -> dict[str, Any]:
 
 def _torchvision_names() -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
+
+
+def _timm_names(timm: Any) -> list[str]:
+    """Those of architectures, and with a tag those of published weights, whose image size and normalisation are followed."""
+    return [*timm.list_models(), *timm.list_pretrained()]
 
 
 def _known(name: str, names: list[str]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from dau_lightning import unlearn
@@ -18,7 +19,8 @@ from dau_lightning.error import InputError
 from tests.test_zoo import Wide
 
 ROOT = Path(__file__).parents[1]
-QUICK = ["baseline.epochs=1", "trainer.accelerator=cpu"]
+PLAIN = ["trainer.accelerator=cpu", "figures=false", "dynamics=0"]
+QUICK = ["baseline.epochs=1", *PLAIN]
 SCALE: dict[str, Any] = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
 
 
@@ -36,7 +38,7 @@ def world() -> tuple[Wide, Any, Any]:
     return Wide(2), (images[:24], labels[:24]), (images[24:], labels[24:])
 
 
-def accuracy(model: torch.nn.Module, images: Tensor, labels: Tensor) -> float:
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     return 100 * float((model(images / 255).argmax(1) == labels).float().mean())
 
 
@@ -68,7 +70,7 @@ def pictures(images: Tensor, labels: Tensor) -> list[tuple[Image.Image, int]]:
 @pytest.mark.parametrize("form", [lambda images, labels: TensorDataset(images / 255, labels), pictures])
 def test_every_form_of_data_is_the_same_data(world: tuple[Wide, Any, Any], form: Callable[[Tensor, Tensor], Any]) -> None:
     model, train, test = world
-    options: dict[str, Any] = {"val_from_test": 0.5, "method": "original", "settings": ["trainer.accelerator=cpu"], **SCALE}
+    options: dict[str, Any] = {"val_from_test": 0.5, "method": "original", "settings": PLAIN, **SCALE}
     plain = unlearn(model, train, test, [1], folder="plain", **options)
     other = unlearn(model, form(*train), form(*test), np.array([1]), folder="other", **options)
     assert plain.result["split_hash"] == other.result["split_hash"]
@@ -83,6 +85,19 @@ def test_every_form_of_data_is_the_same_data(world: tuple[Wide, Any, Any], form:
         ({"method": "magic"}, "unknown baseline 'magic'"),
         ({"settings": ["baseline.lr=-1"]}, r"baseline\.lr must be"),
         ({"settings": ["reference=train"]}, "reference must be off"),
+        ({"settings": ["continue_from=runs/x"]}, r"cannot take continue_from=runs/x from Python: it is of the command"),
+        ({"settings": ["original.checkpoint=x.pt"]}, "give the network with its weights as model="),
+        ({"settings": ["selection=true"]}, "it is of the command"),
+        ({"settings": ["sparsity=omp95"]}, "it is of the command"),
+        ({"settings": ["val_from_test=0.2"]}, "give val_from_test="),
+        ({"settings": ["dataset.train_limit=3"]}, "give the images as train= and test="),
+        ({"settings": ["baseline=fisher"]}, "give method="),
+        ({"settings": ["network=resnet9"]}, "give the network itself"),
+        ({"settings": ["seed=3"]}, "give seed="),
+        ({"forget": [3.7]}, "forget must hold integers, positions in train, or be a mask of it; got float64"),
+        ({"forget": ["3"]}, "forget must hold integers"),
+        ({"forget": [[1, 2]]}, "forget must hold integers"),
+        ({"forget": torch.tensor([True, False])}, r"a mask of all 24 images of train, got shape \(2,\)"),
         ({"mean": [0.5]}, r"transform\.mean and transform\.std must have one number for each of the 3 channels"),
         ({"class_names": ["a"]}, "labels from 0 to 0, got 0 to 1"),
     ],
@@ -95,6 +110,57 @@ def test_mistakes_are_told_and_leave_no_result(world: tuple[Wide, Any, Any], cha
     assert not list(Path().rglob("result.json"))
 
 
+@pytest.mark.parametrize(
+    "forget", [torch.arange(24) % 9 == 3, np.arange(24) % 9 == 3, [i % 9 == 3 for i in range(24)], torch.tensor([21, 3, 12])]
+)
+def test_a_mask_is_the_positions_where_it_is_true(world: tuple[Wide, Any, Any], forget: Any) -> None:
+    model, train, test = world
+    done = unlearn(model, train, test, forget, val_from_test=0.5, method="original", settings=PLAIN, **SCALE)
+    assert done.result["counts"]["forget"] == 3
+    by_hand = unlearn(
+        model, train, test, [3, 12, 21], val_from_test=0.5, method="original", settings=PLAIN, folder="hand", **SCALE
+    )
+    assert done.result["split_hash"] == by_hand.result["split_hash"]
+
+
+class Memory(nn.Module):
+    """Knows the labels of the images that it has seen, and takes all others for the first class."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("seen", (images / 255).flatten(1))
+        self.register_buffer("labels", labels)
+        self.head = nn.Linear(2, 2, bias=False)
+        nn.init.eye_(self.head.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        known = (images.flatten(1)[:, None] == self.get_buffer("seen")).all(2).float()
+        return self.head(known @ nn.functional.one_hot(self.get_buffer("labels")).float() + torch.tensor([0.1, 0.0]))
+
+
+def test_unseen_images_that_a_trained_network_knows_look_trained_on(world: tuple[Wide, Any, Any]) -> None:
+    _, train, test = world
+    model, options = Memory(*train), {"method": "original", "settings": PLAIN, **SCALE}
+    done = unlearn(model, train, test, [3, 5], val=(test[0][:12], test[1][:12]), folder="unseen", **options)
+    assert not any("looks trained on" in warning for warning in done.result["warnings"])
+    done = unlearn(model, train, test, [3, 5], val=(train[0][8:], train[1][8:]), folder="seen", **options)
+    assert any("accuracy on D_v (100.0) is as high as on D (100.0)" in warning for warning in done.result["warnings"])
+
+
+def test_a_network_of_torchvision_has_a_card_that_loads_it(
+    world: tuple[Wide, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, train, test = world
+    model = torchvision.models.mobilenet_v3_small(num_classes=2)
+    done = unlearn(model, train, test, [3, 5], val_from_test=0.5, method="finetune", settings=QUICK, **SCALE)
+    lines = (done.folder / "model_card.md").read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(done.folder)
+    names: dict[str, Any] = {}
+    exec(lines, names)
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(names["model"](images), done.model(images))
+
+
 def test_images_after_normalisation_are_refused(world: tuple[Wide, Any, Any]) -> None:
     model, train, test = world
     with pytest.raises(InputError, match=r"floats in \[0, 1\] before normalisation"):
@@ -104,5 +170,11 @@ def test_images_after_normalisation_are_refused(world: tuple[Wide, Any, Any]) ->
 def test_the_lines_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "README.md").read_text()
     (lines,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "import unlearn" in block)
-    exec(compile(lines, "README", "exec"), {})
-    assert "unlearned" in capsys.readouterr().out
+    names: dict[str, Any] = {}
+    exec(compile(lines, "README", "exec"), names)
+    done = names["done"]
+    assert f"{done.row['UA']} {done.row['score']} unlearned" in capsys.readouterr().out
+    assert done.result["counts"]["forget"] == 3
+    assert done.result["rows"]["original"]["RA"] > 90  # its own training has taught it
+    page = (done.folder / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == len(list((done.folder / "figures").glob("*.svg"))) > 4

@@ -57,7 +57,13 @@ def test_before_after_reference(labels, method, stages):
     assert list(found.stages.values()) == stages
 
 
-def test_forgotten_images_are_compared_with_unseen_ones_of_their_class():
-    arrays = {"forget/targets": np.zeros(1), "test_retain/targets": np.zeros(1)}
+def test_a_label_that_says_when_is_not_told_twice():
+    found = evidence(labels={"original": "Before", "dau": "DAU"})
+    assert list(found.stages.values()) == ["Before", "DAU (after)"]
+
+
+@pytest.mark.parametrize(("forgotten", "unseen"), [([0, 0], "test_forget"), ([0, 1], "test_retain"), ([1, 1], "test_retain")])
+def test_forgotten_images_are_compared_with_unseen_ones_of_their_class(forgotten, unseen):
+    arrays = {"forget/targets": np.array(forgotten), "retain/targets": np.array([1, 2]), "test_retain/targets": np.array([2])}
     assert evidence(arrays=arrays).unseen == "test_retain"
-    assert evidence(arrays=arrays | {"test_forget/targets": np.zeros(1)}).unseen == "test_forget"
+    assert evidence(arrays=arrays | {"test_forget/targets": np.zeros(1)}).unseen == unseen

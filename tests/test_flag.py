@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dau_lightning.flag import flags
+from dau_lightning.flag import doubts, flags
 
 RETRAIN = {"UA": 6.0, "MIA": 14.0, "RA": 99.0, "TA": 94.0, "attacks": {"confidence": 14.0, "entropy": 15.0}}
 ORIGINAL = {"UA": 1.0, "MIA": 3.0, "RA": 99.5, "TA": 94.5, "attacks": {"confidence": 3.0, "entropy": 4.0}}
@@ -54,6 +54,29 @@ def test_a_forgotten_class_may_be_wrong_all_over() -> None:
     assert flags({"retrain": retrain, "original": ORIGINAL, "dau": DAU | {"UA": 100.0}}, True)["dau"] == []
     found = flags({"retrain": RETRAIN, "original": ORIGINAL}, True)["retrain"]
     assert found == ["Retrain names a class that it never saw: is it in the retain set?"]
+
+
+def test_of_a_class_and_single_images_each_is_held_to_its_own() -> None:
+    """Three quarters are of an emptied class, on which Retrain is wrong; the others are as images never seen."""
+    retrain, good, over = (RETRAIN | {"UA": error} for error in (0.75 * 100 + 0.25 * 6, 75 + 0.25 * 12, 75 + 0.25 * 50))
+    found = flags({"retrain": retrain, "original": ORIGINAL, "dau": good, "finetune": over}, 0.75)
+    assert found["retrain"] == found["dau"] == []
+    assert found["finetune"] == ["over-forgetting: UA is more than 10 points above the error on images never seen"]
+    found = flags({"retrain": RETRAIN | {"UA": 60.0}, "original": ORIGINAL}, 0.75)["retrain"]
+    assert found == ["Retrain names a class that it never saw: is it in the retain set?"]
+
+
+def test_a_slow_loss_over_many_requests_is_one_loss() -> None:
+    rows = {"original": ORIGINAL | {"RA": 96.0}, "dau": DAU | {"RA": 94.0}}
+    assert flags(rows, 0) == {"original": [], "dau": []}
+    found = flags(rows, 0, first_RA=99.5)
+    assert found == {"original": [], "dau": ["RA is more than 5 points below that of the original before all requests"]}
+
+
+def test_doubts_are_of_the_run_then_of_its_rows() -> None:
+    rows = {"original": {"label": "Original"}, "dau": {"label": "DAU", "flags": ["nothing forgotten"]}}
+    assert doubts({"rows": rows, "warnings": ["no Retrain"]}) == [("", "no Retrain"), ("DAU", "nothing forgotten")]
+    assert doubts({"rows": {}}) == []
 
 
 def test_a_bad_reference_is_flagged() -> None:

@@ -128,6 +128,37 @@ def test_a_network_without_linear_layer_is_refused() -> None:
         Defender(nn.Sequential(nn.Conv2d(3, 10, 1), nn.Flatten()))
 
 
+class Softened(nn.Module):
+    """Its last linear layer does not give its logits, though of as many numbers."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.change, self.head = change, nn.Linear(48, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.change(self.head(images.flatten(1)))
+
+
+class Backwards(nn.Module):
+    """Its layers are registered in another order than they are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.body = nn.Linear(5, 5), nn.Linear(48, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images.flatten(1)).relu())
+
+
+@pytest.mark.parametrize("network", [Softened(lambda logits: logits.softmax(1)), Softened(lambda x: x.mul_(2)), Backwards()])
+def test_a_last_linear_layer_that_does_not_give_the_logits_is_refused(network: nn.Module) -> None:
+    defender = Defender(network)
+    with pytest.raises(InputError, match=r"whose output is not its logits: .* network\.features") as caught:
+        defender.try_on(images(2, 3, 4), 5)
+    assert len(str(caught.value).splitlines()) == 1
+    Defender(network, "head").try_on(images(2, 3, 4), 5)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_finite_looks_at_parameters_and_buffers(value: float) -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import train
+from dau_lightning.report.__main__ import main as report
 from tests.test_zoo import Wide
 from tests.tiny import TINY, results
 
@@ -110,8 +113,12 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     assert not results()
     printed = run(*WEIGHTS, "val_from_test=0.5")
     assert "request: 3 images (cat 2, dog 1); 4 entries of forget.txt by id; 1 named twice or more, merged" in printed
-    assert "no Retrain (reference=off): score is the selection score" in printed
-    assert "warning: accuracy on D_v" in printed  # a network without training knows D no better
+    assert "score: the selection score" in printed
+    assert printed.index("warning: accuracy on D_v") < printed.index("FT: trained into")  # said while it can be stopped
+    assert printed.rindex("warning: no Retrain (reference=off)") > printed.index("FT: trained into")
+    again = run(*WEIGHTS, "val_from_test=0.5")
+    assert "finished before" in again
+    assert all(f"warning: {words}" in again for words in ("accuracy on D_v", "no Retrain"))
     ((first, result),) = results().items()
     assert result["counts"] == {
         **{"train": 24, "retain": 21, "forget": 3, "val": 6, "judge": 3, "outside": 3, "test_retain": 12, "test_forget": 0},
@@ -129,12 +136,17 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     more = [setting for setting in WEIGHTS if not setting.startswith("original")]
     printed = run(*more, "val_from_test=0.5", f"continue_from='{first}'")
     assert "request: 1 images (dog 1); 2 entries of forget.txt by id; 1 forgotten before" in printed
+    assert "warning: accuracy on D_v" in printed  # which the first request found
     (second,) = set(results()) - {first}
     union = results()[second]
     assert union["counts"]["forget"] == 4
+    assert union["warnings"] == result["warnings"]
+    assert union["start"]["RA"] == result["rows"]["original"]["RA"]
+    assert "looks trained on" in (second / "model_card.md").read_text()
     assert union["rows"]["original"]["UA"] == pytest.approx(sum_of_wrong(first, ("cat/01", "cat/03", "dog/05", "dog/07")))
     ledger = [json.loads(line) for line in (second / "ledger.jsonl").read_text().splitlines()]
     assert [entry["forgotten"] for entry in ledger] == [3, 4]
+    assert all(any("looks trained on" in warning for warning in entry["warnings"]) for entry in ledger)
     line = (first / "ledger.jsonl").read_text().splitlines()[0]
     assert ledger[1]["former"] == hashlib.sha256(line.encode()).hexdigest()
     assert ledger[1]["evidence"] == union["rows"]["finetune"]
@@ -165,10 +177,11 @@ def refused_when_edited(run: Callable[..., str], folder: Path, settings: list[st
         ("ledger.jsonl", '"forgotten": 4', '"forgotten": 5', "the last entry of ledger.jsonl was edited"),
         ("ledger.jsonl", '{"entry": 1', "{'entry': 1", "entry 1 of ledger.jsonl is no entry"),
         ("forgotten.txt", "train/cat/01.png\n", "", "forgotten.txt is not the list"),
+        ("ledger.jsonl", "cat", "\udce9", r"must be a run that forgot something, .* 'utf-8' codec"),
     ):
         text = (folder / name).read_text()
         assert old in text
-        (folder / name).write_text(text.replace(old, new))
+        (folder / name).write_text(text.replace(old, new), encoding="utf-8", errors="surrogateescape")
         with pytest.raises(SystemExit, match=message):
             run(*again)
         (folder / name).write_text(text)
@@ -196,14 +209,62 @@ def refused_when_edited(run: Callable[..., str], folder: Path, settings: list[st
         (lambda weights: weights | {"head.bias": torch.tensor([float("nan"), 0])}, r"1 not finite \(head\.bias\)"),
         (lambda weights: {"epoch": 3, "seconds": 1.0}, "names and tensors alone; got a dict of epoch, seconds"),
         (lambda weights: Wide(2), "it cannot be read"),
+        (lambda weights: None, "it cannot be read: EOFError"),
     ],
 )
 def test_a_checkpoint_of_another_network_is_one_line(run: Callable[..., str], own: Path, change: Any, message: str) -> None:
-    torch.save(change(torch.load(own, weights_only=True)), own)
+    changed = change(torch.load(own, weights_only=True))
+    if changed is None:
+        own.write_bytes(b"")
+    else:
+        torch.save(changed, own)
     with pytest.raises(SystemExit, match=message) as raised:
         run(*WEIGHTS, "val_from_test=0.5")
     assert len(str(raised.value).splitlines()) == 1
     assert not results()
+
+
+GAME = ["baseline=dau", "baseline.epochs=1", "baseline.pretraining_steps=2", "figures=true", "dynamics=1"]
+GAME += [f"baseline.{part}_batch_size=4" for part in ("retain", "forget", "val", "pretraining")]
+
+
+def test_two_requests_with_the_game_have_pictures_pages_and_tables_of_their_own(
+    run: Callable[..., str], own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second one is by a condition on a table, of a class and an image, one of whose names is no UTF-8."""
+    strange = os.fsdecode(b"caf\xe9.png")
+    Path("own/train/dog/11.png").rename(f"own/train/dog/{strange}")
+    settings = [each for each in WEIGHTS if not each.startswith(("baseline", "figures", "dynamics", "original", "scheme.file"))]
+    settings += [*GAME, "val_from_test=0.5"]
+    run(*settings, "original.checkpoint=own.pt", "scheme.file=forget.txt", "hydra.run.dir=runs/first")
+    rows = [f"cat/{index:02}.png,17" for index in range(12)] + [f"dog/{strange},17", "dog/02.png,18"]
+    Path("more.csv").write_text("path,user\n" + "\n".join(rows), encoding="utf-8", errors="surrogateescape")
+    more = ["scheme.file=more.csv", "scheme.where='user == 17'", "continue_from=runs/first", "hydra.run.dir=runs/second"]
+    printed = run(*settings, *more)
+    assert "(all of cat among them)" in printed
+    assert "13 entries of more.csv where user == 17 by id" in printed
+    found = results()
+    first, second = found[Path("runs/first")], found[Path("runs/second")]
+    assert second["request"]["where"] == "user == 17"
+    assert second["forgotten_classes"] == ["cat"]
+    row = second["rows"]["dau"]  # 12 of 14 are of the emptied class
+    assert row["score_UA"] == pytest.approx(abs(row["UA"] - (12 * 100 + 2 * row["judge_error"]) / 14))
+    assert "`user == 17`" in Path("runs/second/model_card.md").read_text()
+    for folder, result in found.items():
+        names = {path.stem for path in (folder / "figures").glob("*.svg")}
+        assert names == {"attacks", "dynamics", "confidence", "roc", "features", "sheet"}
+        page = (folder / "report.html").read_text()
+        assert page.count("data:image/svg+xml") == len(names)
+        assert ">score" in page
+        assert all(warning in unescape(page) for warning in result["warnings"])
+    report(["runs", "--html", "sweep.html", "--format", "markdown"])
+    tables = capsys.readouterr().out
+    assert "own Wide, indices" in tables
+    assert " forget.txt, dense; seed 0**" in tables
+    assert " more.csv after first where user == 17, dense; seed 0**" in tables
+    assert tables.count("| score |") == 2
+    assert "no Retrain" in Path("sweep.html").read_text()
+    assert first["split_hash"] != second["split_hash"]
 
 
 def test_the_lines_of_the_card_load_the_weights_without_this_package(

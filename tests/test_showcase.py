@@ -18,12 +18,32 @@ NAMES = {"dataset": "digits", "network": "convnet", "scheme": "random", "sparsit
 
 
 def test_what_may_be_compared_is_a_group_and_the_method_a_job_type():
-    found = place(NAMES, 3, Path("runs/seed=3-0123abcd"))
+    found = place(NAMES, {"seed": 3}, Path("runs/seed=3-0123abcd"))
     assert (found["group"], found["job_type"]) == ("digits convnet random dense", "dau")
     assert found["tags"] == ["digits", "convnet", "random", "dense", "dau", "seed 3"]
     assert found["name"] == "dau, digits, convnet, random, dense, seed=3-0123abcd"
-    other = place(NAMES | {"baseline": "finetune"}, 4, Path("runs/seed=4-0123abcd"))
+    other = place(NAMES | {"baseline": "finetune"}, {"seed": 4}, Path("runs/seed=4-0123abcd"))
     assert (other["group"], other["job_type"]) == (found["group"], "finetune")
+
+
+def test_other_networks_lists_and_requests_are_other_groups_within_the_limits_of_wandb(tmp_path):
+    names = NAMES | {"network": "torchvision", "scheme": "indices"}
+    (tmp_path / "forget.csv").write_text("path\ntrain/a/1.png\n")
+    settings = {"seed": 0, "network": {"name": "resnet18"}, "scheme": {"file": str(tmp_path / "forget.csv"), "where": None}}
+    changes = [
+        {},
+        {"network": {"name": "resnet50"}},
+        {"continue_from": "runs/first"},
+        {"scheme": settings["scheme"] | {"where": f"user in {list(range(99))}"}},
+    ]
+    found = [place(names, settings | change, Path("runs/x")) for change in changes]
+    (tmp_path / "forget.csv").write_text("path\ntrain/a/2.png\n")
+    (tmp_path / "forget.csv").touch()
+    found.append(place(names, settings, Path("runs/x")))
+    assert len({each["group"] for each in found}) == len(found)
+    assert "torchvision resnet50" in found[1]["group"]
+    assert found[2]["group"].endswith("forget.csv after first dense")
+    assert all(len(each["group"]) <= 128 and max(map(len, each["tags"])) <= 64 for each in found)
 
 
 def test_numbers_of_a_row():

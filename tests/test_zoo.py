@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dau_lightning.error import InputError
 from dau_lightning.network import Defender
-from dau_lightning.zoo import builder, followed, timm_network, torchvision_network
+from dau_lightning.zoo import builder, followed, published_as, timm_network, torchvision_network
 
 TORCHVISION = "dau_lightning.zoo.torchvision_network"
 NAMES = torchvision.models.list_models(module=torchvision.models)
@@ -105,6 +105,18 @@ def test_classes_of_ones_own_get_what_they_take() -> None:
         builder({"_target_": "fractions.Fraction", "_partial_": True})(num_classes=2, in_channels=3)
 
 
+def test_a_network_of_torchvision_is_known_by_the_names_and_shapes_of_its_weights() -> None:
+    state = torch.get_rng_state()
+    small = torchvision.models.mobilenet_v3_small(num_classes=4)
+    torch.set_rng_state(state)
+    assert published_as(small, 4) == "mobilenet_v3_small"
+    assert torch.equal(state, torch.get_rng_state())
+    small.classifier[3] = nn.Linear(1024, 4, bias=False)
+    assert published_as(small, 4) is None
+    assert published_as(Plain(), 5) is None
+    assert published_as(torchvision.models.regnet_y_400mf(num_classes=4), 4) is None
+
+
 def test_mistakes_with_torchvision() -> None:
     with pytest.raises(InputError, match=r"network\.name must be one of .* got 'resnt50'; did you mean 'resnet50'"):
         torchvision_network(5, 3, "resnt50")
@@ -147,6 +159,11 @@ def test_timm() -> None:
     assert defender.num_classes == 5
     follow = followed(settings("dau_lightning.zoo.timm_network", "vit_tiny_patch16_224"))
     assert (follow["dataset"]["image_size"], follow["transform"]["mean"]) == (224, [0.5, 0.5, 0.5])
+    tagged = followed(settings("dau_lightning.zoo.timm_network", "resnet50.a1_in1k"))
+    assert (tagged["dataset"]["image_size"], tagged["transform"]["mean"]) == (224, [0.485, 0.456, 0.406])
+    assert timm_network(5, 3, "resnet10t.c3_in1k").state_dict().keys() == network.state_dict().keys()
+    with pytest.raises(InputError, match=r"got 'resnet50\.a9_in1k'; did you mean 'resnet50\."):
+        followed(settings("dau_lightning.zoo.timm_network", "resnet50.a9_in1k"))
     with pytest.raises(InputError, match="got 'resnet10x'"):
         timm_network(5, 3, "resnet10x")
 

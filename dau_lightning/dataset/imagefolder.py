@@ -70,6 +70,8 @@ def _class_names(root: Path) -> tuple[str, ...]:
     names = _folders(root / "train")
     if len(names) < 2:
         raise InputError(f"dataset.root: needs at least two class folders in {root / 'train'}, found {names or 'none'}")
+    if strange := [name for name in names if name != name.encode(errors="ignore").decode()]:  # tables and cards print them
+        raise InputError(f"dataset.root: needs class folders with names in UTF-8 in {root / 'train'}, found {strange}")
     return tuple(names)
 
 

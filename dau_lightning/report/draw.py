@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dau_lightning.evidence import read_evidence
+from dau_lightning.report.figure import figures, file_name
 from dau_lightning.report.group import groups
 from dau_lightning.report.page import Image, Page, Section, flags, grouped, html, image, section
 from dau_lightning.report.read import Run
@@ -33,7 +34,6 @@ def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
     images: list[Image] = []
     if (evidence := read_evidence(folder)) is not None:
         from dau_lightning.figure import pictures as drawn
-        from dau_lightning.report.figure import figures
 
         attacks = {f"attacks.{name.rsplit('.', 1)[1]}": content for name, content in figures([group]).items()}
         images += [image("attacks", ATTACKS, attacks)] if attacks else []
@@ -74,7 +74,7 @@ def sweep_page(
     """
     sections, shown = [], set[str]()
     for group in made:
-        name = "-".join(["attacks", *group.names[:2]])  # one for all schemes
+        name = file_name(*group.names[:2])  # one for all schemes
         files = {file: content for file, content in images.items() if Path(file).stem == name and name not in shown}
         sections.append(section(group, [image(name, ATTACKS, files)] if files and not group.selection else []))
         shown |= {name} if files else set()

@@ -37,8 +37,13 @@ def figures(groups: Iterable[Group]) -> dict[str, bytes]:
     with matplotlib.rc_context(STYLE):
         for (dataset, network), schemes in panels.items():
             figure = _figure(f"{dataset}, {network}", schemes)
-            files |= saved(f"attacks-{dataset}-{network}", figure)
+            files |= saved(file_name(dataset, network), figure)
     return files
+
+
+def file_name(dataset: str, network: str) -> str:
+    """Of the figure of a dataset and network, without its suffix."""
+    return f"attacks-{dataset}-{network}".replace(" ", "-")
 
 
 def _figure(title: str, schemes: dict[str, dict[str, list[Line]]]) -> "Figure":

@@ -49,7 +49,10 @@ def _group(runs: Sequence[Run], wanted: Sequence[int] | None) -> Group:
     if not selection:  # a grid is searched with whatever seeds
         _check_seeds(cells, named, wanted, ", ".join(names))
     lines = {sparsity: _lines(beside, named) for sparsity, beside in kept.items() if beside}
-    return Group(names, selection, lines)
+    warned: dict[str, list[int]] = defaultdict(list)
+    for seed, warning in sorted({(run.seed, warning) for run in all_kept for warning in run.result.get("warnings", ())}):
+        warned[warning].append(seed)
+    return Group(names, selection, lines, warned)
 
 
 def _lines(runs: Sequence[Run], named: Callable[[Run, str], str]) -> dict[str, Line]:

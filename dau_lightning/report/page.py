@@ -8,13 +8,14 @@ from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
 
+from dau_lightning.flag import doubts
 from dau_lightning.report.rows import Group, Spread
 from dau_lightning.report.table import Block, block, blocks, notes, title
 
 PIXELS = 1.5  # of a point: the pictures' 9 are then 13.5
 WORDS = {"True": "true", "False": "false", "None": "null"}  # as one types them
 
-# What the headings of the tables mean, shown where the pointer or the keyboard rests on one.
+# What the headings of the tables mean, shown at the foot of the window while the pointer or the keyboard rests on one.
 MEANINGS = {
     "UA": "100 - accuracy on the forget set, percent",
     "MIA": "share of the forget set that the attack calls nonmember, percent",
@@ -27,7 +28,9 @@ MEANINGS = {
     "time_ratio": "run time over Retrain's",
     "speed-up": "Retrain's run time over that of the method",
     "zeros": "convolution weights that are zero, percent",
-    "score": "selection score, lower is better",
+    "judge_error": "error on validation images that only judge, percent",
+    "judge_MIA": "share of validation images that the attack calls nonmember, percent",
+    "score": "selection score: distance to images never seen and loss of accuracy; lower is better",
 }
 
 
@@ -141,13 +144,13 @@ def grouped(settings: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def flags(runs: Iterable[Any]) -> list[str]:
-    """The flags of all rows, each once, with whom they are about."""
+    """The warnings and flags of all runs, each once, with whom they are about."""
     found: dict[tuple[str, str], list[int]] = {}
     for run in runs:
-        for row in run.result["rows"].values():
-            for flag in row.get("flags", []):
-                found.setdefault((row["label"], str(flag)), []).append(run.seed)
-    return [f"{label}, seed {', '.join(map(str, sorted(set(seeds))))}: {flag}" for (label, flag), seeds in found.items()]
+        for about in doubts(run.result):
+            found.setdefault(about, []).append(run.seed)
+    named = {about: f"seed {', '.join(map(str, sorted(set(seeds))))}" for about, seeds in found.items()}
+    return [f"{', '.join(filter(None, [label, seeds]))}: {doubt}" for (label, doubt), seeds in named.items()]
 
 
 def _table(name: str, made: Block, without: Sequence[str]) -> Table:

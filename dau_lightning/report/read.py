@@ -9,6 +9,7 @@ from typing import Any
 
 from dau_lightning.error import InputError
 from dau_lightning.folder import FAILED, opened
+from dau_lightning.label import called
 
 NEEDED = ("dataset", "network", "scheme", "sparsity", "baseline", "seed", "split_hash", "selection", "settings", "rows")
 
@@ -26,7 +27,7 @@ class Run:
     @property
     def names(self) -> tuple[str, str, str]:
         """Dataset, network and scheme: what shares a table."""
-        return self.result["dataset"], self.result["network"], self.result["scheme"]
+        return called(self.result, self.result["settings"], self.result.get("files", {}))
 
     @property
     def baseline(self) -> str:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from dau_lightning.metric.disparity import COLUMNS, disparity, gaps, time_ratio
 
 GAPS = tuple(f"Δ{column}" for column in COLUMNS)
-SELECTION_COLUMNS = ("UA", "MIA", "RA", "judge_error", "judge_MIA", "score")
-PLAIN = (*COLUMNS, "TA_forgotten", *SELECTION_COLUMNS[3:], "seconds")
+SCORE = ("judge_error", "judge_MIA", "score")  # beside TA where there is no Retrain
+SELECTION_COLUMNS = ("UA", "MIA", "RA", *SCORE)
+PLAIN = (*COLUMNS, "TA_forgotten", *SCORE, "seconds")
 KINDS = ("retrain", "retrain_again", "original", "finetune", "gradient_ascent", "fisher", "influence")
 
 Row = Mapping[str, Any]
@@ -60,11 +61,13 @@ class Group:
         names: of dataset, network and scheme.
         selection: whether these are runs judged by the selection score.
         cells: lines by name for every sparsity.
+        warnings: of whole runs, with their seeds.
     """
 
     names: tuple[str, str, str]
     selection: bool
     cells: Mapping[str, Mapping[str, Line]]
+    warnings: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @cached_property
     def lines(self) -> dict[str, str]:

@@ -8,14 +8,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dau_lightning.report.rows import COLUMNS, GAPS, SELECTION_COLUMNS
+from dau_lightning.flag import doubts
+from dau_lightning.report.rows import COLUMNS, GAPS, SCORE, SELECTION_COLUMNS
 
 
 def run_table(result: Mapping[str, Any]) -> Table:
     """The rows of one run: UA, MIA, RA, TA in percent, their gaps to Retrain, disparity, and seconds."""
     columns = SELECTION_COLUMNS if result["selection"] else (*COLUMNS, *GAPS, "disparity")
     if not result["selection"] and any("score" in row for row in result["rows"].values()):
-        columns = (*COLUMNS, *SELECTION_COLUMNS[3:])
+        columns = (*COLUMNS, *SCORE)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0, header_style="bold")
     for index, column in enumerate(("", *columns, "seconds")):
         table.add_column(column, justify="right" if index else "left", overflow="fold")
@@ -30,17 +31,14 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
     """Print a run's table, what its test set is, how sparse its networks are, and where everything is."""
     Console().print(run_table(result))
     rows = result["rows"].values()
-    for row in rows:
-        for flag in row.get("flags", ()):
-            print(f"{row['label']}: {flag}")
+    for label, doubt in doubts(result):
+        print(f"{label or 'warning'}: {doubt}")
     forgotten = ", ".join(result["forgotten_classes"])
     if forgotten and not result["selection"]:
         accuracies = ", ".join(f"{row['label']} {row['TA_forgotten']:.2f}" for row in rows if row["TA_forgotten"] is not None)
         print(f"TA: retained classes only; test accuracy of the forgotten class {forgotten}: {accuracies or 'no test image'}")
     if not result["selection"] and any("score" in row for row in rows):
-        print(
-            "no Retrain (reference=off): score is the selection score, judged on validation images that the method did not see"
-        )
+        print("score: the selection score, judged on validation images that the method did not see; lower is better")
     if result["sparsity"] != "dense":
         shares = ", ".join(f"{row['label']} {row['sparsity']:.2f}" for row in rows if row.get("sparsity") is not None)
         print(f"zeros in convolution weights, percent: {shares or 'not measured'}")

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dau_lightning.metric.disparity import COLUMNS
-from dau_lightning.report.rows import GAPS, SELECTION_COLUMNS, Group, Spread
+from dau_lightning.report.rows import GAPS, SCORE, SELECTION_COLUMNS, Group, Spread
 
 DISPARITY = ("disparity", "of means", "paper disparity")
 TIME = ("seconds", "time_ratio", "speed-up", "paper speed-up")
 PAPER = (*(f"paper {column}" for column in COLUMNS), "paper minutes")
-FAMILIES = (COLUMNS, DISPARITY, TIME, (*GAPS, "TA_forgotten", "zeros"), PAPER)
+FAMILIES = (COLUMNS, SCORE, DISPARITY, TIME, (*GAPS, "TA_forgotten", "zeros"), PAPER)
 WIDEST = 14  # columns that a page can take
 DECIMALS = {"time_ratio": 3}
 
@@ -70,6 +70,7 @@ def notes(group: Group) -> list[str]:
     found = {column for each in spreads for column in each}
     said = {
         "TA_forgotten": "TA: test images of retained classes; TA_forgotten: of the forgotten class.",
+        "score": "score: the selection score, judged on validation images that the method did not see; lower is better.",
         "of means": "disparity: mean over seeds; of means: disparity of the means; Δ: distance to Retrain.",
         "zeros": "zeros: share of the convolution weights that are zero, percent.",
         "paper UA": "paper: arXiv 2402.06864, five seeds, disparity recomputed from its rows, minutes on one RTX A6000.",
@@ -80,8 +81,9 @@ def notes(group: Group) -> list[str]:
 
 
 def _flags(group: Group) -> list[str]:
-    """What is wrong with which row, and for which seeds."""
-    return [
+    """What is wrong with which run or row, and for which seeds."""
+    warned = [f"seed {', '.join(map(str, seeds))}: {warning}." for warning, seeds in group.warnings.items()]
+    return warned + [
         f"{line.name}{f', {sparsity}' if len(group.cells) > 1 else ''}, seed {', '.join(map(str, seeds))}: {flag}."
         for sparsity, lines in group.cells.items()
         for line in lines.values()

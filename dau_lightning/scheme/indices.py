@@ -11,6 +11,7 @@ from dau_lightning.condition import fulfilling
 from dau_lightning.dataset import Images
 from dau_lightning.error import InputError
 
+TEXT: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape"}  # names of files need not be UTF-8
 COLUMNS = ("id", "ids", "path", "file", "filename", "file_name", "image", "index", "position")  # that may name samples
 
 
@@ -46,6 +47,7 @@ class Indices:
         mask[places] = True
         duplicates = len(entries) - int(mask.sum())
         self.found = {"file": self.file.name, "entries": len(entries), "duplicates": duplicates, "matched_by": kind}
+        self.found |= {"where": self.where} if self.where else {}
         return mask
 
     def entries(self) -> list[str]:
@@ -53,25 +55,26 @@ class Indices:
         try:
             if self.file.suffix.lower() in (".csv", ".tsv") or self.where or self.column:
                 return self._table()
-            lines = (line.strip() for line in self.file.read_text(encoding="utf-8-sig").splitlines())
+            lines = (line.strip() for line in self.file.read_text(**TEXT).splitlines())
             return [line for line in lines if line]
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise InputError(f"scheme.file must be a list or a table that can be read, got {self.file}: {error}") from error
 
     def _table(self) -> list[str]:
         import pandas  # half a second that other runs need not wait
 
-        with open(self.file, encoding="utf-8-sig") as file:
+        with open(self.file, **TEXT) as file:
             header = file.readline()
         table: Any
         separator = max(",;\t", key=header.count)
+        options: Any = {"encoding": TEXT["encoding"], "encoding_errors": TEXT["errors"]}
         try:
-            names = list(pandas.read_csv(self.file, sep=separator, nrows=0, encoding="utf-8-sig").columns)
+            names = list(pandas.read_csv(self.file, sep=separator, nrows=0, **options).columns)
             if len(names) == 1 and not self.where and not self.column and names[0].lower() not in COLUMNS:
-                table, column = pandas.read_csv(self.file, sep=separator, names=["id"], dtype=str, encoding="utf-8-sig"), "id"
+                table, column = pandas.read_csv(self.file, sep=separator, names=["id"], dtype=str, **options), "id"
             else:
                 column = self._column(names)
-                table = pandas.read_csv(self.file, sep=separator, dtype={column: str}, encoding="utf-8-sig")
+                table = pandas.read_csv(self.file, sep=separator, dtype={column: str}, **options)
         except ValueError as error:  # whatever pandas finds wrong with a table
             raise InputError(f"scheme.file must be a table that can be read, got {self.file}: {error}") from error
         if self.where is not None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,16 @@ def picture(seed: int, width: int = 11, height: int = 9) -> Image.Image:
 def save(root: Path, name: str, image: Image.Image) -> None:
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     image.save(root / name)
+
+
+def test_a_file_whose_name_is_no_utf_8_is_an_image_and_a_class_of_such_a_name_is_refused(root: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    save(root, f"train/cat/{name}.png", picture(9))
+    options: dict[str, Any] = {"train_limit": None, "test_limit": None, "seed": 0, "cache": str(tmp_path / "cache")}
+    assert f"train/cat/{name}.png" in imagefolder(str(root), SIZE, **options).train.ids
+    save(root, f"train/{name}/1.png", picture(9))
+    with pytest.raises(InputError, match=r"names in UTF-8 in .*train, found \['caf\\udce9'\]"):
+        imagefolder(str(root), SIZE, **options)
 
 
 @pytest.fixture

@@ -117,6 +117,25 @@ def test_a_heading_sorts_both_ways(browser, pages):
     assert wrong == []
 
 
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=list(WIDTHS))
+def test_headings_explain_themselves_to_pointer_and_keyboard(browser, pages, width):
+    page, wrong = opened(browser, pages["run"], width)
+    button = page.locator("table").first.locator("thead button").nth(1)
+    meaning = page.locator(f'[id="{button.get_attribute("aria-describedby")}"]')
+    leave = {button.focus: lambda: button.blur(), button.hover: lambda: page.mouse.move(0, 0)}
+    for come, go in leave.items():
+        assert not meaning.is_visible()
+        come()
+        assert meaning.inner_text() == "UA: 100 - accuracy on the forget set, percent"
+        box = meaning.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= 900
+        go()
+    assert not meaning.is_visible()
+    assert wrong == []
+
+
 def test_a_row_without_a_number_stays_below(browser, pages):
     page, _ = opened(browser, pages["sweep"])
     page.locator("table").first.evaluate("table => delete table.tBodies[0].rows[0].cells[1].dataset.value")

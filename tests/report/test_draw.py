@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from dau_lightning.evidence import FILE
+from dau_lightning.figure import CAPTIONS
 from dau_lightning.report import draw as drawing
 from dau_lightning.report.__main__ import main
 
@@ -70,12 +71,31 @@ def test_nothing_is_fetched(write):
 
 def test_flags_are_shown_and_everything_is_escaped(write):
     flag = "UA <script>alert(1)</script> is far from Retrain's"
-    folder = write(rows={"dau": {"flags": [flag]}}, command="python train.py dataset.root='<b>'")
+    folder = write(rows={"dau": {"flags": [flag]}}, warnings=["no Retrain"], command="python train.py dataset.root='<b>'")
     draw(folder)
     text = (folder / "report.html").read_text()
     assert "<script>alert" not in text
     assert "<b>" not in text
     assert f"DAU, seed 0: {flag}" in page_of(folder).texts
+    assert "seed 0: no Retrain" in page_of(folder).texts
+
+
+def test_without_a_retrain_the_page_has_the_score(write):
+    rows = {kind: {"score": 1.5, "judge_error": 2.0, "judge_MIA": 3.0} for kind in ("retrain", "original", "dau")}
+    folder = write(rows=rows)
+    draw(folder)
+    assert "score" in page_of(folder).texts
+    assert "1.50" in page_of(folder).texts
+
+
+def test_headings_are_explained_to_whoever_comes_by_keyboard(write):
+    folder = write()
+    draw(folder)
+    text = (folder / "report.html").read_text()
+    described = re.findall(r'aria-describedby="([^" ]+)"', text)
+    assert len(described) == len(set(described)) > 10
+    assert sorted(described) == sorted(re.findall(r'role="tooltip" id="([^"]+)"', text))
+    assert "title=" not in text
 
 
 def test_a_selection_run_has_a_page(write):
@@ -118,8 +138,9 @@ def test_pictures_are_drawn_again_from_the_evidence_alone(write, tmp_path, evide
     names = {path.name for path in (folder / "figures").iterdir()}
     expected = {"attacks", "dynamics", "confidence", "roc", "features", "sheet"}
     assert names == {f"{name}.{suffix}" for name in expected for suffix in ("png", "svg")}
-    for name in expected:
-        assert any(text.startswith(("How", "Telling", "Features", "Some", "The way")) for text in page_of(folder).texts), name
+    texts = page_of(folder).texts
+    for caption in (drawing.ATTACKS, *CAPTIONS.values()):
+        assert caption in texts
     assert sum(source.startswith("data:image/svg") for source in page_of(folder).sources) == len(expected)
     assert len(list(tmp_path.rglob("report.html"))) == 2
 

@@ -76,6 +76,36 @@ def test_what_is_wrong_with_other_seeds_does_not_matter(write, tmp_path):
     assert {line.seeds for line in group.cells["dense"].values()} == {(1,)}
 
 
+def test_other_lists_requests_and_networks_are_other_groups(write, tmp_path):
+    def asked(seed=0, name="dau", sha="a", settings=(), **changes):
+        folder = write(
+            seed, name, scheme="indices", split_hash=f"{sha}{seed}", files={"scheme.file": {"sha256": sha}}, **changes
+        )
+        result = json.loads((folder / "result.json").read_text())
+        result["settings"] |= {"scheme": {"file": "lists/forget.csv", "where": None}} | dict(settings)
+        (folder / "result.json").write_text(json.dumps(result))
+
+    for seed in range(2):
+        asked(seed)
+        asked(seed, "finetune")
+    asked(sha="b")
+    asked(sha="a+b", settings={"continue_from": "runs/seed=0-0123abcd"})
+    asked(sha="c", settings={"scheme": {"file": "lists/forget.csv", "where": "user == 17"}})
+    for name in ("resnet18", "resnet50"):
+        asked(network="torchvision", settings={"network": {"name": name}})
+    found = groups(read([tmp_path]))
+    schemes = [group.names[2] for group in found if group.names[1] == "convnet"]
+    assert len(set(schemes)) == len(schemes) == 4
+    assert all("forget.csv" in scheme for scheme in schemes)
+    assert {scheme.partition("forget.csv")[2] for scheme in schemes} == {"", " after seed=0-0123abcd", " where user == 17"}
+    assert [group.names[1] for group in found if group.names[1] != "convnet"] == [
+        "torchvision resnet18",
+        "torchvision resnet50",
+    ]
+    (several,) = [group for group in found if "FT" in group.lines]
+    assert {line.seeds for line in several.cells["dense"].values()} == {(0, 1)}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import re
 
 import pytest
@@ -156,8 +157,39 @@ def test_flags_stand_under_the_tables_with_their_seeds(write, tmp_path):
     assert flagged == {"Retrain": "", "Original": "", "DAU": "not finite: MIA; nothing forgotten"}
 
 
-def test_flags_of_a_run_stand_under_its_table(write, tmp_path, capsys):
-    write(rows={"dau": {"flags": ["nothing forgotten"]}})
+SCORED = {
+    kind: {"score": 1.5, "judge_error": 2.0, "judge_MIA": 3.0, "gaps": {}, "disparity": None} for kind in ("original", "dau")
+}
+NO_RETRAIN = "no Retrain (reference=off): how far the model is"
+
+
+@pytest.fixture
+def scored(write):
+    """Runs without Retrain, two seeds."""
+    for seed in range(2):
+        folder = write(seed, rows=SCORED, warnings=[NO_RETRAIN])
+        result = json.loads((folder / "result.json").read_text())
+        del result["rows"]["retrain"]
+        (folder / "result.json").write_text(json.dumps(result))
+
+
+def test_without_a_retrain_every_form_has_the_score_and_says_so(scored, tmp_path):
+    made = groups(read([tmp_path]))
+    text = markdown(made)
+    (dau,) = [row for row in cells(text) if row[""] == "DAU"]
+    assert dau["score"] == "1.50±0.00"
+    assert "disparity" not in dau
+    assert f"seed 0, 1: {NO_RETRAIN}." in text
+    assert "score: the selection score" in text
+    console = Console(file=io.StringIO(), width=120)
+    print_groups(made, console)
+    assert "score" in console.file.getvalue()
+    assert "no Retrain" in console.file.getvalue()
+    assert "no Retrain" in latex(made)
+
+
+def test_warnings_and_flags_of_a_run_stand_under_its_table(write, tmp_path, capsys):
+    write(rows={"dau": {"flags": ["nothing forgotten"]}}, warnings=[NO_RETRAIN])
     (run,) = read([tmp_path])
-    print_run(run.result | {"sparsity": "dense"}, tmp_path)
-    assert "DAU: nothing forgotten" in capsys.readouterr().out.splitlines()
+    print_run(run.result, tmp_path)
+    assert {"DAU: nothing forgotten", f"warning: {NO_RETRAIN}"} <= set(capsys.readouterr().out.splitlines())

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def test_duplicates_count_once_and_are_told(write: Callable[..., str]) -> None:
     scheme = Indices(write("a/1.png\ntrain/a/1.png\na/1.png\nb/0.png\n"), None, None)
     assert int(scheme(FILES, torch.Generator()).sum()) == 2
     assert scheme.found == {"file": "forget.txt", "entries": 4, "duplicates": 2, "matched_by": "id"}
+
+
+@pytest.mark.parametrize("text", [b"caf\xe9.png\n", b"path,x\ncaf\xe9.png,1\n"])
+def test_names_that_are_no_utf_8_are_those_of_the_file_system(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / ("table.csv" if b"," in text else "list.txt")).write_bytes(text)
+    (file,) = tmp_path.iterdir()
+    assert marked(named("train/tea.png", "train/" + os.fsdecode(b"caf\xe9.png")), str(file)) == [1]
+    assert r"'caf\udce9.png'" in refusal(FILES, str(file))
+
+
+def test_the_condition_is_in_the_record(write: Callable[..., str]) -> None:
+    scheme = Indices(write(TABLE, "table.csv"), "user_id == 17", None)
+    scheme(FILES, torch.Generator())
+    assert scheme.found["where"] == "user_id == 17"
 
 
 def test_nothing_is_dropped_silently(write: Callable[..., str]) -> None:
