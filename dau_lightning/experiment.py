@@ -22,6 +22,7 @@ from dau_lightning.training import Method, Training
 from dau_lightning.weights import Given
 from dau_lightning.witness import Witness
 
+OTHER_RECIPE = "Retrain is trained by recipe.*, the original was not: differences of recipe count as distance"
 NO_RETRAIN = "no Retrain (reference=off): how far the model is from one that never saw the forget set is not known"
 
 
@@ -187,6 +188,7 @@ class Experiment:
             found = [warning for warning in self.former.result["warnings"] if warning != NO_RETRAIN]
         else:
             found = list(filter(None, [judge.looks_seen(original, module)])) if self.given else []
+            found += [OTHER_RECIPE] if self.given and self.reference != "off" else []
         for warning in found:
             print(f"warning: {warning}")
         return found
