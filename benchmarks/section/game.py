@@ -16,7 +16,7 @@ from benchmarks.workload import Workload
 from dau_lightning.observer import Rows
 
 # network, images in all and a step of retain, blocks of steps, warm-up
-CPU, CUDA = ("resnet9", 1000, 128, 5, 2), ("resnet18", 50_000, 256, 6, 4)
+CPU, CUDA = ("resnet9", 1000, 128, 5, 1), ("resnet18", 50_000, 256, 6, 4)
 # what, forget and val images as a share of B, n, with gradient, alpha, about as many FT steps as it should take
 SETTINGS = [
     ("n = 10", 0.1, 10, False, 0.9, 2.0),

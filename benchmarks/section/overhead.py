@@ -12,17 +12,17 @@ CPU = [
     ("convnet", "retrain", [], 1350, 60),
     ("convnet", "finetune", [], 1350, 60),
     ("convnet", "dau", [], 1350, 30),
-    ("resnet9", "retrain", [], 1000, 6),
-    ("resnet9", "finetune", [], 1000, 6),
-    ("resnet9", "dau", [], 1000, 6),
-    ("resnet18", "retrain", ["recipe.batch_size=16"], 300, 6),
-    ("resnet18", "finetune", ["baseline.batch_size=16"], 300, 6),
+    ("resnet9", "retrain", [], 1000, 5),
+    ("resnet9", "finetune", [], 1000, 5),
+    ("resnet9", "dau", [], 1000, 5),
+    ("resnet18", "retrain", ["recipe.batch_size=16"], 300, 5),
+    ("resnet18", "finetune", ["baseline.batch_size=16"], 300, 5),
     (
         "resnet18",
         "dau",
         [f"baseline.{part}_batch_size={size}" for part, size in (("retain", 16), ("forget", 4), ("val", 4))],
         300,
-        6,
+        5,
     ),
 ]
 CUDA = [
@@ -45,7 +45,7 @@ def measure(device: torch.device) -> Table:
             plain = PlainDAU(network_, split, transform, (sizes[0], sizes[1], sizes[2]), short)
         else:
             plain = PlainLoop(network_, split.retain, transform, sizes[0], short)
-        warm_up = 2 if network.startswith("resnet") and device.type == "cpu" else 5
+        warm_up = 1 if network.startswith("resnet") and device.type == "cpu" else 5
         turns = ByTurns(plain, blocks, warm_up, block(device))
         work.fit(module, turns)
         ours, other = turns.medians()

@@ -81,12 +81,12 @@ def _shares(device: torch.device, copies: int) -> dict[str, float]:
         steps.append(dict(parts.seconds))
         parts.seconds.clear()
 
-    turns = ByTurns(take, blocks=5, warm_up=2)
+    turns = ByTurns(take, blocks=5, warm_up=1)
     with (
         patch.object(JointLoader, "batch", parts.of(JointLoader.batch, "batches")),
         patch.object(Sensitivity, "__call__", parts.of(Sensitivity.__call__, "noise and its comparison")),
     ):
         work.fit(module, turns)
-    step = sum(turns.ours[2:])
-    shares = {name: 100 * sum(seconds[name] for seconds in steps[2:]) / step for name in steps[-1]}
+    step = sum(turns.ours[1:])
+    shares = {name: 100 * sum(seconds[name] for seconds in steps[1:]) / step for name in steps[-1]}
     return {**shares, "the rest": 100 - sum(shares.values())}
