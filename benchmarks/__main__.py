@@ -15,6 +15,7 @@ from dau_lightning.record import hardware
 
 SECTIONS = [
     "start",
+    "imports",
     "overhead",
     "game",
     "parts",
@@ -26,6 +27,7 @@ SECTIONS = [
     "growth",
     "compiled",
     "peak",
+    "cell",
 ]
 FOLDER = Path(__file__).parent
 

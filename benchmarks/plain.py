@@ -26,7 +26,7 @@ class PlainLoop:
     def __init__(self, network: nn.Module, part: Images, transform: Transform, batch_size: int, bfloat16: bool) -> None:
         self.network, self.transform, self.bfloat16 = copy.deepcopy(network).train(), transform, bfloat16
         self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.SGD(self.network.parameters(), 0.01, 0.9, weight_decay=5e-4)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), 0.01, 0.9, weight_decay=5e-4, fused=True)
         self.stream = Stream(part, transform, batch_size)
 
     def loss(self) -> Tensor:
@@ -39,12 +39,13 @@ class PlainLoop:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             return self.network(images).float()
 
-    def __call__(self) -> None:
-        """One step."""
+    def __call__(self) -> Tensor:
+        """One step; its loss."""
         loss = self.loss()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        return loss.detach()
 
 
 class Stream:
@@ -60,7 +61,7 @@ class Stream:
         while len(self.order) < self.batch_size:
             self.order = torch.cat([self.order, torch.randperm(len(self.part), generator=self.generator)])
         index, self.order = self.order[: self.batch_size], self.order[self.batch_size :]
-        index = index.to(self.part.images.device)
+        index = index.to(self.part.images.device, non_blocking=True)
         images = self.transform.augment(self.part.images[index], self.generator)
         return self.transform.normalise(images), self.part.targets[index]
 
@@ -71,21 +72,20 @@ class PlainDAU(PlainLoop):
     Args:
         split: parts on the device.
         sizes: images a step of retain, forget and val.
-        copies: noisy copies of a forget or val image, without a gradient.
         settings: see `PlainLoop`.
     """
 
     def __init__(
-        self, network: nn.Module, split: Split, transform: Transform, sizes: tuple[int, int, int], copies: int, bfloat16: bool
+        self, network: nn.Module, split: Split, transform: Transform, sizes: tuple[int, int, int], bfloat16: bool
     ) -> None:
         super().__init__(network, split.retain, transform, sizes[0], bfloat16)
         self.streams = [Stream(part, transform, size) for part, size in zip((split.forget, split.val), sizes[1:], strict=True)]
-        self.copies, self.forgotten, self.features = copies, sizes[1], torch.empty(0)
+        self.forgotten, self.features = sizes[1], torch.empty(0)
         linear = [module for module in self.network.modules() if isinstance(module, nn.Linear)][-1]
         linear.register_forward_pre_hook(lambda _, inputs: setattr(self, "features", inputs[0].float()))
         self.norms = [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]
         self.attacker = Attacker(linear.out_features).to(self.device)
-        self.adam = torch.optim.Adam(self.attacker.parameters(), 1e-3)
+        self.adam = torch.optim.Adam(self.attacker.parameters(), 1e-3, fused=True)
 
     def loss(self) -> Tensor:
         """Eq. 3, after the attacker's step."""
@@ -95,19 +95,14 @@ class PlainDAU(PlainLoop):
         for norm in self.norms:
             norm.track_running_stats = False
         probabilities = self.forward(images).softmax(1)
-        features = self.features
-        sensitivity = torch.zeros_like(probabilities)
-        with torch.no_grad():
-            for _ in range(self.copies):
-                sensitivity += (self.forward(images + torch.randn_like(images)).softmax(1) - probabilities).abs()
-        sensitivity /= max(self.copies, 1)
         for norm in self.norms:
             norm.track_running_stats = True
+        sensitivity = torch.zeros_like(probabilities)
         self.attack(self.game(probabilities.detach(), sensitivity, targets))
         self.attacker.eval().requires_grad_(False)
         game = self.game(probabilities, sensitivity, targets)
         self.attacker.train().requires_grad_(True)
-        return loss + 0.9 * game + 1e-3 * redundancy(*features.split(self.forgotten))
+        return loss + 0.9 * game + 1e-3 * redundancy(*self.features.split(self.forgotten))
 
     def game(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
         """`L_A`, Eq. 1."""

@@ -29,7 +29,7 @@ class Table:
         for column in self.rows[0]:
             table.add_column(column, justify="left" if isinstance(self.rows[0][column], str) else "right")
         for row in self.rows:
-            table.add_row(*(value if isinstance(value, str) else _short(value) for value in row.values()))
+            table.add_row(*(value if isinstance(value, str) else short(value) for value in row.values()))
         console.print(table, "")
 
 
@@ -38,5 +38,6 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(np.maximum(values, 1e-9)), 1)[0])
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Three digits, or all of a whole number."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

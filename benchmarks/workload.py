@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import lightning as L
 import torch
@@ -13,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from dau_lightning.dataset import Data, Images
+from dau_lightning.dau import DAU
 from dau_lightning.module import UnlearningModule
 from dau_lightning.split import Split, make_split
 from dau_lightning.training import Training
@@ -65,9 +67,13 @@ class Workload:
         }
         return replace(self.split, **moved)
 
-    def fit(self, module: UnlearningModule, *callbacks: L.Callback) -> None:
-        """Train as a run does, watched by some callbacks more."""
-        self.training.fit(module, self.split, self.training.folder / "checkpoint", {}, callbacks)
+    def fit(self, module: UnlearningModule, *callbacks: L.Callback) -> float:
+        """Train as a run does, watched by some callbacks more; the seconds by a run's own clock.
+
+        Without judging the attacker before and after the game, which that clock leaves out and a thousand classes make long.
+        """
+        with patch.multiple(DAU, unseen_accuracy=lambda _: 50.0, on_train_end=lambda _: None):
+            return self.training.fit(module, self.split, self.training.folder / "checkpoint", {}, callbacks)
 
 
 def _random(count: int, num_classes: int, shape: tuple[int, int, int], draws: torch.Generator) -> Images:

@@ -5,11 +5,13 @@ from typing import Any
 import lightning as L
 import torch
 
-from benchmarks.clock import ByTurns
+from benchmarks.clock import ByTurns, block
 from benchmarks.table import Table
 from benchmarks.workload import Workload
 
-STEPS, COMPARED = 9, 3  # losses of later steps have drifted apart as those of any two rounding errors do
+CPU, CUDA = ("resnet9", 1000), ("resnet18", 50_000)  # network, images
+COMPILER = "inductor"
+WARM_UP, BLOCKS, COMPARED = 3, 6, 3  # losses of later steps have drifted apart as those of any two rounding errors do
 
 
 class Losses(L.Callback):
@@ -27,14 +29,14 @@ class Losses(L.Callback):
 
 def measure(device: torch.device) -> Table:
     """A row a method, of the small residual network on a CPU and of ResNet-18 on a GPU."""
-    network, images = ("resnet18", 50_000) if device.type == "cuda" else ("resnet9", 1000)
+    network, images = CUDA if device.type == "cuda" else CPU
     settings = ["trainer.precision=bf16-mixed"] if device.type == "cuda" else []
     rows = []
     for method in ("finetune", "dau") if device.type == "cuda" else ("finetune",):  # a CPU compiles DAU for a minute
         more = ["baseline.pretraining_steps=0", "baseline.sensitivity.copies=2"] if method == "dau" else []
         plain, compiled = (
-            _trained(Workload(network, method, [*settings, *more, f"compile={backend}"], images))
-            for backend in ("null", "inductor")
+            _trained(Workload(network, method, [*settings, *more, f"compile={backend}"], images), block(device))
+            for backend in ("null", COMPILER)
         )
         distance = (plain[1] - compiled[1]).abs().max() / plain[1].abs().max()
         rows.append(
@@ -48,10 +50,10 @@ def measure(device: torch.device) -> Table:
             }
         )
     note = f"{network}; losses: the largest distance over {COMPARED} steps, relative to the largest loss"
-    return Table("Compiled networks (compile=inductor)", rows, note)
+    return Table(f"Compiled networks (compile={COMPILER})", rows, note)
 
 
-def _trained(work: Workload) -> tuple[ByTurns, torch.Tensor]:
-    turns, losses = ByTurns(lambda: None, STEPS - 3, warm_up=3), Losses()
+def _trained(work: Workload, steps: int) -> tuple[ByTurns, torch.Tensor]:
+    turns, losses = ByTurns(lambda: None, BLOCKS, WARM_UP, steps), Losses()
     work.fit(work.module(), losses, turns)
     return turns, torch.stack(losses.values)[:COMPARED].float().cpu()

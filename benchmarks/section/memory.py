@@ -26,5 +26,5 @@ def training(device: torch.device, network: str, method: str, settings: list[str
     """The batches, and bytes of a few steps."""
     work = Workload(network, method, [*settings, *(["baseline.pretraining_steps=0"] if method == "dau" else [])], images)
     module = work.module()
-    peak = peak_bytes(lambda: work.fit(module, ByTurns(lambda: None, steps=1, warm_up=1)), device)
+    peak = peak_bytes(lambda: work.fit(module, ByTurns(lambda: None, blocks=1, warm_up=1)), device)
     return " + ".join(map(str, module.batch_sizes.values())), peak

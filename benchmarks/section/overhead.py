@@ -2,31 +2,31 @@
 
 import torch
 
-from benchmarks.clock import ByTurns
+from benchmarks.clock import ByTurns, block
 from benchmarks.plain import PlainDAU, PlainLoop
 from benchmarks.table import Table
 from benchmarks.workload import Workload
 
-# network, method, settings, images, steps, target
+# network, method, settings, images, blocks of steps
 CPU = [
     ("convnet", "retrain", [], 1350, 60),
     ("convnet", "finetune", [], 1350, 60),
     ("convnet", "dau", [], 1350, 30),
-    ("resnet9", "retrain", [], 1000, 6),
-    ("resnet9", "finetune", [], 1000, 6),
-    ("resnet9", "dau", [], 1000, 6),
-    ("resnet18", "retrain", ["recipe.batch_size=16"], 300, 6),
-    ("resnet18", "finetune", ["baseline.batch_size=16"], 300, 6),
+    ("resnet9", "retrain", [], 1000, 5),
+    ("resnet9", "finetune", [], 1000, 5),
+    ("resnet9", "dau", [], 1000, 5),
+    ("resnet18", "retrain", ["recipe.batch_size=16"], 300, 5),
+    ("resnet18", "finetune", ["baseline.batch_size=16"], 300, 5),
     (
         "resnet18",
         "dau",
         [f"baseline.{part}_batch_size={size}" for part, size in (("retain", 16), ("forget", 4), ("val", 4))],
         300,
-        6,
+        5,
     ),
 ]
 CUDA = [
-    (network, method, ["trainer.precision=bf16-mixed"], 50_000, 100)
+    (network, method, ["trainer.precision=bf16-mixed"], 50_000, 10)
     for network in ("convnet", "resnet9", "resnet18")
     for method in ("retrain", "finetune", "dau")
 ]
@@ -36,16 +36,17 @@ TARGETS = {"convnet": 1.5, "resnet9": 1.05, "resnet18": 1.05}
 def measure(device: torch.device) -> Table:
     """A row a network and method."""
     rows = []
-    for network, method, settings, images, steps in CUDA if device.type == "cuda" else CPU:
+    for network, method, settings, images, blocks in CUDA if device.type == "cuda" else CPU:
         work = Workload(network, method, [*settings, *(["baseline.pretraining_steps=0"] if method == "dau" else [])], images)
         module = work.module()
         network_, split, transform = module.defender.network.to(device), work.split_on(device), work.training.transform
         sizes, short = tuple(module.batch_sizes.values()), work.short
         if method == "dau":
-            plain = PlainDAU(network_, split, transform, (sizes[0], sizes[1], sizes[2]), 0, short)
+            plain = PlainDAU(network_, split, transform, (sizes[0], sizes[1], sizes[2]), short)
         else:
             plain = PlainLoop(network_, split.retain, transform, sizes[0], short)
-        turns = ByTurns(plain, steps, warm_up=2 if network.startswith("resnet") and device.type == "cpu" else 5)
+        warm_up = 1 if network.startswith("resnet") and device.type == "cpu" else 5
+        turns = ByTurns(plain, blocks, warm_up, block(device))
         work.fit(module, turns)
         ours, other = turns.medians()
         rows.append(
@@ -60,4 +61,6 @@ def measure(device: torch.device) -> Table:
                 "images/s": int(sizes[0] / ours),
             }
         )
-    return Table("Steps against a hand-written loop", rows, "ratio: median over pairs of steps, by turns; images/s: of retain")
+    return Table(
+        "Steps against a hand-written loop", rows, "ratio: median over pairs of blocks of steps, by turns; images/s: of retain"
+    )

@@ -14,6 +14,7 @@ from benchmarks.workload import Workload
 from dau_lightning.attacker import Sensitivity
 from dau_lightning.loader import JointLoader
 
+CPU, CUDA = ("resnet9", 1000), ("resnet18", 50_000)  # network, images
 SWALLOWS = "attacker's step"  # with all that it calls
 
 
@@ -62,9 +63,9 @@ def measure(device: torch.device) -> Table:
 
 def _shares(device: torch.device, copies: int) -> dict[str, float]:
     """Percent of a step, by part."""
-    network = "resnet18" if device.type == "cuda" else "resnet9"
+    network, images = CUDA if device.type == "cuda" else CPU
     settings = [f"baseline.sensitivity.copies={copies}", "baseline.pretraining_steps=0"]
-    work = Workload(network, "dau", settings, images=50_000 if device.type == "cuda" else 1000)
+    work = Workload(network, "dau", settings, images)
     module: Any = work.module()
     parts, steps = Parts(device), list[dict[str, float]]()
     for owner, attribute, name in (
@@ -80,12 +81,12 @@ def _shares(device: torch.device, copies: int) -> dict[str, float]:
         steps.append(dict(parts.seconds))
         parts.seconds.clear()
 
-    turns = ByTurns(take, steps=5, warm_up=2)
+    turns = ByTurns(take, blocks=5, warm_up=1)
     with (
         patch.object(JointLoader, "batch", parts.of(JointLoader.batch, "batches")),
         patch.object(Sensitivity, "__call__", parts.of(Sensitivity.__call__, "noise and its comparison")),
     ):
         work.fit(module, turns)
-    step = sum(turns.ours[2:])
-    shares = {name: 100 * sum(seconds[name] for seconds in steps[2:]) / step for name in steps[-1]}
+    step = sum(turns.ours[1:])
+    shares = {name: 100 * sum(seconds[name] for seconds in steps[1:]) / step for name in steps[-1]}
     return {**shares, "the rest": 100 - sum(shares.values())}

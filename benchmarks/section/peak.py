@@ -3,7 +3,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.clock import ByTurns, alternate
+from benchmarks.clock import ByTurns, alternate, block
 from benchmarks.table import Table
 from benchmarks.workload import Workload
 
@@ -21,7 +21,7 @@ def measure(device: torch.device) -> Table:
         for batch_size in BATCHES:
             settings = [f"recipe.batch_size={batch_size}", "trainer.precision=bf16-mixed", f"compile={backend}"]
             work = Workload("resnet18", "original", settings, images=50_000)
-            module, turns = work.module(), ByTurns(lambda: None, steps=60, warm_up=20)
+            module, turns = work.module(), ByTurns(lambda: None, 6, 20, block(device))
             work.fit(module, turns)
             seconds = turns.medians()[0]
             flops = training_flops(module.defender) * batch_size / seconds
@@ -41,9 +41,7 @@ def measure(device: torch.device) -> Table:
 def matmul_flops(device: torch.device) -> float:
     """Operations a second of a large matrix product in bfloat16."""
     first, second = (torch.randn(SIZE, SIZE, device=device, dtype=torch.bfloat16) for _ in range(2))
-    repeats = 20
-    seconds = alternate({"product": lambda: [first @ second for _ in range(repeats)]}, device)["product"]
-    return repeats * 2 * SIZE**3 / seconds
+    return 2 * SIZE**3 / alternate({"product": lambda: first @ second}, device)["product"]
 
 
 def training_flops(model: torch.nn.Module) -> int:
