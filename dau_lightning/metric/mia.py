@@ -93,11 +93,14 @@ def fitted(members: np.ndarray, nonmembers: np.ndarray, resolution: float | None
     Args:
         members: scores, `(N, d)`.
         nonmembers: scores, `(N, d)`.
-        resolution: round the scores to multiples of it; None for as they are.
+        resolution: round the scores to multiples of it over `d`; None for as they are.
     """
     labels = np.concatenate([np.ones(len(members)), np.zeros(len(nonmembers))])
     scores = np.concatenate([members, nonmembers])
-    labelled = np.column_stack([scores if resolution is None else (scores / resolution).round() * resolution, labels])
+    if resolution is not None:
+        step = resolution / scores.shape[1]  # the probabilities of many classes are small ones
+        scores = (scores / step).round() * step
+    labelled = np.column_stack([scores, labels])
     points, counts = np.unique(labelled, axis=0, return_counts=True)
     return SVC(C=3, gamma="auto", kernel="rbf").fit(points[:, :-1], points[:, -1], sample_weight=counts)
 

@@ -15,11 +15,15 @@ CONF = Path(__file__).parents[2] / "conf" / "metric"
 VECTOR = torch.tensor([[0.7, 0.2, 0.1]])
 
 
-def predictions(count: int, seed: int = 0, sharpness: float = 2.0) -> tuple[Tensor, Tensor]:
-    """Logits of five classes and labels."""
+def predictions(
+    count: int, seed: int = 0, sharpness: float = 2.0, classes: int = 5, lead: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Logits and labels, whose logits have a lead."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(size=(count, 5)) * sharpness
-    return torch.from_numpy(logits.astype(np.float32)), torch.from_numpy(generator.integers(5, size=count))
+    logits = generator.normal(size=(count, classes))
+    targets = generator.integers(classes, size=count)
+    logits[np.arange(count), targets] += lead
+    return torch.from_numpy((sharpness * logits).astype(np.float32)), torch.from_numpy(targets)
 
 
 def log(probability: float) -> float:
@@ -125,15 +129,16 @@ def decisions(scores: list[np.ndarray], resolution: float | None) -> np.ndarray:
     return mia.fitted(member, nonmember, resolution).predict(np.concatenate(scores))
 
 
+@pytest.mark.parametrize(("classes", "lead"), [(5, 0.0), (100, 4.0)])
 @pytest.mark.parametrize("statistic", ["confidence", "max_confidence", "entropy", "modified_entropy", "probability"])
-def test_rounded_scores_give_the_same_decisions(statistic: str) -> None:
+def test_rounded_scores_give_the_same_decisions(statistic: str, classes: int, lead: float) -> None:
     resolution = OmegaConf.load(CONF / f"{statistic}.yaml")[statistic].resolution
-    parts = [predictions(600, seed, scale) for seed, scale in ((0, 6.0), (1, 3.0), (2, 4.0))]
+    parts = [predictions(600, seed, scale, classes, lead) for seed, scale in ((0, 6.0), (1, 3.0), (2, 4.0))]
     scores = [getattr(mia, statistic)(logits.softmax(1), targets).double().view(600, -1).numpy() for logits, targets in parts]
     exact = decisions(scores, None)
     assert 0.1 < exact.mean() < 0.9
     assert (exact == decisions(scores, resolution)).mean() >= 0.995
-    assert (exact == decisions(scores, 2.0)).mean() < 0.99  # too coarse
+    assert (exact == decisions(scores, 2.0 * scores[0].shape[1])).mean() < 0.99  # too coarse
 
 
 @pytest.mark.parametrize("empty", [0, 1, 2])
