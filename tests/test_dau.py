@@ -812,3 +812,12 @@ def test_default_readings() -> None:
     assert settings.pairing == "random"
     assert settings.adversarial_steps is None
     assert settings.attacker_steps == 1
+    assert settings.sensitivity.copies == 0
+    said = " ".join((CONF.parent / "README.md").read_text().split())
+    for words in (
+        "saturating objective, no gradient through the sensitivity, noise N(0, 1) on normalised pixels and not divided",
+        "a change a class (no norm), batch statistics for forget and val images with running ones untouched",
+        "softmax as the attacker's input, the attacker in evaluation mode in the defender's step",
+        "`copies=0` (no sensitivity, the paper has it)",
+    ):
+        assert words in said
