@@ -199,7 +199,9 @@ def test_own_images_on_resnet18(run):
     )
     folder, result = the_result()
     assert (result["network"], result["counts"]["train"], result["counts"]["val"]) == ("resnet18", 22, 2)
-    assert sum(tensor.numel() for name, tensor in load_file(folder / "unlearned.safetensors").items() if "conv1.weight" in name)
+    before, after = load_file(stored("original")[0]), load_file(folder / "unlearned.safetensors")
+    assert after["conv1.weight"].shape == (64, 3, 3, 3)
+    assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
     make_folder(Path("other"), count=13, size=40)
     with pytest.raises(SystemExit, match=r"dataset\.root must be own"):
         run(

@@ -238,3 +238,13 @@ def test_a_device_that_is_killed_ends_the_others(tmp_path: Path) -> None:
     assert leader.returncode == 1
     assert said.endswith("may tell why, and the same command goes on\n")
     assert "Traceback" not in said
+
+
+def test_every_seed_of_digits_fits_what_it_was_trained_on(tmp_path: Path) -> None:
+    done = call(
+        tmp_path, "-m", "seed=0,1,2,3,4", "baseline=original", "figures=false", "wandb.mode=disabled", "hydra/launcher=cores"
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(path.read_text())["rows"] for path in tmp_path.rglob("result.json")]
+    assert len(found) == 5
+    assert min(row["RA"] for each in found for row in each.values()) >= 99.8
