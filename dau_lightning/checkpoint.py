@@ -102,11 +102,15 @@ class Checkpoint(L.Callback):
         if count() > 1 and self.left:
             return
         now = time.monotonic()
-        stride = self.stride * TOGETHER_EVERY / max(now - self.asked, 1e-9)
-        due, self.stride = agreed((now - self.written >= self.seconds, round(min(max(stride, 1), 2 * self.stride))))
-        self.left, self.asked = self.stride, now
-        if due:
+        if count() > 1:
+            self.stride = agreed(self._stride(now))
+            self.left, self.asked = self.stride, now
+        if agreed(now - self.written >= self.seconds):
             for logger in trainer.loggers:
                 logger.save()
             trainer.save_checkpoint(self.path)
             self.written = time.monotonic()
+
+    def _stride(self, now: float) -> int:
+        """As many steps as took a second of late, in no more than twice the last stride: the first steps are no measure."""
+        return max(1, min(2 * self.stride, round(self.stride * TOGETHER_EVERY / max(now - self.asked, 1e-9))))

@@ -165,7 +165,7 @@ def test_the_interval_decides(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("dau_lightning.checkpoint.time.monotonic", lambda: now[0])
     monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: written.append(now[0]))
     kept, trainer = Checkpoint(tiny.folder / "c", {}, 60), tiny.training().trainer([])
-    for now[0] in (0, 59.9, 60, 61, 119, 121, 200):
+    for now[0] in (0, 59.9, 60, 61, 119, 121, *[122] * 2000, 200):
         kept.save_if_due(trainer)
     assert written == [60, 121, 200]
 
@@ -180,7 +180,7 @@ def test_several_devices_look_at_the_clock_about_once_a_second(tiny: Any, monkey
     for step in range(1, 10_001):
         now[0] = step / 100
         kept.save_if_due(trainer)
-    assert 90 < len(asked) < 120
+    assert 90 < len(set(asked)) < 120
     assert len(written) == 1
     assert 60 <= written[0] < 62
     kept, begun = Checkpoint(tiny.folder / "c", {}, 60), now[0]
