@@ -10,7 +10,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dau_lightning import settings
-from dau_lightning.condition import quoted
 from dau_lightning.error import one_line
 from dau_lightning.job import run
 
@@ -27,6 +26,6 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     with one_line():
-        sys.argv[1:] = map(quoted, sys.argv[1:])
+        sys.argv[1:] = map(settings.quoted, sys.argv[1:])
         settings.check(sys.argv[1:], CONF)
         main()

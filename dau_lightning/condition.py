@@ -51,19 +51,6 @@ def fulfilling(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
     return cast("pandas.DataFrame", table[chosen])
 
 
-def quoted(argument: str) -> str:
-    """An argument of the command line, a condition in it within the quotes that Hydra wants and the shell has taken off.
-
-    >>> quoted("scheme.where=user_id == 17")
-    'scheme.where="user_id == 17"'
-    """
-    name, _, where = argument.partition("=")
-    if name != "scheme.where" or where in ("", "null") or re.fullmatch(r"'[^']*'|\"([^\"\\]|\\.)*\"", where):
-        return argument
-    escaped = where.replace('"', '\\"')
-    return f'{name}="{escaped}"'
-
-
 def _names(where: str) -> list[str]:
     """The columns that a condition names."""
     quoted = re.findall(r"`([^`]*)`", where)

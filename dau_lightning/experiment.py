@@ -169,10 +169,8 @@ class Experiment:
         emptied = ", ".join(emptied_classes(split))
         of_test = f" and {len(split.test_forget):,} of {emptied}" if emptied else ""
         head = ", ".join([self.names["dataset"], self.names["scheme"], f"seed {self.training.seed}"])
-        print(f"{head}: forget {len(split.forget):,}{_classes(split)} of")
-        print(
-            f"{len(split.train):,} training images; {len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test"
-        )
+        print(f"{head}: forget {len(split.forget):,}{_classes(split)} of {len(split.train):,} training images;")
+        print(f"{len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test")
         print(described(split.request))
         print(method.plan(len(self.training.data(method, split).train_dataloader()), split))
 

@@ -39,6 +39,25 @@ class _Flags(argparse.ArgumentParser):
         raise InputError(f"cannot read the command line: {_one_line(message)} (flags stand before or after all settings)")
 
 
+def quoted(argument: str) -> str:
+    """An argument of the command line, within the quotes that Hydra wants and the shell has taken off.
+
+    They go around a condition, and around a path that holds a ``=``, as the folder of every run does.
+
+    >>> quoted("scheme.where=user_id == 17")
+    'scheme.where="user_id == 17"'
+    >>> quoted("continue_from=runs/seed=0-6c40e03d")
+    'continue_from="runs/seed=0-6c40e03d"'
+    """
+    name, _, value = argument.partition("=")
+    if name == "scheme.where":
+        plain = value not in ("", "null") and not re.fullmatch(r"'[^']*'|\"([^\"\\]|\\.)*\"", value)
+    else:
+        plain = not name.startswith("-") and re.fullmatch(r"[\w./~-][^\"'(){}\[\],]*=[^\"'(){}\[\],]*", value)
+    escaped = value.replace('"', '\\"')
+    return f'{name}="{escaped}"' if plain else argument
+
+
 def check(arguments: Sequence[str], config_folder: Path) -> None:
     """Refuse the first mistake that the command line shows by itself.
 

@@ -39,7 +39,11 @@ def whole(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.tmp")  # the same for every process: what a killed one left is written over
     try:
+        temporary.unlink(missing_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)  # that of any new file; those of safetensors only their owner could read
         _flush(temporary)
         os.replace(temporary, path)
         _flush(path.parent)  # the name itself

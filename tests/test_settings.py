@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning import settings
@@ -342,3 +343,32 @@ def test_hydra_runs_after_the_check_without_torch(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=CONF.parent, capture_output=True, text=True, env={"PYTHONPATH": str(CONF.parent)})
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stdout.splitlines() if line.endswith("set()")] == ["1 set()", "2 set()"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "read"),
+    [
+        ("scheme.where=user_id == 17", "user_id == 17"),
+        ('scheme.where=country in ["NL"]', 'country in ["NL"]'),
+        ("scheme.where='user_id == 17'", "user_id == 17"),
+        ("scheme.where=null", None),
+        ("continue_from=runs/digits/seed=0-6c40e03d", "runs/digits/seed=0-6c40e03d"),
+        ('continue_from="runs/digits/seed=0-6c40e03d"', "runs/digits/seed=0-6c40e03d"),
+        (
+            "original.checkpoint=~/my runs/seed=0-6c40e03d/unlearned.safetensors",
+            "~/my runs/seed=0-6c40e03d/unlearned.safetensors",
+        ),
+        ("dataset.root=a b", "a b"),
+        ("metric=[confidence,entropy]", ["confidence", "entropy"]),
+    ],
+)
+def test_quotes_that_the_shell_has_taken_off(argument: str, read: object) -> None:
+    (override,) = OverridesParser.create().parse_overrides([settings.quoted(argument)])
+    assert override.value() == read
+
+
+@pytest.mark.parametrize(
+    "argument", ["--config-dir=a=b", "-m", "seed=0,1", "scheme.target=[3,cat]", "seed=choice(0,1)", "a=${b}"]
+)
+def test_what_needs_no_quotes_gets_none(argument: str) -> None:
+    assert settings.quoted(argument) == argument

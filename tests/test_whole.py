@@ -2,7 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from dau_lightning.error import InputError
 from dau_lightning.whole import alone, set_aside, whole
@@ -38,6 +40,13 @@ def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
     with whole(tmp_path / "file.txt") as temporary:
         temporary.write_text("new")
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file.txt", "new")]
+
+
+def test_others_may_read_what_safetensors_writes(tmp_path: Path) -> None:
+    (tmp_path / "any.txt").touch()
+    with whole(tmp_path / "file.safetensors") as temporary:
+        save_file({"weight": np.zeros(3)}, temporary)
+    assert (tmp_path / "file.safetensors").stat().st_mode == (tmp_path / "any.txt").stat().st_mode
 
 
 def test_no_folder_is_one_clear_line(tmp_path: Path) -> None:
