@@ -60,7 +60,7 @@ class Sealed(TorchCheckpointIO):
 
 
 class Checkpoint(L.Callback):
-    """Writes a checkpoint before a step, or at a `safe_point` of the module, once the last one is some seconds old.
+    """Writes a checkpoint before a step or at a `safe_point` of the module, once the last one is some seconds old.
 
     Before a step everything that Lightning counts is even, and a step is a function of its number: nothing else is kept.
 
@@ -94,7 +94,7 @@ class Checkpoint(L.Callback):
         self.save_if_due(trainer)
 
     def save_if_due(self, trainer: L.Trainer) -> None:
-        """Write a checkpoint if the interval is over, after the rows that were logged until here.
+        """Write a checkpoint if the interval is over.
 
         Several devices, which have to write it together, look at the leader's clock about once a second.
         """
@@ -106,10 +106,14 @@ class Checkpoint(L.Callback):
             self.stride = agreed(self._stride(now))
             self.left, self.asked = self.stride, now
         if agreed(now - self.written >= self.seconds):
-            for logger in trainer.loggers:
-                logger.save()
-            trainer.save_checkpoint(self.path)
-            self.written = time.monotonic()
+            self.save(trainer)
+
+    def save(self, trainer: L.Trainer) -> None:
+        """Write a checkpoint, after the rows that were logged until here."""
+        for logger in trainer.loggers:
+            logger.save()
+        trainer.save_checkpoint(self.path)
+        self.written = time.monotonic()
 
     def _stride(self, now: float) -> int:
         """As many steps as took a second of late, in no more than twice the last stride: the first steps are no measure."""

@@ -217,6 +217,7 @@ class DAU(Descent):
         start = time.perf_counter()
         self.findings["balanced_accuracy_pretrained"] = self.unseen_accuracy()  # a number, which synchronises the device
         self.untimed = time.perf_counter() - start
+        self.safe_point(finished=True)  # a run killed early in the game does not learn this again
 
     def on_train_end(self) -> None:
         """Find out where the game ended: 0.5 for `D_f` and `D_v` is its solution."""

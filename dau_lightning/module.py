@@ -104,11 +104,11 @@ class UnlearningModule(L.LightningModule):
         self.memory = move_data_to_device({**start, **self.memory}, self.device)
         return self.memory
 
-    def safe_point(self) -> None:
-        """Let a checkpoint be written within work that Lightning does not see."""
+    def safe_point(self, finished: bool = False) -> None:
+        """Let a checkpoint be written within work that Lightning does not see; where that is finished, one is."""
         for callback in self.trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             if isinstance(callback, Checkpoint):
-                callback.save_if_due(self.trainer)
+                (callback.save if finished else callback.save_if_due)(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the module knows beside its weights."""

@@ -73,6 +73,7 @@ def fit(tiny: Any, module: UnlearningModule, *callbacks: L.Callback, seconds: fl
     training = tiny.training()
     training.settings["checkpoint"]["seconds"] = seconds
     training.fit(module, tiny.split(), tiny.folder / "it.checkpoint", {"who": module.label}, callbacks)
+    (tiny.folder / "it.checkpoint").unlink(missing_ok=True)  # as the store does once it has the weights
     return module.state_dict()
 
 
@@ -121,6 +122,15 @@ def test_killed_in_the_pretraining_it_ends_the_same(tiny: Any, at: int, monkeypa
     assert equal(fit(tiny, resumed), expected)
     assert done == [*range(at + 1), *range(at, 4)]
     assert resumed.findings == whole.findings
+
+
+def test_killed_early_in_the_game_it_does_not_learn_the_attacker_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Killed):
+        fit(tiny, dau(tiny), Kill(1), seconds=60)
+    monkeypatch.setattr(DAU, "before_pretraining", lambda *_: pytest.fail("a finished phase was done again"))
+    watch = Kill(-1)
+    fit(tiny, dau(tiny), watch, seconds=60)
+    assert watch.steps == list(range(6))  # within the interval the game itself is
 
 
 @pytest.mark.parametrize("step", range(2, 8))

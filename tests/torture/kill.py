@@ -168,7 +168,8 @@ def main(form: Form) -> int:
                 wrong, lost = check_kill(where, command, form, (phase, place))
                 wrong = wrong or difference(expected, outcome(where))
                 bad += bool(wrong)
-                print(f"  killed at {place}: {wrong or f'the same bytes and numbers; {lost:.2f} s done again'}", flush=True)
+                same = "the same bytes and numbers" + (f"; {lost:.2f} s done again" if phase in PHASES[:5] else "")
+                print(f"  killed at {place}: {wrong or same}", flush=True)
         kills = 1 + form.kills * (len(PHASES) - 1) + form.real_kills
         for kill in range(form.real_kills):
             delay = started + (kill + 0.5) * (steps[-1].time - steps[0].time) / form.real_kills
