@@ -1,6 +1,8 @@
 """What a run keeps of single samples, so that its pictures can be drawn from one file at any time."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from dau_lightning.error import InputError
+from dau_lightning.whole import set_aside
 
 FILE = "evidence.safetensors"
 SAMPLES = 1000  # of each part at most, drawn by the seed: what a picture can show
@@ -70,26 +72,33 @@ class Evidence:
         return {kind: label if label.lower() == what else f"{label} ({what})" for kind, (label, what) in titles.items()}
 
     def about(self) -> dict[str, str]:
-        """All but the arrays, as the metadata of a file."""
-        about = {name: value for name, value in vars(self).items() if name not in ("arrays", "parts")}
-        return {"about": json.dumps(about)}
+        """All but the arrays, as the metadata of a file, with a hash of everything."""
+        about = json.dumps({name: value for name, value in vars(self).items() if name not in ("arrays", "parts")})
+        return {"about": about, "sha256": _seal(about, self.arrays)}
 
 
 def read_evidence(folder: Path) -> Evidence | None:
-    """The evidence in a run folder; None where there is none.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+    """The evidence in a run folder; None where there is none. A file that cannot be used is set aside, with a warning."""
     path = folder / FILE
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["about"])
-            return Evidence({name: file.get_tensor(name) for name in sorted(file.keys())}, **about)
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        if metadata["sha256"] != _seal(metadata["about"], arrays):
+            raise ValueError("its bytes changed")
+        return Evidence(arrays, **json.loads(metadata["about"]))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no evidence of a run: {error}") from error
+        set_aside(path, f"it is no evidence of a run: {error}; overwrite=true makes it again")
+        return None
+
+
+def _seal(about: str, arrays: Mapping[str, Array]) -> str:
+    result = hashlib.sha256(about.encode())
+    for name in sorted(arrays):
+        result.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode() + arrays[name].tobytes())
+    return result.hexdigest()
 
 
 def softmax(logits: Array) -> Array:

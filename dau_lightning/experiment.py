@@ -133,9 +133,16 @@ class Experiment:
             warnings.append(NO_RETRAIN)
         earlier = self.former.lines if self.former else ()
         start = {"source": self.given.source, "saw_all": self.given.saw_all} if self.given else {"saw_all": False}
-        start |= {"RA": rows["original"]["RA"] if first_RA is None else first_RA}
+        start |= {"recipe": self._recipe, "RA": rows["original"]["RA"] if first_RA is None else first_RA}
         about = {"selection": self.selection, "command": self.command, "warnings": warnings, "start": start}
         return record(training, split, modules[name], rows, earlier, **self.names, **about)
+
+    @property
+    def _recipe(self) -> Mapping[str, Any] | None:
+        """By which the original of the first request was trained; None for one that was not trained here."""
+        if self.former:
+            return self.former.recipe
+        return None if self.given else self.training.settings["recipe"]
 
     def _check(self, modules: Mapping[str, UnlearningModule], split: Split) -> None:
         """What can only be seen with data and objects at hand, and before any training."""
@@ -183,10 +190,11 @@ class Experiment:
     def _doubts(self, judge: Judge, original: Row, module: UnlearningModule) -> list[str]:
         """Reasons to trust weights less of whose training only their owner knows, said before anything is made of them."""
         if self.former:
-            found = [warning for warning in self.former.result["warnings"] if warning != NO_RETRAIN]
+            found = [warning for warning in self.former.result["warnings"] if warning not in (NO_RETRAIN, OTHER_RECIPE)]
         else:
             found = list(filter(None, [judge.looks_seen(original, module)])) if self.given else []
-            found += [OTHER_RECIPE] if self.given and self.reference != "off" else []
+        if self.reference != "off" and not self.selection and self._recipe != self.training.settings["recipe"]:
+            found.append(OTHER_RECIPE)
         for warning in found:
             print(f"warning: {warning}")
         return found

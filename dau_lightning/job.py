@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dau_lightning.error import TrainingError
+from dau_lightning.error import TrainingError, require
 from dau_lightning.folder import FAILED, FinishedMeanwhile, command, finished, start
 from dau_lightning.further import further
 from dau_lightning.whole import whole
@@ -62,6 +62,10 @@ def _make(config: DictConfig, job: HydraConf, folder: Path, quiet: bool) -> None
 
     plain = followed(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
     before = former(plain["continue_from"]) if plain["continue_from"] else None
+    require(
+        before is None or Path(plain["continue_from"]).expanduser().resolve() != folder.resolve(),
+        f"continue_from must be another run than the one that is made, got {folder} for both: it would be written over",
+    )
     own = checkpoint(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
     names = {group: job.runtime.choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")}
     about = plain["wandb"] | place(names, plain, folder) | {"settings": plain | {"choices": names}}

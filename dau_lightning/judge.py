@@ -109,6 +109,6 @@ class Judge:
         if unseen < seen - (seen * (100 - seen) / len(split.val)) ** 0.5:  # by more than one standard error
             return None
         return (
-            f"accuracy on D_v ({unseen:.1f}) is as high as on D ({seen:.1f}): D_v looks trained on, and then neither "
+            f"accuracy on D_v ({unseen:.1f}) is as high as on D ({seen:.1f}): D_v looks trained on; if it was, neither "
             "the game nor the evidence means anything"
         )

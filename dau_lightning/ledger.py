@@ -43,6 +43,11 @@ class Former:
         """RA of the original of the first request, in percent."""
         return self.result["start"].get("RA", self.result["rows"]["original"]["RA"])
 
+    @property
+    def recipe(self) -> Mapping[str, Any] | None:
+        """By which the original of the first request was trained; None for one that was not trained here."""
+        return self.result["start"].get("recipe")
+
     def check_same(self, settings: Mapping[str, Any], data_hash: str) -> None:
         """Refuse a request that is not on the same data and network.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from dau_lightning.error import InputError
 from dau_lightning.whole import alone, set_aside, whole
 
-FORMAT = 1  # of the files; another number is another file name
+FORMAT = 2  # of the files; another number is another file name
 
 # Raise it whenever the same settings train another network than before: a test trains the digits original and compares.
 RECIPE_NUMBER = 1
@@ -148,11 +148,16 @@ def _get_locked(path: Path, content: Mapping[str, Any]) -> Entry | None:
 
 
 def _write(content: Mapping[str, Any], entry: Entry) -> None:
-    about = {"content": json.dumps(content, sort_keys=True), "sha256": digest(entry.weights), "version": _version()}
+    about = {"content": json.dumps(content, sort_keys=True), "file": entry.path.name, "version": _version()}
     about |= {"seconds": repr(entry.seconds), "findings": json.dumps(dict(entry.findings))}
-    about["file"] = entry.path.name
     about |= {name: content[name] for name in ("data_hash", "split_hash") if name in content}
-    save_weights(entry.path, entry.weights, about)
+    save_weights(entry.path, entry.weights, about | {"sha256": _seal(about, entry.weights)})
+
+
+def _seal(about: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of weights and of all that is said of them."""
+    bare = {name: value for name, value in about.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps([bare, digest(weights)], sort_keys=True).encode()).hexdigest()
 
 
 def _version() -> str:
@@ -167,6 +172,6 @@ def _read(path: Path, content: Mapping[str, Any]) -> Entry:
         raise ValueError(f"it is of another version ({about['version']})")
     if about.get("file", path.name) != path.name or json.loads(about["content"]) != json.loads(json.dumps(content)):
         raise ValueError("it belongs to other data or settings")
-    if digest(weights) != about["sha256"]:
+    if _seal(about, weights) != about["sha256"]:
         raise ValueError("its bytes changed")
     return Entry(weights, float(about["seconds"]), path, json.loads(about.get("findings", "{}")))

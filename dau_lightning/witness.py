@@ -140,8 +140,10 @@ class Witness:
         shown = forget[_evenly(len(forget), SHOWN)]
         arrays["forget/shown"] = _evenly(len(forget), SHOWN)
         arrays["forget/thumbnails"] = _thumbnails(shown.images)
-        evidence = Evidence({}, dict(labels), method, title, list(shown.class_names), list(shown.ids))
-        save_weights(folder / FILE, arrays | self._dynamics(dynamics), evidence.about())
+        arrays |= self._dynamics(dynamics)
+        plain = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
+        evidence = Evidence(plain, dict(labels), method, title, list(shown.class_names), list(shown.ids))
+        save_weights(folder / FILE, arrays, evidence.about())
 
     def _dynamics(self, rows: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
         """The rows by column, and what Retrain reaches on the same samples."""

@@ -3,7 +3,6 @@ import pytest
 from safetensors.numpy import save_file
 from scipy.special import softmax as scipy_softmax
 
-from dau_lightning.error import InputError
 from dau_lightning.evidence import FILE, Evidence, confidence, read_evidence, softmax
 
 
@@ -13,26 +12,39 @@ def evidence(**changes):
 
 
 def test_what_was_written_is_read(tmp_path):
-    written = evidence(arrays={"dau/forget/logits": np.ones((2, 3), np.float16), "forget/targets": np.array([0, 2])})
-    save_file(written.arrays, tmp_path / FILE, written.about())
+    kept = evidence(arrays={"dau/forget/logits": np.ones((2, 3), np.float16), "forget/targets": np.array([0, 2])})
+    save_file(kept.arrays, tmp_path / FILE, kept.about())
     read = read_evidence(tmp_path)
-    assert read.about() == written.about()
-    assert read.arrays.keys() == written.arrays.keys()
-    assert all(np.array_equal(read.arrays[name], array) for name, array in written.arrays.items())
+    assert read.about() == kept.about()
+    assert read.arrays.keys() == kept.arrays.keys()
+    assert all(np.array_equal(read.arrays[name], array) for name, array in kept.arrays.items())
 
 
 def test_no_file_is_no_evidence(tmp_path):
     assert read_evidence(tmp_path) is None
 
 
-@pytest.mark.parametrize("kind", ["no safetensors", "weights", "other names"])
-def test_another_file_is_refused(tmp_path, kind):
+def written(path, kind):
+    """A file that is no evidence, or no longer."""
+    save_file(evidence().arrays, path, evidence().about() if kind not in ("weights", "other names") else {})
     if kind == "no safetensors":
-        (tmp_path / FILE).write_bytes(b"nothing of the kind")
-    else:
-        save_file({"a": np.ones(2)}, tmp_path / FILE, {} if kind == "weights" else {"about": '{"labels": 1}'})
-    with pytest.raises(InputError, match=r"evidence\.safetensors is no evidence of a run"):
-        read_evidence(tmp_path)
+        path.write_bytes(b"nothing of the kind")
+    elif kind == "other names":
+        save_file({"a": np.ones(2)}, path, {"about": '{"labels": 1}'})
+    elif kind == "truncated":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif kind == "other numbers":
+        path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    elif kind == "other words":
+        path.write_bytes(path.read_bytes().replace(b"DAU", b"UAD"))
+
+
+@pytest.mark.parametrize("kind", ["no safetensors", "weights", "other names", "truncated", "other numbers", "other words"])
+def test_a_file_that_is_no_evidence_is_set_aside(tmp_path, kind):
+    written(tmp_path / FILE, kind)
+    with pytest.warns(UserWarning, match=r"cannot be used \(it is no evidence of a run.*overwrite=true makes it again"):
+        assert read_evidence(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir()] == [f"{FILE}.bad"]
 
 
 def test_probabilities_of_scipy():

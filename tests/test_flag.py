@@ -79,6 +79,14 @@ def test_doubts_are_of_the_run_then_of_its_rows() -> None:
     assert doubts({"rows": {}}) == []
 
 
+def test_images_that_are_hard_for_retrain_may_be_wrong() -> None:
+    """Half of a class that is told apart badly: its error is not the mean one."""
+    rows = {"retrain": RETRAIN | {"UA": 30.0}, "original": ORIGINAL, "dau": DAU | {"UA": 39.0}}
+    assert flags(rows, False)["retrain"] == flags(rows, False)["dau"] == []
+    found = flags(rows | {"dau": DAU | {"UA": 40.1}}, False)["dau"]
+    assert found == ["over-forgetting: UA is more than 10 points above the error on images never seen"]
+
+
 def test_a_bad_reference_is_flagged() -> None:
     found = flags({"retrain": RETRAIN | {"RA": 80.0}, "original": ORIGINAL}, False)
     assert found == {"retrain": ["RA is more than 5 points below the original's"], "original": []}

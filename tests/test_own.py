@@ -155,6 +155,37 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     refused_when_edited(run, second, more)
 
 
+def test_a_retrain_of_another_recipe_is_warned_of_in_every_request(run: Callable[..., str], own: Path) -> None:
+    settings = [each for each in WEIGHTS if not each.startswith(("original", "reference"))]
+    run(*settings, "original.checkpoint=own.pt", "val_from_test=0.5", "reference=off", "hydra.run.dir=runs/own")
+    run(*settings, "recipe.epochs=1", "hydra.run.dir=runs/here")
+    Path("forget.txt").write_text("train/dog/07.png\n")
+    warned = "the original was not"
+    for number, (former, *more) in enumerate(
+        (
+            ("own", "val_from_test=0.5", "recipe.epochs=1"),
+            ("here", "recipe.epochs=2"),
+        )
+    ):
+        printed = run(*settings, f"continue_from=runs/{former}", *more, f"hydra.run.dir=runs/other{number}")
+        assert printed.count(warned) == 2  # while it can be stopped, and at the end
+    Path("forget.txt").write_text("train/dog/07.png\ntrain/dog/08.png\n")
+    run(*settings, "recipe.epochs=1", "continue_from=runs/here", "hydra.run.dir=runs/same")
+    Path("forget.txt").write_text("train/dog/09.png\n")
+    run(*settings, "recipe.epochs=1", "continue_from=runs/same", "hydra.run.dir=runs/third")
+    for same in ("same", "third"):
+        assert not any(warned in warning for warning in results()[Path("runs") / same]["warnings"])
+
+
+def test_a_run_does_not_write_over_the_one_that_it_continues(run: Callable[..., str], own: Path) -> None:
+    run(*WEIGHTS, "val_from_test=0.5", "hydra.run.dir=runs/first")
+    before = {path: path.read_bytes() for path in Path("runs/first").iterdir() if path.is_file() and path.suffix != ".lock"}
+    more = [setting for setting in WEIGHTS if not setting.startswith("original")]
+    with pytest.raises(SystemExit, match="continue_from must be another run than the one that is made"):
+        run(*more, "val_from_test=0.5", "continue_from=runs/first", "hydra.run.dir=runs/first", "overwrite=true")
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
 def sum_of_wrong(folder: Path, names: tuple[str, ...]) -> float:
     """The error on some images of the weights in a folder, in percent, by hand."""
     network = Wide(2).eval()

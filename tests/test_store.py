@@ -130,6 +130,12 @@ def flipped(path: Path) -> None:
     path.write_bytes(data)
 
 
+def other_words(path: Path) -> None:
+    data = path.read_bytes()
+    assert b'"seconds":"12.5"' in data
+    path.write_bytes(data.replace(b'"seconds":"12.5"', b'"seconds":"92.5"'))
+
+
 def foreign(path: Path) -> None:
     store._write(CONTENT | {"seed": 1}, store.Entry(weights(1), 1.0, path))
 
@@ -168,7 +174,18 @@ class Bomb:
         return pytest.fail, ("a file was unpickled",)
 
 
-SPOILS = [truncated, empty, flipped, foreign, of_another_kind, of_another_version, foreign_safetensors, pickled, torch_saved]
+SPOILS = [
+    truncated,
+    empty,
+    flipped,
+    other_words,
+    foreign,
+    of_another_kind,
+    of_another_version,
+    foreign_safetensors,
+    pickled,
+    torch_saved,
+]
 
 
 @pytest.mark.parametrize("spoil", SPOILS)

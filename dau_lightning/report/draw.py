@@ -46,7 +46,7 @@ def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
         command=result.get("command", ""),
         facts=_facts(result),
         flags=flags([run]),
-        sections=[section(group, name="Numbers"), *([Section("Pictures", images=images)] if images else [])],
+        sections=[section(group, name="Numbers", warn=False), *([Section("Pictures", images=images)] if images else [])],
         settings=grouped(run.flat.items()),
     )
     files = {folder / "figures" / name: content for name, content in pictures.items()}

@@ -121,9 +121,9 @@ def tables(group: Group) -> list[Table]:
     return [_table(name, each, without) for name, each in made.items() if each.columns]
 
 
-def section(group: Group, images: Sequence[Image] = (), name: str = "") -> Section:
-    """Tables, notes and pictures of a group, under its title or another name."""
-    return Section(name or title(group), tables(group), notes(group), list(images))
+def section(group: Group, images: Sequence[Image] = (), name: str = "", warn: bool = True) -> Section:
+    """Tables, notes (with or without warnings) and pictures of a group, under its title or another name."""
+    return Section(name or title(group), tables(group), notes(group, warn), list(images))
 
 
 def image(name: str, caption: str, files: Mapping[str, bytes]) -> Image:

@@ -64,8 +64,8 @@ def title(group: Group) -> str:
     return f"{names}; seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
-def notes(group: Group) -> list[str]:
-    """What a reader of a group's tables has to know."""
+def notes(group: Group, warn: bool = True) -> list[str]:
+    """What a reader of a group's tables has to know; with or without the warnings, which may stand elsewhere."""
     spreads = [line.spreads for lines in group.cells.values() for line in lines.values()]
     found = {column for each in spreads for column in each}
     said = {
@@ -77,7 +77,7 @@ def notes(group: Group) -> list[str]:
     }
     noise = "Retrain 2 is the noise: differences smaller than its own disparity are ties."
     notes = [text for column, text in said.items() if column in found] + [noise] * ("retrain_again" in group.lines.values())
-    return notes + _flags(group)
+    return notes + (_flags(group) if warn else [])
 
 
 def _flags(group: Group) -> list[str]:
