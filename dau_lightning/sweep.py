@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 import traceback
@@ -12,6 +13,7 @@ from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
@@ -21,6 +23,8 @@ from omegaconf import DictConfig
 from dau_lightning.error import expected, line
 from dau_lightning.folder import read_result
 from dau_lightning.metric.disparity import COLUMNS
+
+NOTES, ALIVE = ".sweep-", "alive.lock"
 
 
 class Sweep(Callback):
@@ -37,7 +41,11 @@ class Sweep(Callback):
         """Learn which jobs there will be."""
         self.jobs = names(config)
         os.makedirs(config.hydra.sweep.dir, exist_ok=True)
-        self.notes = Path(tempfile.mkdtemp(prefix=".sweep-", dir=config.hydra.sweep.dir)).resolve()
+        _remove_left_behind(Path(config.hydra.sweep.dir))
+        self.notes = Path(tempfile.mkdtemp(prefix=NOTES, dir=config.hydra.sweep.dir)).resolve()
+        alive = FileLock(self.notes / ALIVE)  # not an attribute: jobs get a copy of this object
+        alive.acquire()
+        atexit.register(alive.release)
         atexit.register(self._summarise)  # also where a killed process or ^C breaks the sweep off
         print(f"{len(self.jobs)} jobs, into {config.hydra.sweep.dir}", flush=True)
 
@@ -100,12 +108,24 @@ class Sweep(Callback):
         self.notes.rmdir()
         counts = Counter({"not started": len(self.jobs) - len(notes)}) + Counter(note["outcome"] for note in notes.values())
         said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-        print(f"\n{len(self.jobs)} jobs: {said}", flush=True)
+        states = [notes[number]["outcome"] if number in notes else "not started" for number in range(len(self.jobs))]
+        lines = (f"{state:15} {job}" for state, job in zip(states, self.jobs, strict=True))
+        print("", *lines, f"{len(self.jobs)} jobs: {said}", sep="\n", flush=True)
         for number, note in sorted(notes.items()):
             if note["outcome"] in ("failed", "broken off"):
                 reason = f": {note['error']}" if note["error"] else ""
                 print(f"{note['outcome']}: {self.jobs[number]}{reason}; its folder is {note['folder']}", file=sys.stderr)
         return bool(counts.keys() - {"finished", "finished before"})
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Remove the notes of sweeps whose process was killed; of one that lives the lock is held."""
+    for notes in folder.glob(f"{NOTES}*"):
+        try:
+            with FileLock(notes / ALIVE, timeout=0):
+                shutil.rmtree(notes, ignore_errors=True)
+        except (Timeout, OSError):
+            continue
 
 
 def names(config: DictConfig) -> tuple[str, ...]:

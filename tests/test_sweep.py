@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -95,8 +96,11 @@ def test_failed_jobs_are_named_and_the_rest_finished(sweep):
 
 @pytest.mark.usefixtures("no_training")
 def test_a_second_call_skips_what_is_finished(sweep):
-    assert sweep("seed=0,3")[:2] == (0, "2 jobs, into runs\n\njob 1 of 2, seed=0\n\njob 2 of 2, seed=3\n\n2 jobs: 2 finished\n")
-    assert sweep("seed=0,3,4")[1].endswith("\n3 jobs: 1 finished, 2 finished before\n")
+    started = "2 jobs, into runs\n\njob 1 of 2, seed=0\n\njob 2 of 2, seed=3\n\n"
+    states = "finished        seed=0\nfinished        seed=3\n2 jobs: 2 finished\n"
+    assert sweep("seed=0,3")[:2] == (0, started + states)
+    states = "finished before seed=0\nfinished before seed=3\nfinished        seed=4\n"
+    assert sweep("seed=0,3,4")[1].endswith(f"\n{states}3 jobs: 1 finished, 2 finished before\n")
     assert sweep("seed=0,3", "overwrite=true")[1].endswith("\n2 jobs: 2 finished\n")
 
 
@@ -104,13 +108,21 @@ def test_a_sweep_that_breaks_off_says_what_is_open(tmp_path, capsys):
     hydra = {"sweep": {"dir": str(tmp_path)}, "sweeper": {"params": None}, "overrides": {"task": ["seed=0,1,2"]}}
     hydra |= {"job": {"num": 1}, "runtime": {"output_dir": str(tmp_path)}, "launcher": {"_target_": "x.BasicLauncher"}}
     config = OmegaConf.create({"hydra": hydra, "overwrite": False})
+    killed, lives = tmp_path / ".sweep-killed", tmp_path / ".sweep-lives"
+    for notes in (killed, lives):
+        notes.mkdir()
+        (notes / "0.json").touch()
     callback = Sweep()
-    callback.on_multirun_start(config)
+    with FileLock(lives / "alive.lock"):
+        callback.on_multirun_start(config)
+    assert lives.is_dir()
+    assert not killed.exists()
     callback.on_job_start(config)
     with pytest.raises(SystemExit):
         callback.on_multirun_end(config)
     out, err = capsys.readouterr()
-    assert out.endswith("3 jobs: 1 broken off, 2 not started\n")
+    states = "not started     seed=0\nbroken off      seed=1\nnot started     seed=2\n"
+    assert out.endswith(f"{states}3 jobs: 1 broken off, 2 not started\n")
     assert err == f"broken off: seed=1; its folder is {tmp_path}\n"
 
 

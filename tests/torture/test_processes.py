@@ -15,7 +15,6 @@ from dau_lightning.store import digest
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.long
 MINE = """
 import os, signal, time
 from torch import nn
@@ -58,6 +57,7 @@ def test_a_killed_and_an_endless_job_leave_the_others_alone(tmp_path: Path) -> N
     assert again.stdout.endswith("1 jobs: 1 finished before\n")
 
 
+@pytest.mark.long
 def test_side_by_side_gives_the_same_numbers(tmp_path: Path) -> None:
     method = "baseline=finetune", "baseline.epochs=1", "baseline.batch_size=200", "baseline.lr=0.1,0.05,1e30"
     short = "recipe.epochs=1", "recipe.batch_size=200", "figures=false", "dynamics=0", "wandb.mode=disabled"
@@ -110,6 +110,7 @@ def test_two_devices_on_digits(tmp_path: Path) -> None:
     assert len(log.splitlines()) == len(next((tmp_path / "one").rglob("metrics.csv")).read_text().splitlines())
 
 
+@pytest.mark.long
 def test_two_devices_whose_leader_is_killed_end_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
     short = (
         "recipe.epochs=10",
@@ -240,6 +241,7 @@ def test_a_device_that_is_killed_ends_the_others(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.long
 def test_every_seed_of_digits_fits_what_it_was_trained_on(tmp_path: Path) -> None:
     done = call(
         tmp_path, "-m", "seed=0,1,2,3,4", "baseline=original", "figures=false", "wandb.mode=disabled", "hydra/launcher=cores"
