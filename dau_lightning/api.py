@@ -116,7 +116,9 @@ def unlearn(
         InputError: something given cannot be used; before anything is trained or written.
     """
     run, kind = Path(folder), type(model)
-    require(read_result(run) is None, f"folder must not hold a finished run, {run} does")
+    require(
+        read_result(run) is None, f"folder must not hold a finished run, {run} does: remove it, or name another with folder=..."
+    )
     _check(settings)
     images = _images("train", train), _images("test", test)
     names = tuple(class_names or map(str, range(1 + max(int(part[1].max()) for part in images))))
