@@ -55,6 +55,16 @@ def test_a_list_of_paths_in_any_order_and_notation(write: Callable[..., str], te
     assert marked(train, write(text, encoding="utf-8-sig")) == ([1, 5] if text.endswith("3") else [1, 3])
 
 
+@pytest.mark.parametrize("name", ["list.txt", "table.csv"])
+def test_lines_end_where_an_editor_ends_them(write: Callable[..., str], name: str) -> None:
+    train = named("train/a/1\u2028.png", "train/a/2.png", "train/a/\x853.png", "train/a/4\x0c.png")
+    assert marked(train, write("path\r\na/1\u2028.png\r\na/\x853.png\na/4\x0c.png\n"[6 * (name == "list.txt") :], name)) == [
+        0,
+        2,
+        3,
+    ]
+
+
 def test_positions_where_no_id_is_meant(write: Callable[..., str]) -> None:
     assert marked(FILES, write("4\n0\n")) == [0, 4]
     assert "a position from 0 to 4; 1 of 2 do not: '5'" in refusal(FILES, write("4\n5\n"))
