@@ -170,6 +170,7 @@ def test_a_condition_on_the_column_that_names_samples(write: Callable[..., str])
     table = write("index,user_id\n0,17\n3,18\n1,17\n", "t.csv")
     assert marked(FILES, table, "index == 3") == [3]
     assert marked(FILES, table, "index < 2 and user_id == 17") == [0, 1]
+    assert "column index holds numbers" in refusal(FILES, table, "index != '3'")  # else true for every row
     zeros = write("id,x\n007,1\n8,1\n", "zeros.csv")
     assert marked(named("7", "007", "8"), zeros, "id == 7") == [1]  # the name is still 007
 
