@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError, safe_open
 from yaml import YAMLError
 
 from dau_lightning.error import InputError, require
@@ -124,10 +125,11 @@ def _seal(content: Mapping[str, Any]) -> str:
 def finished(folder: Path, config: DictConfig) -> dict[str, Any] | None:
     """The content of `result.json`, if what is asked for is finished.
 
-    The name of a folder tells configurations apart, but not paths, and it may have been given by hand.
+    The name of a folder tells configurations apart, but not paths, and it may have been given by hand. Of the images only
+    the path of their folder is compared: the result is of the images as they were.
 
     Raises:
-        InputError: a run of other settings, files or images is finished there.
+        InputError: a run of other settings, lists or folder of images is finished there, or its weights are not whole.
     """
     if config.overwrite or (result := read_result(folder)) is None:
         return None
@@ -138,7 +140,13 @@ def finished(folder: Path, config: DictConfig) -> dict[str, Any] | None:
         raise InputError(f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; {way}")
     same = result.get("files", {}) == given_files(asked) and _hash_in(folder) in (None, config_hash(config))
     require(same, f"{folder} holds a finished run of other settings or another list; {way}")
-    return result
+    try:
+        with safe_open(folder / "unlearned.safetensors", "numpy"):  # compares header and size, reads and imports nothing more
+            return result
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder} holds a finished run without whole weights; overwrite=true makes unlearned.safetensors again ({error})"
+        ) from error
 
 
 def command(overrides: Sequence[str], sweep: bool) -> str:

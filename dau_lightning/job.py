@@ -40,7 +40,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
         raise
     from dau_lightning.report import print_run
 
-    print("finished before; overwrite=true runs it again")
+    print("finished before; overwrite=true runs it again, with the images as they are now")
     if config.figures and not (folder / "report.html").is_file():  # killed while it drew
         from dau_lightning.report.draw import draw
 

@@ -15,7 +15,7 @@ from dau_lightning.folder import read_result
 from dau_lightning.request import ids_hash
 from dau_lightning.store import digest
 from dau_lightning.weights import Given
-from dau_lightning.whole import whole
+from dau_lightning.whole import lines, whole
 
 LEDGER, FORGOTTEN, WEIGHTS = "ledger.jsonl", "forgotten.txt", "unlearned.safetensors"
 SAME = "seed", "val_from_test", "network", "transform", "sparsity"  # settings that requests on one model share
@@ -76,22 +76,22 @@ def former(folder: str) -> Former:
     result = read_result(path)
     require(result is not None, f"{said} must be the folder of a finished run, it holds no result.json")
     try:
-        lines = (path / LEDGER).read_text(encoding="utf-8").splitlines()
-        ids = (path / FORGOTTEN).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        entered = lines(path / LEDGER)
+        ids = lines(path / FORGOTTEN, "surrogateescape")
         weights = load_file(path / WEIGHTS)
     except (OSError, UnicodeDecodeError, SafetensorError) as error:
         raise InputError(
             f"{said} must be a run that forgot something, with {LEDGER}, {FORGOTTEN} and {WEIGHTS}: {error}"
         ) from error
-    entries = _checked(lines, said)
+    entries = _checked(entered, said)
     edited = f"{said} cannot be trusted:"
-    require(_hash(lines[-1]) == (result or {}).get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
+    require(_hash(entered[-1]) == (result or {}).get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
     require(ids_hash(ids) == entries[-1]["forgotten_sha256"], f"{edited} {FORGOTTEN} is not the list that the ledger tells of")
     require(
         digest(weights) == entries[-1]["weights_sha256"], f"{edited} {WEIGHTS} are not the weights that the ledger tells of"
     )
     saw_all = (result or {})["start"]["saw_all"]
-    return Former(result or {}, lines, ids, Given("Before", f"{said} ({WEIGHTS})", weights, saw_all))
+    return Former(result or {}, entered, ids, Given("Before", f"{said} ({WEIGHTS})", weights, saw_all))
 
 
 def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Collection[str]) -> str:
@@ -108,10 +108,10 @@ def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Co
     return _hash(line)
 
 
-def _checked(lines: Sequence[str], said: str) -> list[dict[str, Any]]:
+def _checked(entered: Sequence[str], said: str) -> list[dict[str, Any]]:
     """The entries of a ledger, each of which must carry the hash of the former."""
     entries, before = [], None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(entered, 1):
         try:
             entry = json.loads(line)
             told = entry["entry"], entry["former"]

@@ -65,7 +65,11 @@ def test_whatever_is_no_comparison_is_refused(where):
         ("`c` == 1", "got 'c'"),
         ("a", "true or false for every row"),
         ("1 == 1", "true or false for every row"),
-        ("b > 3", "cannot be evaluated"),
+        ("b > a", "cannot be evaluated"),
+        ("b > 3", r"text with text, column b holds text; got 'b > 3'"),
+        ("a != '2'", "column a holds numbers"),
+        ("`c d` not in ['x', 'y']", "column c d holds numbers"),
+        ("a == 1 and b != -1", "column b holds text"),
     ],
 )
 def test_a_condition_that_does_not_fit_the_table(where, words):

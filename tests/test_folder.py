@@ -3,10 +3,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from safetensors.numpy import save_file
 
 from dau_lightning.error import InputError
 from dau_lightning.folder import (
@@ -37,6 +39,12 @@ def config(composed: DictConfig) -> DictConfig:
 def begin(folder: Path, config: DictConfig, split_hash: str = "split") -> None:
     with ExitStack() as held:
         start(folder, config, held, split_hash)
+
+
+def finish(folder: Path, **result: Any) -> None:
+    """Leave what a finished run leaves."""
+    save_file({"bias": np.zeros(9)}, folder / "unlearned.safetensors")
+    write_result(folder, {"rows": {}, **result})
 
 
 def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -152,7 +160,7 @@ def test_a_finished_run_is_found(tmp_path: Path, config: DictConfig) -> None:
     assert finished(tmp_path, config) is None
     begin(tmp_path, config)
     assert finished(tmp_path, config) is None
-    write_result(tmp_path, {"settings": OmegaConf.to_container(config), "rows": {}, "files": {}})
+    finish(tmp_path, settings=OmegaConf.to_container(config), files={})
     assert (finished(tmp_path, config) or {})["rows"] == {}
     config.store.root = "elsewhere"
     assert finished(tmp_path, config) is not None
@@ -167,7 +175,7 @@ def test_of_two_processes_the_second_waits_and_finds_the_run_finished(tmp_path: 
         start(tmp_path, config, held, "split")
         with pytest.raises(Timeout), FileLock(tmp_path / "run.lock", blocking=False):
             pass
-    write_result(tmp_path, {"settings": OmegaConf.to_container(config), "rows": {}, "files": {}})
+    finish(tmp_path, settings=OmegaConf.to_container(config), files={})
     with pytest.raises(FinishedMeanwhile, match="the same command shows it"):
         begin(tmp_path, config)
     assert (tmp_path / "result.json").exists()
@@ -176,8 +184,8 @@ def test_of_two_processes_the_second_waits_and_finds_the_run_finished(tmp_path: 
     assert not (tmp_path / "result.json").exists()
 
 
-def test_a_finished_run_of_other_images_is_refused(tmp_path: Path, config: DictConfig) -> None:
-    write_result(tmp_path, {"settings": {"dataset": {"root": "here"}}, "rows": {}})
+def test_a_finished_run_of_another_folder_of_images_is_refused(tmp_path: Path, config: DictConfig) -> None:
+    finish(tmp_path, settings={"dataset": {"root": "here"}})
     config.dataset.root = "here"
     assert finished(tmp_path, config) is not None
     config.dataset.root = "there"
@@ -185,12 +193,28 @@ def test_a_finished_run_of_other_images_is_refused(tmp_path: Path, config: DictC
         finished(tmp_path, config)
 
 
+@pytest.mark.parametrize("size", [None, 0, 7, 30, -1])
+def test_a_finished_run_whose_weights_are_cut_off_or_missing_is_refused(
+    tmp_path: Path, config: DictConfig, size: int | None
+) -> None:
+    finish(tmp_path, settings=OmegaConf.to_container(config))
+    weights = tmp_path / "unlearned.safetensors"
+    if size is None:
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"without whole weights; overwrite=true makes unlearned\.safetensors again"):
+        finished(tmp_path, config)
+    config.overwrite = True
+    assert finished(tmp_path, config) is None
+
+
 def test_a_finished_run_of_another_request_is_refused(tmp_path: Path, config: DictConfig) -> None:
     (tmp_path / "forget.txt").write_text("3\n")
     config.scheme.file = str(tmp_path / "forget.txt")
     begin(tmp_path, config)
     settings: Any = OmegaConf.to_container(config)
-    write_result(tmp_path, {"settings": settings, "rows": {}, "files": given_files(settings)})
+    finish(tmp_path, settings=settings, files=given_files(settings))
     assert finished(tmp_path, config) is not None
     (tmp_path / "forget.txt").write_text("4\n")
     with pytest.raises(InputError, match=r"finished run of other settings or another list; .*hydra\.run\.dir"):

@@ -100,6 +100,12 @@ def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     times = {"seconds": 0, "time_ratio": 0}
     for kind, row in before["rows"].items():
         assert row | times == after["rows"][kind] | times
+    os.truncate(folder / "unlearned.safetensors", 100)
+    with pytest.raises(SystemExit, match=r"without whole weights; overwrite=true makes unlearned\.safetensors again") as raised:
+        run(*TINY_DAU)
+    assert len(str(raised.value).splitlines()) == 1
+    run(*TINY_DAU, "overwrite=true")
+    assert "finished before" in run(*TINY_DAU)
 
 
 @pytest.mark.parametrize(

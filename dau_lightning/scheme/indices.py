@@ -1,5 +1,6 @@
 """Forgetting by list: the samples that a file names, or those that the rows of a table name which fulfil a condition."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor
 from dau_lightning.condition import fulfilling
 from dau_lightning.dataset import Images
 from dau_lightning.error import InputError
+from dau_lightning.whole import lines
 
 TEXT: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape"}  # names of files need not be UTF-8
 COLUMNS = ("id", "ids", "path", "file", "filename", "file_name", "image", "index", "position")  # that may name samples
@@ -55,35 +57,55 @@ class Indices:
         try:
             if self.file.suffix.lower() in (".csv", ".tsv") or self.where or self.column:
                 return self._table()
-            lines = (line.strip() for line in self.file.read_text(**TEXT).splitlines())
-            return [line for line in lines if line]
+            return [entry for line in lines(self.file, TEXT["errors"]) if (entry := line.strip())]
         except OSError as error:
             raise InputError(f"scheme.file must be a list or a table that can be read, got {self.file}: {error}") from error
 
     def _table(self) -> list[str]:
+        with open(self.file, **TEXT) as file:
+            separator = max(",;\t", key=file.readline().count)
+        columns = list(self._read(separator, nrows=0).columns)
+        self._refuse_longer_rows(separator, len(columns))
+        if len(columns) == 1 and not self.where and not self.column and columns[0].lower() not in COLUMNS:
+            column, place, header = "id", 0, None
+        else:
+            column = self._column(columns)
+            place, header = columns.index(column), 0
+        named = self._read(separator, usecols=[place], header=header, dtype=str).iloc[:, 0]  # as text: 007 is not 7
+        if self.where is not None:
+            table = self._read(separator, usecols=range(len(columns)))  # in which 007 is 7, as in other columns
+            count, named = len(table), named[fulfilling(table, self.where).index]
+            if not len(named):
+                raise InputError(f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
+        if empty := int(named.isna().sum()):
+            raise InputError(f"{self.file}: column {column} must name a sample in every row, {empty} are empty")
+        return [entry.strip() for entry in named]
+
+    def _read(self, separator: str, **options: Any) -> Any:
+        """The table as pandas reads it, its first column no index; a column has one type from its first row to its last."""
         import pandas  # half a second that other runs need not wait
 
-        with open(self.file, **TEXT) as file:
-            header = file.readline()
-        table: Any
-        separator = max(",;\t", key=header.count)
-        options: Any = {"encoding": TEXT["encoding"], "encoding_errors": TEXT["errors"]}
+        options |= {"encoding": TEXT["encoding"], "encoding_errors": TEXT["errors"]}
         try:
-            names = list(pandas.read_csv(self.file, sep=separator, nrows=0, **options).columns)
-            if len(names) == 1 and not self.where and not self.column and names[0].lower() not in COLUMNS:
-                table, column = pandas.read_csv(self.file, sep=separator, names=["id"], dtype=str, **options), "id"
-            else:
-                column = self._column(names)
-                table = pandas.read_csv(self.file, sep=separator, dtype={column: str}, **options)
+            return pandas.read_csv(self.file, sep=separator, index_col=False, low_memory=False, **options)
         except ValueError as error:  # whatever pandas finds wrong with a table
             raise InputError(f"scheme.file must be a table that can be read, got {self.file}: {error}") from error
-        if self.where is not None:
-            count, table = len(table), fulfilling(table, self.where)
-            if not len(table):
-                raise InputError(f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
-        if empty := int(table[column].isna().sum()):
-            raise InputError(f"{self.file}: column {column} must name a sample in every row, {empty} are empty")
-        return [entry.strip() for entry in table[column]]
+
+    def _refuse_longer_rows(self, separator: str, width: int) -> None:
+        """Of a row with more fields than the header pandas would take the first ones, or shift them; empty ones are no harm."""
+        with open(self.file, newline="", **TEXT) as file:
+            rows = csv.reader(file, delimiter=separator)
+            try:
+                for row in rows:
+                    if any(field.strip() for field in row[width:]):
+                        raise InputError(
+                            f"{self.file}: no row may have more fields than the header, which has {width}; "
+                            f"line {rows.line_num} has {len(row)}"
+                        )
+            except csv.Error as error:
+                raise InputError(
+                    f"scheme.file must be a table that can be read, got {self.file}: line {rows.line_num}: {error}"
+                ) from error
 
     def _column(self, names: Sequence[str]) -> str:
         """The column that names samples."""

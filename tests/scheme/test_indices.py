@@ -55,6 +55,16 @@ def test_a_list_of_paths_in_any_order_and_notation(write: Callable[..., str], te
     assert marked(train, write(text, encoding="utf-8-sig")) == ([1, 5] if text.endswith("3") else [1, 3])
 
 
+@pytest.mark.parametrize("name", ["list.txt", "table.csv"])
+def test_lines_end_where_an_editor_ends_them(write: Callable[..., str], name: str) -> None:
+    train = named("train/a/1\u2028.png", "train/a/2.png", "train/a/\x853.png", "train/a/4\x0c.png")
+    assert marked(train, write("path\r\na/1\u2028.png\r\na/\x853.png\na/4\x0c.png\n"[6 * (name == "list.txt") :], name)) == [
+        0,
+        2,
+        3,
+    ]
+
+
 def test_positions_where_no_id_is_meant(write: Callable[..., str]) -> None:
     assert marked(FILES, write("4\n0\n")) == [0, 4]
     assert "a position from 0 to 4; 1 of 2 do not: '5'" in refusal(FILES, write("4\n5\n"))
@@ -121,6 +131,56 @@ def test_the_column_that_names_samples(write: Callable[..., str]) -> None:
     assert marked(FILES, both, "`user id` == 18", column="path") == [3]
     assert marked(FILES, write("train/a/1.png\nb/0.png\n", "bare.csv")) == [1, 3]  # no header
     assert marked(named("007", "7"), write("id,x\n007,1\n", "zeros.csv")) == [0]
+    assert marked(FILES, write("x,id,x\n1,a/1.png,2\n", "twice.csv"), "x == 1") == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "index,user_id\n5,17,\n7,17,\n9,18,\n",
+        "index,user_id\n5,17\n7,17,, ,\n9,18,\n",
+        "index,user_id,\n5,17,\n7,17\n9,18,,\n",
+        "index;user_id\r\n5;17;\r\n7;17;\r\n9;18;\r\n",
+    ],
+)
+def test_empty_fields_behind_the_last_column_shift_nothing(write: Callable[..., str], text: str) -> None:
+    train = named(*(f"train/{index}.png" for index in range(20)))
+    assert marked(train, write(text, "t.csv")) == [5, 7, 9]
+    assert marked(train, write(text, "t.csv"), "user_id == 17") == [5, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("index,user_id\n1,17,3\n2,17,3\n", "2; line 2 has 3"),
+        ("index,user_id\n1,17\n2,17,\n\n3,17,,4\n", "2; line 5 has 4"),
+        ('index,user_id\n1,"1\n7"\n2,17,3\n', "2; line 4 has 3"),
+        ("a/0.png\na/1.png,17\n", "1; line 2 has 2"),
+    ],
+)
+def test_a_row_with_more_fields_than_the_header_is_refused(write: Callable[..., str], text: str, line: str) -> None:
+    assert f"no row may have more fields than the header, which has {line}" in refusal(FILES, write(text, "t.csv"))
+
+
+def test_a_field_too_long_for_any_table_is_one_line(write: Callable[..., str]) -> None:
+    assert "can be read" in refusal(FILES, write(f"path,x\na/0.png,{'x' * 200_000}\n", "long.csv"))
+
+
+def test_a_condition_on_the_column_that_names_samples(write: Callable[..., str]) -> None:
+    table = write("index,user_id\n0,17\n3,18\n1,17\n", "t.csv")
+    assert marked(FILES, table, "index == 3") == [3]
+    assert marked(FILES, table, "index < 2 and user_id == 17") == [0, 1]
+    assert "column index holds numbers" in refusal(FILES, table, "index != '3'")  # else true for every row
+    zeros = write("id,x\n007,1\n8,1\n", "zeros.csv")
+    assert marked(named("7", "007", "8"), zeros, "id == 7") == [1]  # the name is still 007
+
+
+def test_a_column_of_numbers_and_text_is_text_as_a_whole(write: Callable[..., str]) -> None:
+    """Not the first half million rows numbers and the others text, of which a condition would then see the first alone."""
+    rows = "".join(f"{row},17\n" for row in range(300_000))
+    table = write(f"index,user\n{rows}4,x\n", "t.csv")
+    assert marked(FILES, table, "user == 'x'") == [4]
+    assert "none of 300,001" in refusal(FILES, table, "user == '18'")
 
 
 def test_tables_that_cannot_be_used(write: Callable[..., str]) -> None:
