@@ -23,16 +23,19 @@ def require(condition: bool, message: str) -> None:
 
 
 EXPECTED = (InputError, TrainingError, InstantiationException)
-FULL_OR_LOCKED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+UNUSABLE |= {errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}  # /proc says of a new folder that it is not there
 
 
 def expected(error: BaseException) -> bool:
     """Whether an error is no defect of this program: a mistake in what was given, or a disk or folder that cannot be used."""
-    return isinstance(error, EXPECTED) or (isinstance(error, OSError) and error.errno in FULL_OR_LOCKED)
+    return isinstance(error, EXPECTED) or (isinstance(error, OSError) and error.errno in UNUSABLE)
 
 
 def line(error: BaseException) -> str:
     """The message of an error as one line."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"cannot use {error.filename}: {error.strerror}"
     return " ".join(str(error).split())
 
 
