@@ -204,6 +204,7 @@ def _compose(name: str, hydra: list[str], picked: list[str]) -> tuple[DictConfig
     """The configuration that Hydra makes of the picked groups, and the choice in every group that takes one."""
     config = _load(name, hydra, picked)
     choices = dict(config.hydra.runtime.choices)
+    _verify("hydra.launcher", config.hydra.launcher, config.hydra.launcher)
     with open_dict(config):
         del config["hydra"]
     return config, choices

@@ -87,6 +87,8 @@ def test_every_name_of_the_table_is_a_setting_and_takes_its_defaults() -> None:
     with initialize_config_dir(str(CONF), version_base=None):
         for path in YAMLS:
             values += leaves(settings._compose("config", [], choices(path))[0]).items()
+    launcher = OmegaConf.create({"hydra": {"launcher": OmegaConf.load(CONF / "hydra" / "launcher" / "cores.yaml")}})
+    values += leaves(launcher).items()
     used: set[str] = set()
     for name, value in values:
         pattern = next((pattern for pattern in settings.RULES if fnmatchcase(f".{name}", f"*.{pattern}")), None)
@@ -108,6 +110,7 @@ def test_every_name_of_the_table_is_a_setting_and_takes_its_defaults() -> None:
         "-m 'dataset=glob(cifar*)' dataset.root=/data",
         "-m 'baseline=choice(finetune,original)'",
         "hydra.mode=MULTIRUN seed=1,2",
+        "-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=2 hydra.launcher.minutes=0.6",
         "metric=[confidence,entropy]",
         "metric=entropy",
         "scheme=classwise scheme.target=3",
@@ -292,6 +295,11 @@ def test_message(line: str, message: str) -> None:
         ("'seed=${nope:1}'", ["seed", "nope"]),
         ("hydra.runn.dir=/x", ["hydra.runn.dir"]),
         ("hydra/launcher=nope", ["hydra/launcher", "nope", "basic"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=0", ["hydra.launcher.n_jobs", "-1", "at least 1", "got 0"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=-2", ["hydra.launcher.n_jobs", "got -2"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=two", ["hydra.launcher.n_jobs", "got 'two'"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.minutes=-1", ["hydra.launcher.minutes", "above 0", "got -1"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.minutes=1e9", ["hydra.launcher.minutes", "below 30000"]),
         ("-m hydra/launcher=basic,joblib", ["hydra/launcher", "basic,joblib"]),
         ("hydra.searchpath=[1] seed=1", ["hydra.searchpath", "1"]),
         ("dataset@foo=svhn", ["dataset@foo"]),
