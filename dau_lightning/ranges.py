@@ -65,6 +65,11 @@ def _increasing(value: Any) -> bool:
     return value == [] or (listed(integer(1)).accepts(value) and value == sorted(set(value)))
 
 
+def most(name: str) -> int:
+    """The largest integer that a setting takes: a seed what a generator does, others what may be multiplied within 64 bits."""
+    return 2**63 - 1 if name.endswith("seed") else 2**31 - 1
+
+
 # The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
 TABLE: dict[str, Rule] = {
     "seed dynamics crop_padding copies pretraining_steps rewind_epochs": integer(0),

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dau_lightning.error import InputError
-from dau_lightning.ranges import RULES, TYPES, listed, number
+from dau_lightning.ranges import RULES, TYPES, listed, most, number
 
 # Hydra copies all its sources, to the last node, at every look at a group, which was half of the time of --help. Nobody changes
 # a source, and a copy gets a list of its own before it changes that.
@@ -304,3 +304,5 @@ def _verify(name: str, default: Any, value: Any) -> None:
         rule = TYPES.get(type(default))
     if rule is not None and value is not LATER and not rule.accepts(value):
         raise InputError(f"{name} must be {rule.what}, got {_show(value)}")
+    if any(type(part) is int and abs(part) > most(name) for part in (value if isinstance(value, list) else [value])):
+        raise InputError(f"{name} must be at most {most(name)}, got {_show(value)}")

@@ -105,6 +105,7 @@ def test_every_name_of_the_table_is_a_setting_and_takes_its_defaults() -> None:
     [
         "",
         "seed=3",
+        f"seed={2**63 - 1} baseline.pretraining_steps={2**31 - 1}",
         "-m seed=0,1,2 scheme=random,classwise",
         "--multirun seed=range(0,200) baseline.lr=0.1,1",
         "-m 'dataset=glob(cifar*)' dataset.root=/data",
@@ -178,6 +179,10 @@ DATASETS = "cifar10, cifar100, digits, imagefolder, svhn"
         ("seed=null", "seed must be an integer of at least 0, got null"),
         ("seed=", "seed must be an integer of at least 0, got ''"),
         ("seed=-1", "seed must be an integer of at least 0, got -1"),
+        (f"seed={2**63}", f"seed must be at most {2**63 - 1}, got {2**63}"),
+        (f"baseline.pretraining_steps={10**21}", f"baseline.pretraining_steps must be at most {2**31 - 1}, got {10**21}"),
+        (f"baseline.milestones=[1,{2**31}]", f"baseline.milestones must be at most {2**31 - 1}, got [1, {2**31}]"),
+        (f"baseline.lr={10**400}", f"baseline.lr must be at most {2**31 - 1}, got {10**400}"),
         ("-m seed=0,1,x", "seed must be an integer of at least 0, got 'x'"),
         ("scheme.fraction=0", "scheme.fraction must be a finite number above 0 and below 1, got 0"),
         ("scheme.fraction=1.0", "scheme.fraction must be a finite number above 0 and below 1, got 1.0"),
