@@ -1,6 +1,7 @@
 """What the person in front of the command line can mend: printed as one line, without a traceback."""
 
 import errno
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,16 +27,28 @@ EXPECTED = (InputError, TrainingError, InstantiationException)
 UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 UNUSABLE |= {errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}  # /proc says of a new folder that it is not there
 
+# What torch says on the CPU, on a GPU, and of sizes that no memory has.
+SMALLER = "make the network (such as network.width), dataset.image_size, dataset.train_limit or the batch sizes smaller"
+MEMORY = "out of memory|can't allocate memory|not enough memory|size calculation overflow|multiplication overflow"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(re.search(MEMORY, str(error))))
+
 
 def expected(error: BaseException) -> bool:
-    """Whether an error is no defect of this program: a mistake in what was given, or a disk or folder that cannot be used."""
-    return isinstance(error, EXPECTED) or (isinstance(error, OSError) and error.errno in UNUSABLE)
+    """Whether an error is no defect of this program: a mistake in what was given, or an unusable disk, folder or memory."""
+    return isinstance(error, EXPECTED) or out_of_memory(error) or (isinstance(error, OSError) and error.errno in UNUSABLE)
 
 
 def line(error: BaseException) -> str:
     """The message of an error as one line."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"cannot use {error.filename}: {error.strerror}"
+    if out_of_memory(error):
+        asked = re.search(r"ried to allocate [\d.]+ \w+", str(error))
+        return f"out of memory{f' (t{asked[0]})' if asked else ''}: {SMALLER}"
     return " ".join(str(error).split())
 
 
