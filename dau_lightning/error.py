@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException
 
 
 class InputError(ValueError):
@@ -23,7 +23,7 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
-EXPECTED = (InputError, TrainingError, InstantiationException)
+EXPECTED = (InputError, TrainingError, HydraException)
 UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 UNUSABLE |= {errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}  # /proc says of a new folder that it is not there
 

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -74,6 +75,7 @@ def check(arguments: Sequence[str], config_folder: Path) -> None:
     if "--version" in arguments:  # argparse would print it and exit
         return
     flags = _Flags(parents=[get_args_parser()], add_help=False).parse_args(arguments)
+    _check_flags(flags)
     if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
         return
     if flags.config_dir and not Path(flags.config_dir).is_dir():
@@ -85,6 +87,25 @@ def check(arguments: Sequence[str], config_folder: Path) -> None:
             _check_overrides(flags, GlobalHydra.instance().config_loader())
     except HydraException as error:
         raise InputError(f"cannot use Hydra's settings: {_one_line(error)}") from error
+
+
+def _check_flags(flags: argparse.Namespace) -> None:
+    """Refuse what argparse reads and Hydra would answer with a traceback."""
+    if flags.experimental_rerun is not None:
+        raise InputError("--experimental-rerun cannot be used: type the command of the run again, with overwrite=true")
+    if flags.help or flags.hydra_help:  # Hydra looks no further
+        return
+    if flags.resolve and not flags.cfg:
+        raise InputError("--resolve needs --cfg or --help, as in --cfg job --resolve")
+    given = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(flags, name)]
+    if len(given) > 1:
+        raise InputError(f"cannot use {' and '.join(given)} together: give one of them")
+    asked = " ".join(flags.overrides)
+    shells = "install|uninstall|query" if "COMP_LINE" in os.environ else "install|uninstall"  # the shell itself queries
+    if flags.shell_completion and not re.fullmatch(rf"({shells})=(bash|fish|zsh)", asked):
+        raise InputError(
+            f"--shell-completion must be followed by install=SHELL or uninstall=SHELL (bash, fish, zsh), got {asked!r}"
+        )
 
 
 def _check_overrides(flags: argparse.Namespace, loader: ConfigLoader) -> None:
