@@ -27,8 +27,9 @@ EXPECTED = (InputError, TrainingError, HydraException)
 UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 UNUSABLE |= {errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}  # /proc says of a new folder that it is not there
 
-# What torch says on the CPU, on a GPU, and of sizes that no memory has.
+UNTOLD = ", set env var HYDRA_FULL_ERROR=1 to see chained exception."  # which says why something cannot be imported
 SMALLER = "make the network (such as network.width), dataset.image_size, dataset.train_limit or the batch sizes smaller"
+# What torch says on the CPU, on a GPU, and of sizes that no memory has.
 MEMORY = "out of memory|can't allocate memory|not enough memory|size calculation overflow|multiplication overflow"
 
 
@@ -49,7 +50,10 @@ def line(error: BaseException) -> str:
     if out_of_memory(error):
         asked = re.search(r"ried to allocate [\d.]+ \w+", str(error))
         return f"out of memory{f' (t{asked[0]})' if asked else ''}: {SMALLER}"
-    return " ".join(str(error).split())
+    message, cause = str(error), error
+    while cause.__cause__:
+        cause = cause.__cause__
+    return " ".join(message.replace(UNTOLD, f": {cause}").split())
 
 
 @contextmanager

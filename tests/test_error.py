@@ -4,6 +4,7 @@ import errno
 
 import pytest
 import torch
+from hydra.utils import instantiate
 
 from dau_lightning.error import line, one_line
 
@@ -34,3 +35,16 @@ def test_memory_of_a_gpu_and_of_python() -> None:
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(RuntimeError, match="shape"), one_line():
         raise RuntimeError("shape mismatch")
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("nope.Net", "Error locating target 'nope.Net': No module named 'nope'"),
+        ("torch.nn.Nope", "Error locating target 'torch.nn.Nope': No module named 'torch.nn.Nope'"),
+    ],
+)
+def test_what_cannot_be_imported_says_why(target: str, reason: str) -> None:
+    with pytest.raises(SystemExit) as end, one_line():
+        instantiate({"_target_": target})
+    assert end.value.code == f"error: {reason}"
