@@ -65,6 +65,11 @@ def _increasing(value: Any) -> bool:
     return value == [] or (listed(integer(1)).accepts(value) and value == sorted(set(value)))
 
 
+def most(name: str) -> int:
+    """The largest integer that a setting takes: a seed what a generator does, others what may be multiplied within 64 bits."""
+    return 2**63 - 1 if name.endswith("seed") else 2**31 - 1
+
+
 # The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
 TABLE: dict[str, Rule] = {
     "seed dynamics crop_padding copies pretraining_steps rewind_epochs": integer(0),
@@ -76,6 +81,10 @@ TABLE: dict[str, Rule] = {
     "image_size": optional(integer(8, 1024)),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
     "lr attacker_lr noise_scale temperature scale alpha inverse_clamp": number(above=0),
     "checkpoint.seconds": number(above=0),
+    "launcher.n_jobs": Rule(
+        "-1 (as many as there are cores) or an integer of at least 1", lambda value: value != 0 and integer(-1).accepts(value)
+    ),
+    "launcher.minutes": optional(number(above=0, below=30000)),  # the system counts milliseconds in 31 bits
     "damping weight_decay *weight noise invariance variance covariance": number(at_least=0),
     "momentum sparsity.amount": number(at_least=0, below=1),
     # Null is the whole of a class; the random scheme refuses it.

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dau_lightning.error import InputError
-from dau_lightning.ranges import RULES, TYPES, listed, number
+from dau_lightning.ranges import RULES, TYPES, listed, most, number
 
 # Hydra copies all its sources, to the last node, at every look at a group, which was half of the time of --help. Nobody changes
 # a source, and a copy gets a list of its own before it changes that.
@@ -74,6 +75,7 @@ def check(arguments: Sequence[str], config_folder: Path) -> None:
     if "--version" in arguments:  # argparse would print it and exit
         return
     flags = _Flags(parents=[get_args_parser()], add_help=False).parse_args(arguments)
+    _check_flags(flags)
     if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
         return
     if flags.config_dir and not Path(flags.config_dir).is_dir():
@@ -85,6 +87,25 @@ def check(arguments: Sequence[str], config_folder: Path) -> None:
             _check_overrides(flags, GlobalHydra.instance().config_loader())
     except HydraException as error:
         raise InputError(f"cannot use Hydra's settings: {_one_line(error)}") from error
+
+
+def _check_flags(flags: argparse.Namespace) -> None:
+    """Refuse what argparse reads and Hydra would answer with a traceback."""
+    if flags.experimental_rerun is not None:
+        raise InputError("--experimental-rerun cannot be used: type the command of the run again, with overwrite=true")
+    if flags.help or flags.hydra_help:  # Hydra looks no further
+        return
+    if flags.resolve and not flags.cfg:
+        raise InputError("--resolve needs --cfg or --help, as in --cfg job --resolve")
+    given = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(flags, name)]
+    if len(given) > 1:
+        raise InputError(f"cannot use {' and '.join(given)} together: give one of them")
+    asked = " ".join(flags.overrides)
+    shells = "install|uninstall|query" if "COMP_LINE" in os.environ else "install|uninstall"  # the shell itself queries
+    if flags.shell_completion and not re.fullmatch(rf"({shells})=(bash|fish|zsh)", asked):
+        raise InputError(
+            f"--shell-completion must be followed by install=SHELL or uninstall=SHELL (bash, fish, zsh), got {asked!r}"
+        )
 
 
 def _check_overrides(flags: argparse.Namespace, loader: ConfigLoader) -> None:
@@ -204,6 +225,7 @@ def _compose(name: str, hydra: list[str], picked: list[str]) -> tuple[DictConfig
     """The configuration that Hydra makes of the picked groups, and the choice in every group that takes one."""
     config = _load(name, hydra, picked)
     choices = dict(config.hydra.runtime.choices)
+    _verify("hydra.launcher", config.hydra.launcher, config.hydra.launcher)
     with open_dict(config):
         del config["hydra"]
     return config, choices
@@ -303,3 +325,5 @@ def _verify(name: str, default: Any, value: Any) -> None:
         rule = TYPES.get(type(default))
     if rule is not None and value is not LATER and not rule.accepts(value):
         raise InputError(f"{name} must be {rule.what}, got {_show(value)}")
+    if any(type(part) is int and abs(part) > most(name) for part in (value if isinstance(value, list) else [value])):
+        raise InputError(f"{name} must be at most {most(name)}, got {_show(value)}")

@@ -87,6 +87,8 @@ def test_every_name_of_the_table_is_a_setting_and_takes_its_defaults() -> None:
     with initialize_config_dir(str(CONF), version_base=None):
         for path in YAMLS:
             values += leaves(settings._compose("config", [], choices(path))[0]).items()
+    launcher = OmegaConf.create({"hydra": {"launcher": OmegaConf.load(CONF / "hydra" / "launcher" / "cores.yaml")}})
+    values += leaves(launcher).items()
     used: set[str] = set()
     for name, value in values:
         pattern = next((pattern for pattern in settings.RULES if fnmatchcase(f".{name}", f"*.{pattern}")), None)
@@ -103,11 +105,13 @@ def test_every_name_of_the_table_is_a_setting_and_takes_its_defaults() -> None:
     [
         "",
         "seed=3",
+        f"seed={2**63 - 1} baseline.pretraining_steps={2**31 - 1}",
         "-m seed=0,1,2 scheme=random,classwise",
         "--multirun seed=range(0,200) baseline.lr=0.1,1",
         "-m 'dataset=glob(cifar*)' dataset.root=/data",
         "-m 'baseline=choice(finetune,original)'",
         "hydra.mode=MULTIRUN seed=1,2",
+        "-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=2 hydra.launcher.minutes=0.6",
         "metric=[confidence,entropy]",
         "metric=entropy",
         "scheme=classwise scheme.target=3",
@@ -141,7 +145,10 @@ def test_every_name_of_the_table_is_a_setting_and_takes_its_defaults() -> None:
         "dataset=imagefolder dataset.root=/a/b dataset.image_size=64 dataset.train_limit=1000",
         "hydra.run.dir=/tmp/x +hydra.job.env_set.A=1 hydra/launcher=basic",
         "--cfg job seed=2",
-        "--help nonsense",
+        "--help --resolve",
+        "--cfg job --resolve",
+        "--shell-completion install=bash",
+        "-sc uninstall=zsh",
         "--hydra-help",
         "--version",
         "--info",
@@ -175,6 +182,10 @@ DATASETS = "cifar10, cifar100, digits, imagefolder, svhn"
         ("seed=null", "seed must be an integer of at least 0, got null"),
         ("seed=", "seed must be an integer of at least 0, got ''"),
         ("seed=-1", "seed must be an integer of at least 0, got -1"),
+        (f"seed={2**63}", f"seed must be at most {2**63 - 1}, got {2**63}"),
+        (f"baseline.pretraining_steps={10**21}", f"baseline.pretraining_steps must be at most {2**31 - 1}, got {10**21}"),
+        (f"baseline.milestones=[1,{2**31}]", f"baseline.milestones must be at most {2**31 - 1}, got [1, {2**31}]"),
+        (f"baseline.lr={10**400}", f"baseline.lr must be at most {2**31 - 1}, got {10**400}"),
         ("-m seed=0,1,x", "seed must be an integer of at least 0, got 'x'"),
         ("scheme.fraction=0", "scheme.fraction must be a finite number above 0 and below 1, got 0"),
         ("scheme.fraction=1.0", "scheme.fraction must be a finite number above 0 and below 1, got 1.0"),
@@ -292,9 +303,22 @@ def test_message(line: str, message: str) -> None:
         ("'seed=${nope:1}'", ["seed", "nope"]),
         ("hydra.runn.dir=/x", ["hydra.runn.dir"]),
         ("hydra/launcher=nope", ["hydra/launcher", "nope", "basic"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=0", ["hydra.launcher.n_jobs", "-1", "at least 1", "got 0"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=-2", ["hydra.launcher.n_jobs", "got -2"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=two", ["hydra.launcher.n_jobs", "got 'two'"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.minutes=-1", ["hydra.launcher.minutes", "above 0", "got -1"]),
+        ("-m seed=0,1 hydra/launcher=cores hydra.launcher.minutes=1e9", ["hydra.launcher.minutes", "below 30000"]),
         ("-m hydra/launcher=basic,joblib", ["hydra/launcher", "basic,joblib"]),
         ("hydra.searchpath=[1] seed=1", ["hydra.searchpath", "1"]),
         ("dataset@foo=svhn", ["dataset@foo"]),
+        ("--resolve", ["--resolve", "--cfg job --resolve"]),
+        ("--experimental-rerun x", ["--experimental-rerun", "overwrite=true"]),
+        ("--run -m seed=1", ["--run and --multirun"]),
+        ("--cfg job -m seed=1,2", ["--multirun and --cfg"]),
+        ("--shell-completion", ["--shell-completion", "install=SHELL", "''"]),
+        ("--shell-completion x", ["install=SHELL", "'x'"]),
+        ("--shell-completion install=nope", ["bash, fish, zsh", "'install=nope'"]),
+        ("--shell-completion query=bash", ["'query=bash'"]),
         ("--multirn seed=1", ["--multirn"]),
         ("seed=1 -m scheme=random", ["scheme=random", "flags"]),
         ("--config-dir /nope seed=1", ["--config-dir", "/nope"]),

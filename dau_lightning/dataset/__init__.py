@@ -104,6 +104,8 @@ def _first(targets: Tensor, count: int, generator: torch.Generator, priority: Ca
 def within_limit(targets: Tensor, limit: int | None, setting: str, generator: torch.Generator) -> Tensor:
     """Indices of a class-balanced part of at most `limit` samples; of all, if `limit` is None or not below their number.
 
+    A limit above their number is said to limit nothing.
+
     Args:
         targets: int64 `(N,)`.
         limit: how many at most.
@@ -117,6 +119,8 @@ def within_limit(targets: Tensor, limit: int | None, setting: str, generator: to
         InputError: the limit is smaller than the number of classes among `targets`.
     """
     if limit is None or limit >= len(targets):
+        if limit is not None and limit > len(targets):  # not refused: one command serves folders of any size
+            print(f"warning: {setting}={limit} limits nothing, all {len(targets):,} images are kept")
         return torch.arange(len(targets))
     if limit < (classes := len(targets.unique())):
         raise InputError(f"{setting}: needs at least one image a class, {classes} classes, got {limit}")

@@ -56,10 +56,12 @@ def test_refuses_a_count_outside_the_set(count: int) -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 6, 100])
-def test_a_limit_that_does_not_bind_keeps_all_and_draws_nothing(limit: int | None) -> None:
+def test_a_limit_that_does_not_bind_keeps_all_and_draws_nothing(limit: int | None, capsys: pytest.CaptureFixture[str]) -> None:
     source = generator()
     assert within_limit(drawn_targets(0, (3, 3)), limit, "dataset.train_limit", source).tolist() == [0, 1, 2, 3, 4, 5]
     assert source.get_state().equal(generator().get_state())
+    said = "warning: dataset.train_limit=100 limits nothing, all 6 images are kept\n"
+    assert capsys.readouterr().out == (said if limit == 100 else "")
 
 
 @pytest.mark.parametrize("limit", [0, 1, -4])

@@ -1,6 +1,7 @@
 """Command lines that nobody should type: each is one clear line before anything is written, never a traceback."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -116,14 +117,20 @@ TYPED = [  # by hand, through the real command
     "seed=${nowhere}",
     "seed=1,2",
     "--multirn",
-    "just words",
+    "'just words'",
     "network=own",
+    "hydra.run.dir=/proc/x",
+    "--resolve",
+    "--experimental-rerun x",
+    "--shell-completion x",
+    "--hydra-help x",
+    "--help dataset=nope",
 ]
 
 
 @pytest.mark.parametrize("line", TYPED)
-def test_twenty_of_them_by_the_real_command(line: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(Path(train.__file__)), line]
+def test_some_of_them_by_the_real_command(line: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(Path(train.__file__)), *shlex.split(line)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env={**os.environ, "HOME": "/"})
     assert done.returncode == 1
     assert done.stdout == ""
