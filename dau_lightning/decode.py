@@ -5,6 +5,7 @@ Free of torch: the decoding processes import this file, and each would pay secon
 
 import hashlib
 import io
+import os
 import struct
 import time
 import warnings
@@ -22,6 +23,7 @@ from safetensors.numpy import save_file
 
 from dau_lightning.console import progress_bar
 from dau_lightning.error import InputError
+from dau_lightning.further import end_with
 from dau_lightning.whole import alone, set_aside, whole
 
 VERSION = 1  # Raise it when `decode` gives other values: cached images of another version are not read.
@@ -112,7 +114,7 @@ def _decode_all(paths: Sequence[Path], work: int, shape: tuple[int, ...], cache:
     images, size = np.empty(shape, np.uint8), shape[-1]
     step = max(1, min(256, CHUNK_BYTES // (3 * size * size)))
     saved = done = _load_shards(images, cache)
-    chunks = (delayed(_decode_chunk)(paths[i : i + step], size) for i in range(done, len(paths), step))
+    chunks = (delayed(_decode_chunk)(paths[i : i + step], size, os.getpid()) for i in range(done, len(paths), step))
     pool = Parallel(n_jobs=-1 if work > PARALLEL_BYTES else 1, prefer="processes", return_as="generator")
     with progress_bar() as bar:
         task, written = bar.add_task("decoding images", total=len(paths), completed=done), time.monotonic()
@@ -144,7 +146,9 @@ def _load_shards(images: np.ndarray, cache: Path) -> int:
     return done
 
 
-def _decode_chunk(paths: Sequence[Path], size: int) -> np.ndarray:
+def _decode_chunk(paths: Sequence[Path], size: int, leader: int) -> np.ndarray:
+    if leader != os.getpid():
+        end_with(leader)  # joblib's processes wait for ever where it is killed while they hand over
     return np.stack([decode(path, size) for path in paths])
 
 

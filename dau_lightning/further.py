@@ -1,9 +1,10 @@
-"""What the process of a further device does first, before torch: it prints into a file, and ends when its leader does."""
+"""What further processes of a run do: those of devices print into a file, before torch, and all end when their leader does."""
 
 import os
 import sys
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 LEADER = "DAU_LEADER"  # in the environment: the process that started it, see `devices.gather`
@@ -20,12 +21,17 @@ def further(devices: int, folder: Path) -> bool:
     if rank:
         sys.stdout = sys.stderr = open(folder / f"device-{rank}.txt", "w", buffering=1)  # noqa: SIM115, open to the end
         if leader := os.environ.get(LEADER):
-            threading.Thread(target=_end_with, args=(int(leader),), daemon=True).start()
+            end_with(int(leader))
     return rank > 0
 
 
-def _end_with(leader: int) -> None:
-    """A leader that was killed sends no word, and its devices would wait for it as long as they have patience."""
+@cache
+def end_with(leader: int) -> None:
+    """From now on end when the process that started this one does: one that is killed sends no word to those who wait."""
+    threading.Thread(target=_watch, args=(leader,), daemon=True).start()
+
+
+def _watch(leader: int) -> None:
     while os.getppid() == leader:
         time.sleep(0.5)
     os._exit(1)

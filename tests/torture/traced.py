@@ -105,9 +105,9 @@ def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
     before(folder, "config_hash", lambda *_: ("start", None))
     chunk = decode._decode_chunk
 
-    def decode_chunk(paths: Sequence[Path], size: int) -> Any:
+    def decode_chunk(paths: Sequence[Path], size: int, leader: int) -> Any:
         begin("decoding", int(paths[0].stem))
-        return chunk(paths, size)
+        return chunk(paths, size, leader)
 
     decode._decode_chunk, decode.SHARD_SECONDS = decode_chunk, seconds
     decode.CHUNK_BYTES = IMAGES_A_CHUNK * 3 * 8 * 8
