@@ -1,6 +1,7 @@
 """Forgetting by list: the samples that a file names, or those that the rows of a table name which fulfil a condition."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -118,15 +119,23 @@ class Indices:
         return told[0]
 
     def _match(self, entries: Sequence[str], ids: Sequence[str]) -> tuple[list[int], str]:
-        """Positions of the entries, and whether they were matched by `id` or by `position`."""
+        """Positions of the entries, and whether they were matched by `id` or by `position`.
+
+        Plain numbers none of which is an id are positions. Where some are, the others are mistaken ids: what they would name
+        as positions nobody meant. Nor is 0007 a position, but the id of no training image.
+        """
         known = {name: place for place, name in enumerate(ids)}
-        if all(entry.isdecimal() for entry in entries) and not all(entry in known for entry in entries):
+        if all(re.fullmatch("0|[1-9][0-9]{0,17}", entry) and entry not in known for entry in entries):
             places, kind = [int(entry) if int(entry) < len(ids) else None for entry in entries], "position"
         else:
             places, kind = [known[entry] if entry in known else _rewritten(entry, known) for entry in entries], "id"
         if unknown := list(dict.fromkeys(e for e, place in zip(entries, places, strict=True) if place is None)):
             some = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-            wanted = f"a position from 0 to {len(ids) - 1}" if kind == "position" else f"an id such as {ids[0]!r}"
+            wanted = (
+                f"a position from 0 to {len(ids) - 1}"
+                if kind == "position"
+                else f"an id such as {ids[0]!r}, or all by positions"
+            )
             raise InputError(
                 f"{self.file}: every entry must name a training image by {wanted}; "
                 f"{len(unknown):,} of {len(set(entries)):,} do not: {some}{_hint(unknown)}"

@@ -76,6 +76,12 @@ def test_ids_that_are_numbers_win_over_positions(write: Callable[..., str]) -> N
     assert marked(named("0002", "0000", "0001"), write("2\n")) == [2]  # no id: a position
 
 
+@pytest.mark.parametrize("text", ["0002\n0006\n", "1\n2\n0002\n", "0006\n", "00\n", f"{'9' * 5000}\n", "2\n7\n"])
+def test_a_mistaken_id_is_no_position(write: Callable[..., str], text: str) -> None:
+    train = named("0002", "0000", "0001", "0004", "0005", "0008", "0009", "7")
+    assert "must name a training image by an id such as '0002', or all by positions" in refusal(train, write(text))
+
+
 def test_duplicates_count_once_and_are_told(write: Callable[..., str]) -> None:
     scheme = Indices(write("a/1.png\ntrain/a/1.png\na/1.png\nb/0.png\n"), None, None)
     assert int(scheme(FILES, torch.Generator()).sum()) == 2
@@ -99,7 +105,7 @@ def test_the_condition_is_in_the_record(write: Callable[..., str]) -> None:
 def test_nothing_is_dropped_silently(write: Callable[..., str]) -> None:
     unknown = [f"train/c/{i}.png" for i in range(1200)]
     message = refusal(FILES, write("\n".join([*unknown, "train/a/1.png", *unknown])))
-    assert "an id such as 'train/a/0.png'; 1,200 of 1,201 do not: 'train/c/0.png', " in message
+    assert "an id such as 'train/a/0.png', or all by positions; 1,200 of 1,201 do not: 'train/c/0.png', " in message
     assert message.endswith("'train/c/4.png', ...")
     assert "never trained on" in refusal(FILES, write("test/a/1.png"))
     assert "relative to dataset.root" in refusal(FILES, write("/data/train/a/1.png"))
