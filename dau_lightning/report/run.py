@@ -32,7 +32,7 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
     Console().print(run_table(result))
     rows = result["rows"].values()
     for label, doubt in doubts(result):
-        print(f"{label or 'warning'}: {doubt}")
+        print(": ".join(filter(None, ("warning", label, doubt))))
     forgotten = ", ".join(result["forgotten_classes"])
     if forgotten and not result["selection"]:
         accuracies = ", ".join(f"{row['label']} {row['TA_forgotten']:.2f}" for row in rows if row["TA_forgotten"] is not None)

@@ -192,4 +192,4 @@ def test_warnings_and_flags_of_a_run_stand_under_its_table(write, tmp_path, caps
     write(rows={"dau": {"flags": ["nothing forgotten"]}}, warnings=[NO_RETRAIN])
     (run,) = read([tmp_path])
     print_run(run.result, tmp_path)
-    assert {"DAU: nothing forgotten", f"warning: {NO_RETRAIN}"} <= set(capsys.readouterr().out.splitlines())
+    assert {"warning: DAU: nothing forgotten", f"warning: {NO_RETRAIN}"} <= set(capsys.readouterr().out.splitlines())
