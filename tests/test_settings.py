@@ -321,7 +321,7 @@ def test_message(line: str, message: str) -> None:
         ("--shell-completion query=bash", ["'query=bash'"]),
         ("--multirn seed=1", ["--multirn"]),
         ("seed=1 -m scheme=random", ["scheme=random", "flags"]),
-        ("--config-dir /nope seed=1", ["--config-dir", "/nope"]),
+        ("--config-dir /nope/none seed=1", ["--config-dir", "/nope/none"]),
         ("--config-name nope", ["nope"]),
     ],
 )
