@@ -51,7 +51,7 @@ class SameSteps(L.Callback):
         self.others: list[float] = []
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
-        for given, part in zip(self.given, batch.values(), strict=False):
+        for given, part in zip(self.given[: len(batch)], batch.values(), strict=True):
             given.batch = part
         torch.manual_seed(key(module.seed, module.phase, module.step, 0))
         self.others.append(float(self.plain()))
