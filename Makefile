@@ -8,7 +8,7 @@ help:    ## this list
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --editable '.[dev]'
 	touch $@
 
 install: .venv/installed  ## create .venv and install everything into it
@@ -25,11 +25,11 @@ torture: install ## runs killed in every phase, damaged files, full disks, malfo
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.faults
 
 test-slurm: install  ## a sweep on a Slurm of one node, which this starts and stops; as root on Debian or Ubuntu
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev,slurm]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --editable '.[dev,slurm]'
 	.ci/slurm $(BIN)/python -m tests.slurm.same_numbers
 
 test-page: install ## the pages of a run and of a sweep in a headless Chromium, which this installs as root on Debian
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev,page]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --editable '.[dev,page]'
 	OMP_NUM_THREADS=1 .ci/browser $(BIN)/python -m pytest tests/page/in_a_browser.py
 
 table1: install ## every method over five seeds on digits, on all cores; ARGS="dataset=cifar10" for others

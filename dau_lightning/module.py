@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from dau_lightning.dataset import Images
 from dau_lightning.loader import Batch, JointLoader, PassLoader
 from dau_lightning.mode import eager, float32
 from dau_lightning.network import Defender
-from dau_lightning.randomness import key
+from dau_lightning.randomness import reseed
 from dau_lightning.split import Split
 from dau_lightning.transform import Transform
 
@@ -92,7 +91,7 @@ class UnlearningModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Key the step's noise and dropout to (seed, phase, step): the same on every device."""
-        torch.manual_seed(key(self.seed, self.phase, self.step, 0))
+        reseed(self.seed, self.phase, self.step, 0)
 
     def record(self, **values: Tensor | float) -> None:
         """Send values of a step to every logger under this phase, on every `LOG_EVERY`-th step."""

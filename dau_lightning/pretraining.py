@@ -14,7 +14,7 @@ from dau_lightning.loader import JointLoader, Order
 from dau_lightning.mode import evaluating
 from dau_lightning.module import LOG_EVERY
 from dau_lightning.observer import Rows, join
-from dau_lightning.randomness import generator, key
+from dau_lightning.randomness import generator, reseed
 from dau_lightning.transform import Transform
 
 ATTENTION = 2**24  # weights of a head, the square of the classes a row, that the attacker may make at a time outside of steps
@@ -80,7 +80,7 @@ def observe_all(observe: Observe, loader: JointLoader) -> tuple[Rows, Rows]:
     """
     stored: tuple[list[Rows], list[Rows]] = ([], [])
     for step, batch in enumerate(loader, loader.epoch * len(loader)):
-        torch.manual_seed(key(loader.seed, "observation", step))
+        reseed(loader.seed, "observation", step)
         (first, first_targets), (second, second_targets) = batch.values()
         seen = observe(torch.cat([first, second]), torch.cat([first_targets, second_targets]))
         for rows, part in zip(stored, seen.split([*loader.batch_sizes.values()]), strict=True):
@@ -122,7 +122,7 @@ def pretrain(
         before(step)
         if refresh and step % refresh == 0 and step > steps.start:
             rows = observed(step // refresh)
-        torch.manual_seed(key(seed, "pretraining", step))
+        reseed(seed, "pretraining", step)
         members, nonmembers = (
             part.at(order.batch(step).to(part.targets.device, non_blocking=True))
             for part, order in zip(rows, orders, strict=True)

@@ -14,6 +14,17 @@ def key(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
+def reseed(*parts: object) -> None:
+    """Seed by `key` what torch draws from where none is named, as dropout does, on every device in use.
+
+    `torch.manual_seed` formats the stack at each call in a process that could use a CUDA device and does not, 1.5 ms of a step.
+    """
+    if torch.cuda.is_initialized() or torch.backends.mps.is_available():
+        torch.manual_seed(key(*parts))
+    else:
+        torch.default_generator.manual_seed(key(*parts))
+
+
 def generator(*parts: object) -> torch.Generator:
     """A generator on the CPU, so that every device draws the same, seeded by `key`."""
     return torch.Generator().manual_seed(key(*parts))

@@ -24,7 +24,7 @@ from dau_lightning.error import InputError
 from dau_lightning.folder import content_of
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender
-from dau_lightning.randomness import key
+from dau_lightning.randomness import key, reseed
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.split import Split
 from dau_lightning.store import RECIPE_NUMBER, Store, checkpoint, digest, get_or_train
@@ -72,7 +72,7 @@ class Training:
         """A method around a network with new weights; those trained from scratch take the recipe."""
         kind = cast(type[UnlearningModule], getattr(method, "func", method))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(key(self.seed, "weights", kind.phase))
+            reseed(self.seed, "weights", kind.phase)
             classes, channels = len(split.train.class_names), split.train.images.shape[1]
             network = self.network(num_classes=classes, in_channels=channels).to(memory_format=torch.channels_last)
             defender = Defender(network, self.settings["network"].get("features"))

@@ -1,149 +1,34 @@
-"""A small world for tests that train: three classes of 4x4 images, a network with batch-norm, the Trainer of a run."""
+"""What tests are given. The process that hands them out to others reads this too, and needs no torch for it."""
 
+import copy
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pytest
-import torch
-from lightning.pytorch.loggers import Logger
-from torch import Tensor
+from hydra.core.global_hydra import GlobalHydra
 
 import train
 from dau_lightning import settings
-from dau_lightning.datamodule import UnlearningDataModule
-from dau_lightning.dataset import Images
-from dau_lightning.descent import Descent
 from dau_lightning.error import one_line
-from dau_lightning.module import UnlearningModule
-from dau_lightning.network import Defender, convnet
-from dau_lightning.randomness import key
-from dau_lightning.sparsity.omp import OMP
-from dau_lightning.split import Split
-from dau_lightning.training import Training
-from dau_lightning.transform import Transform
-
-SIZES = {"retain": 36, "forget": 12, "val": 12, "judge": 0, "outside": 0, "test_retain": 18, "test_forget": 0}
-
-
-class Tiny:
-    """Makes splits, modules and trainers that take milliseconds."""
-
-    transform = Transform(mean=(0.5,), std=(0.25,), crop_padding=0, flip=False)
-    classes = ("a", "b", "c")
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def images(self, part: str, count: int) -> Images:
-        """Noisy stripes, another orientation for each class; ids name the part."""
-        generator = torch.Generator().manual_seed(key(part))
-        targets = torch.arange(count) % 3
-        patterns = torch.tensor([[-1, 1, -1, 1], [-1, -1, 1, 1], [1, 1, -1, -1]]).view(3, 1, 1, 4)
-        pixels = 128 + 40 * patterns[targets] + 30 * torch.randn(count, 1, 4, 4, generator=generator)
-        return Images(pixels.clamp(0, 255).byte(), targets, self.classes, tuple(f"{part}/{i:03}" for i in range(count)))
-
-    def split(self, **sizes: int) -> Split:
-        """Parts of the wanted sizes; `train` is retain and forget together."""
-        parts = {name: self.images(name, count) for name, count in (SIZES | sizes).items()}
-        retain, forget = parts["retain"], parts["forget"]
-        both = [torch.cat(pair) for pair in ((retain.images, forget.images), (retain.targets, forget.targets))]
-        return Split(Images(*both, self.classes, retain.ids + forget.ids), **parts, data_hash="d" * 64, split_hash="s" * 64)
-
-    def defender(self, seed: int = 0) -> Defender:
-        """A convolutional network of 1,100 parameters."""
-        torch.manual_seed(seed)
-        return Defender(convnet(num_classes=3, in_channels=1, width=4))
-
-    def module(self, kind: Callable[..., UnlearningModule] = Descent, **changes: Any) -> UnlearningModule:
-        """A method with settings for a quick training."""
-        settings = {"seed": 0, "batch_size": 12, "epochs": 2, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
-        settings |= {"schedule": "constant", "milestones": []}
-        return kind(**({"defender": self.defender()} | settings | changes))
-
-    def training(self, loggers: Sequence[Logger] = (), seed: int = 0, sparsity: OMP | None = None) -> Training:
-        """What makes modules and trainers in a run."""
-        recipe = {"epochs": 2, "batch_size": 12, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
-        settings = {
-            "seed": seed,
-            "transform": asdict(self.transform),
-            "store": {"root": str(self.folder / "store")},
-            "checkpoint": {"seconds": 60},
-            "network": {"width": 4},
-            "sparsity": {"amount": sparsity.amount, "rewind_epochs": sparsity.rewind_epochs} if sparsity else {},
-            "recipe": recipe | {"schedule": "constant", "milestones": []},
-            "compile": None,
-            "trainer": {"accelerator": "cpu", "devices": 1, "precision": "32-true"},
-        }
-        network = partial(convnet, width=4)
-        return Training(network, sparsity, settings, list(loggers), self.folder)
-
-    def fit(
-        self,
-        module: UnlearningModule,
-        *callbacks: L.Callback,
-        split: Split | None = None,
-        loggers: Sequence[Logger] = (),
-        transform: Transform | None = None,
-    ) -> L.Trainer:
-        """Train as a run does."""
-        split = split or self.split()
-        data = UnlearningDataModule(split, transform or self.transform, key(module.seed, module.phase), module.loader)
-        trainer = self.training(loggers).trainer(callbacks, max_epochs=module.epochs)
-        trainer.fit(module, datamodule=data)
-        return trainer
-
-    def test(self, module: UnlearningModule, *callbacks: L.Callback, parts: Sequence[str], split: Split | None = None) -> None:
-        """Test as a run does."""
-        data = UnlearningDataModule(split or self.split(), self.transform, 0, evaluate=tuple(parts))
-        self.training().trainer(callbacks).test(module, datamodule=data, verbose=False)
-
-    def seen(self, kind: Callable[..., UnlearningModule]) -> dict[int, int]:
-        """How often a method showed the network each image in training; 0-35 are retain, 36-47 forget, 100 and more others."""
-        split = self.split()
-        first = {"retain": 0, "forget": 36, "val": 100, "test_retain": 150}
-        coded = {name: self._numbered(getattr(split, name), start) for name, start in first.items()}
-        coded["train"] = self._numbered(split.train, 0)
-        module, counts = self.module(kind), dict[int, int]()
-
-        def count(_: Any, inputs: tuple[Tensor, ...]) -> None:
-            for number in (255 * inputs[0][:, 0, 0, 0]).round().int().tolist():
-                counts[number] = counts.get(number, 0) + 1
-
-        module.defender.network.register_forward_pre_hook(count)
-        as_they_are = Transform(mean=(0.0,), std=(1.0,), crop_padding=0, flip=False)
-        parts = {name: coded.get(name, getattr(split, name)) for name in ("train", *SIZES)}
-        self.fit(module, split=Split(**parts, data_hash="", split_hash=""), transform=as_they_are)
-        return counts
-
-    @staticmethod
-    def _numbered(images: Images, first: int) -> Images:
-        pixels = torch.arange(first, first + len(images), dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
-        return Images(pixels.contiguous(), images.targets, images.class_names, images.ids)
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Tiny:
+def tiny(tmp_path: Path) -> Any:
+    """See `world.Tiny`."""
+    from tests.world import Tiny
+
     return Tiny(tmp_path)
 
 
 @pytest.fixture
-def make_images() -> Callable[..., Images]:
-    """Random images, as many a class, class after class; every image is another."""
+def make_images() -> Callable[..., Any]:
+    """See `world.random_images`."""
+    from tests.world import random_images
 
-    def make(per_class: int, num_classes: int = 4, shape: tuple[int, int, int] = (3, 4, 4), name: str = "train") -> Images:
-        count = per_class * num_classes
-        generator = torch.Generator().manual_seed(sum(name.encode()) + count)
-        pixels = torch.randint(256, (count, *shape), generator=generator, dtype=torch.uint8)
-        targets = torch.arange(num_classes).repeat_interleave(per_class)
-        names = tuple(f"class {label}" for label in range(num_classes))
-        return Images(pixels, targets, names, tuple(f"{name}/{i:05d}" for i in range(count)))
-
-    return make
+    return random_images
 
 
 @pytest.fixture
@@ -158,3 +43,33 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return capsys.readouterr().out
 
     return call
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Run a test that is marked so without the tracer of coverage; pytest-cov's own marker does nothing under xdist."""
+    tracer = sys.gettrace()
+    if item.get_closest_marker("untraced"):
+        sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked_against_one_composition() -> Iterator[None]:
+    """The check of a command line composes what it picks: 0.1 s, and most lines of the tests pick the same."""
+    compose = settings._compose
+
+    @cache
+    def composed(searched: str, name: str, hydra: tuple[str, ...], picked: tuple[str, ...]) -> Any:
+        return compose(name, [*hydra], [*picked])
+
+    def copied(name: str, hydra: list[str], picked: list[str]) -> Any:
+        searched = GlobalHydra.instance().config_loader().get_search_path()
+        return copy.deepcopy(composed(str(searched), name, tuple(hydra), tuple(picked)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "_compose", copied)
+        yield

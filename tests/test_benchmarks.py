@@ -20,6 +20,8 @@ from benchmarks.workload import Workload
 from dau_lightning.loader import Batch
 from dau_lightning.randomness import key
 
+pytestmark = pytest.mark.untraced  # coverage is of the package alone
+
 CPU = torch.device("cpu")
 PARTS = "retain", "forget", "val"
 GAME = [f"baseline.{part}_batch_size={size}" for part, size in zip(PARTS, (16, 8, 8), strict=True)]

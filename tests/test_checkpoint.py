@@ -10,7 +10,6 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
@@ -22,8 +21,7 @@ from dau_lightning.dau import DAU
 from dau_lightning.descent import Descent
 from dau_lightning.module import UnlearningModule
 from dau_lightning.sparsity.omp import OMP
-
-CONF = str(Path(__file__).parents[1] / "conf")
+from tests.composed import composed
 
 
 class Killed(BaseException):
@@ -44,9 +42,8 @@ class Kill(L.Callback):
 
 def dau(tiny: Any) -> UnlearningModule:
     """The game with everything that has a state: projector, terms, sensitivity."""
-    with initialize_config_dir(CONF, version_base=None):
-        parts = ["projector=mlp", "regulariser=vicreg", "term=[gradient_ascent,fisher_noise]"]
-        node = compose("config", overrides=[f"baseline/{part}" for part in parts]).baseline
+    parts = ["projector=mlp", "regulariser=vicreg", "term=[gradient_ascent,fisher_noise]"]
+    node = composed(*(f"baseline/{part}" for part in parts)).baseline
     node.epochs, node.retain_batch_size, node.forget_batch_size, node.val_batch_size = 2, 12, 6, 6
     node.pretraining_steps, node.pretraining_batch_size, node.sensitivity.copies, node.projector.width = 4, 6, 1, 5
     torch.manual_seed(1)
@@ -81,6 +78,7 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("make", "steps"), [(descent, 9), (single_steps, 4), (fisher, 5), (influence, 6), (dau, 6)])
 def test_killed_at_any_step_it_ends_the_same(tiny: Any, make: Callable[[Any], UnlearningModule], steps: int) -> None:
     whole, watch = make(tiny), Kill(-1)
@@ -104,6 +102,7 @@ def test_killed_twice_it_ends_the_same(tiny: Any) -> None:
     assert equal(fit(tiny, dau(tiny)), expected)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("at", range(4))
 def test_killed_in_the_pretraining_it_ends_the_same(tiny: Any, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = dau(tiny)

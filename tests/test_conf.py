@@ -2,38 +2,19 @@
 
 import inspect
 import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_method
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from dau_lightning.sweep import names
+from tests.composed import CONF, PARTS, choices, composed, every_choice
 
-CONF = Path(__file__).parents[1] / "conf"
+pytestmark = pytest.mark.untraced  # Hydra's work
+
 EXPERIMENTS = {"table1": 120, "table2": 20, "figure2": 120}  # and the number of jobs
-GROUPS = ["dataset", "network", "recipe", "scheme", "sparsity", "baseline", "metric"]
-PARTS = [f"baseline/{part}" for part in ("attacker", "penalty", "objective", "regulariser", "projector", "term")]
-
-
-MANDATORY = {
-    "dataset=imagefolder": "dataset.root=somewhere",
-    "scheme=indices": "scheme.file=somewhere",
-    "network=torchvision": "network.name=resnet18",
-    "network=timm": "network.name=resnet18",
-    "network=own": "network._target_=dau_lightning.network.resnet18",
-}
-
-
-def choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base=None):
-        return compose("config", overrides=[*overrides, *(given for choice, given in MANDATORY.items() if choice in overrides)])
 
 
 def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -44,9 +25,9 @@ def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-@pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in GROUPS + PARTS for choice in choices(group)])
-def test_targets_bind_to_their_signatures(group, choice):
-    config = composed(f"{group}=[{choice}]" if group == "metric" else f"{group}={choice}")
+@pytest.mark.parametrize("line", every_choice(), ids=" ".join)
+def test_targets_bind_to_their_signatures(line):
+    config = composed(*line)
     plain = OmegaConf.to_container(config, resolve=True)
     recipe = {**plain["recipe"]}
     given = {
@@ -146,11 +127,15 @@ def test_the_command_line_wins_over_an_experiment():
     assert not [job for job in jobs if "seed" in job]  # all share it
 
 
+@pytest.fixture(scope="module")
+def ablated():
+    return {float(job["baseline.regulariser_weight"]) for job in swept("table2")}
+
+
 @pytest.mark.parametrize(("dataset", "sparsity"), [*itertools.product(choices("dataset"), choices("sparsity"))])
-def test_the_ablation_compares_zero_with_what_the_presets_have(dataset, sparsity):
+def test_the_ablation_compares_zero_with_what_the_presets_have(ablated, dataset, sparsity):
     weight = composed(f"dataset={dataset}", f"sparsity={sparsity}", "scheme=random").baseline.regulariser_weight
-    weights = {float(job["baseline.regulariser_weight"]) for job in swept("table2")}
-    assert weights == {weight, 0.0}
+    assert ablated == {weight, 0.0}
 
 
 PAPER = {

@@ -2,13 +2,11 @@ import copy
 import itertools
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from dau_lightning.attacker import Attacker, Sensitivity, Several, StatisticsAttacker
@@ -22,10 +20,10 @@ from dau_lightning.penalty import dragan, interpolated, none
 from dau_lightning.randomness import key
 from dau_lightning.regulariser import Nothing, contrastive, redundancy_reduction, vicreg
 from dau_lightning.term.gradient_ascent import GradientAscent
+from tests.composed import CONF, composed
 
 Build = Callable[..., DAU]
 State = dict[str, Tensor]
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 @pytest.fixture
@@ -794,8 +792,7 @@ def test_loss_trace(tiny: Any, build: Build) -> None:
 
 
 def test_default_readings() -> None:
-    with initialize_config_dir(str(CONF), version_base=None):
-        settings = compose("config", overrides=["baseline=dau"]).baseline
+    settings = composed("baseline=dau").baseline
     assert settings.batch_norm == "batch"
     assert settings.attacker_input == "probabilities"
     assert settings.attacker_mode == "eval"

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock, Timeout
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from safetensors.numpy import save_file
 
@@ -21,19 +20,14 @@ from dau_lightning.folder import (
     start,
     write_result,
 )
-
-CONF = Path(__file__).resolve().parents[1] / "conf"
-
-
-@pytest.fixture(scope="module")
-def composed() -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base=None):
-        return compose("config", overrides=["dataset=imagefolder", "dataset.root=somewhere"])
+from tests.composed import composed
 
 
 @pytest.fixture
-def config(composed: DictConfig) -> DictConfig:
-    return OmegaConf.create(OmegaConf.to_container(composed))  # type: ignore[arg-type]
+def config() -> DictConfig:
+    config = composed("dataset=imagefolder")
+    OmegaConf.set_struct(config, False)  # as a run does
+    return config
 
 
 def begin(folder: Path, config: DictConfig, split_hash: str = "split") -> None:

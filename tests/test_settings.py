@@ -1,38 +1,19 @@
-import copy
 import re
 import shlex
 import subprocess
 import sys
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning import settings
 from dau_lightning.error import InputError
-
-CONF = Path(__file__).resolve().parents[1] / "conf"
-COMPOSE = settings._compose
-
-
-@pytest.fixture(autouse=True)
-def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "_compose", _compose_copy)  # composing takes 0.1 s, and most cases ask for the same
-
-
-def _compose_copy(name: str, hydra: list[str], picked: list[str]) -> Any:
-    return copy.deepcopy(_compose_cached(name, tuple(hydra), tuple(picked)))
-
-
-@cache
-def _compose_cached(name: str, hydra: tuple[str, ...], picked: tuple[str, ...]) -> Any:
-    return COMPOSE(name, list(hydra), list(picked))
+from tests.composed import CONF, complete, composed, every_choice
 
 
 def refusal(line: str) -> str:
@@ -67,26 +48,21 @@ def leaves(node: DictConfig, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-MANDATORY = {
-    "dataset=imagefolder": "dataset.root=/x",
-    "scheme=indices": "scheme.file=/x",
-    "network=own": "network._target_=a.B",
-}
-MANDATORY |= {f"network={zoo}": "network.name=resnet18" for zoo in ("torchvision", "timm")}
 YAMLS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF and not path.is_relative_to(CONF / "hydra"))
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.relative_to(CONF).with_suffix("").as_posix())
 def test_every_yaml_composes_and_passes(path: Path) -> None:
     line = ["-m", *choices(path)] if path.parent.name == "experiment" else choices(path)
-    settings.check([*line, *(given for choice, given in MANDATORY.items() if choice in line)], CONF)
+    settings.check(complete(*line), CONF)
 
 
+@pytest.mark.untraced
 def test_every_name_of_the_table_is_a_setting_and_takes_its_defaults() -> None:
     values: list[tuple[str, Any]] = []
-    with initialize_config_dir(str(CONF), version_base=None):
-        for path in YAMLS:
-            values += leaves(settings._compose("config", [], choices(path))[0]).items()
+    for line in every_choice():
+        values += leaves(composed(*line)).items()
     launcher = OmegaConf.create({"hydra": {"launcher": OmegaConf.load(CONF / "hydra" / "launcher" / "cores.yaml")}})
     values += leaves(launcher).items()
     used: set[str] = set()

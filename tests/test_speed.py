@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
 import torch._dynamo
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 from torch._dynamo.utils import counters
@@ -17,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dau_lightning.metrics_csv import MetricsCSV
 from dau_lightning.sparsity.omp import OMP
+from tests.composed import composed
 
-CONF = Path(__file__).parent.parent / "conf"
 GAME = ["baseline=dau", "baseline.retain_batch_size=12", "baseline.forget_batch_size=6", "baseline.val_batch_size=6"]
 GAME += ["baseline.pretraining_steps=3"]
 FINETUNE = ["baseline=finetune", "baseline.batch_size=12"]
@@ -39,8 +37,7 @@ class Record(L.Callback):
 
 def trained(tiny: Any, settings: Sequence[str], precision: str = "32-true", compiled: str | None = None) -> Record:
     """Twelve steps with what a run composes."""
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("config", overrides=["baseline.epochs=4", "baseline.lr=0.005", *settings])
+    config = composed("baseline.epochs=4", "baseline.lr=0.005", *settings)
     training, record = tiny.training(), Record()
     training.settings["trainer"]["precision"], training.settings["compile"] = precision, compiled
     split = tiny.split()
@@ -130,8 +127,7 @@ def test_only_a_logged_step_reads_a_number(tiny: Any, method: list[str], amount:
         def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
             self.mode.__exit__(None, None, None)
 
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("config", overrides=["baseline.epochs=4", *method])
+    config = composed("baseline.epochs=4", *method)
     training, split, watched = tiny.training([MetricsCSV(tiny.folder / "metrics.csv")]), tiny.split(), Watched()
     module = training.module(instantiate(config.baseline), split)
     module.defender.hold(OMP(amount, 0)(module.defender.network) if amount else {})

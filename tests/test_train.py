@@ -81,6 +81,7 @@ def test_a_run_writes_what_the_contract_says(run):
     assert (folder / "config.yaml").is_file()
 
 
+@pytest.mark.untraced
 def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     run(*TINY_DAU)
     folder, before = the_result()
@@ -130,6 +131,7 @@ def test_baselines_share_table_and_file(run, baseline, rows):
     assert all(row["seconds"] > 0 for row in result["rows"].values())
 
 
+@pytest.mark.untraced
 def test_a_sweep_shares_originals_and_keeps_folders_apart(run):
     sweep = ["-m", "seed=0,1", "scheme=random,classwise", "baseline=finetune", "baseline.lr=0.1,0.2", *TINY_METHOD["finetune"]]
     run(*sweep)
@@ -183,6 +185,7 @@ def make_folder(root: Path, count: int, size: int) -> None:
                 Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
 
 
+@pytest.mark.untraced
 def test_own_images_on_resnet18(run):
     make_folder(Path("own"), count=12, size=40)
     small = [
@@ -208,16 +211,6 @@ def test_own_images_on_resnet18(run):
     before, after = load_file(stored("original")[0]), load_file(folder / "unlearned.safetensors")
     assert after["conv1.weight"].shape == (64, 3, 3, 3)
     assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
-    make_folder(Path("other"), count=13, size=40)
-    with pytest.raises(SystemExit, match=r"dataset\.root must be own"):
-        run(
-            "dataset=imagefolder",
-            "dataset.root=other",
-            *small,
-            "wandb.mode=disabled",
-            "baseline.forget_batch_size=4",
-            "baseline.val_batch_size=4",
-        )
 
 
 def test_a_single_image_may_be_forgotten(run):
@@ -345,6 +338,7 @@ def test_a_refused_run_leaves_a_finished_one_as_it_is(run):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.untraced
 def test_another_choice_for_every_part_of_the_game(run):
     parts = "attacker=several", "objective=wasserstein", "regulariser=contrastive", "projector=mlp", "term=gradient_ascent"
     run(*TINY_DAU, "reference=off", *(f"baseline/{part}" for part in parts), "baseline.pairing=class")

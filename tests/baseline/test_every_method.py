@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -13,15 +12,14 @@ from torch import Tensor
 from dau_lightning.callbacks import Clock, Guard, PhaseBar
 from dau_lightning.module import UnlearningModule
 from dau_lightning.network import Defender
+from tests.composed import choices, composed
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
-METHODS = sorted(path.stem for path in (CONF / "baseline").glob("*.yaml"))
+METHODS = choices("baseline")
 QUICK = {"epochs": 1, "pretraining_steps": 2, "pretraining_batch_size": 6, "samples": 20}
 
 
 def make(name: str, tiny: Any, defender: Defender) -> UnlearningModule:
-    with initialize_config_dir(str(CONF), version_base=None):
-        node = compose("config", overrides=[f"baseline={name}"]).baseline
+    node = composed(f"baseline={name}").baseline
     kind = instantiate(OmegaConf.merge(node, {key: value for key, value in QUICK.items() if key in node}))
     return kind(defender=defender, seed=0, **(tiny.training().settings["recipe"] if kind.func.from_scratch else {}))
 

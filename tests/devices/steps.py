@@ -19,7 +19,7 @@ from dau_lightning.objective import MinMax
 from dau_lightning.penalty import interpolated
 from dau_lightning.regulariser import redundancy_reduction
 from dau_lightning.term.gradient_ascent import GradientAscent
-from tests.conftest import Tiny
+from tests.world import Tiny
 
 
 class Losses(L.Callback):

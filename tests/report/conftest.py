@@ -9,12 +9,10 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from dau_lightning.metric.disparity import COLUMNS, disparity, gaps
-
-CONF = Path(__file__).parents[2] / "conf"
+from tests.composed import composed
 
 RETRAIN = np.array([[5.0, 14.0, 100.0, 94.0], [7.0, 12.0, 99.0, 95.0], [6.0, 13.0, 100.0, 93.0]])
 METHOD = np.array([[3.0, 8.0, 99.5, 93.0], [9.0, 15.0, 97.5, 96.0], [6.5, 12.0, 99.0, 94.5]])
@@ -31,11 +29,10 @@ LABELS = {
 
 
 @cache
-def composed(dataset: str, scheme: str, sparsity: str, baseline: str) -> dict[str, Any]:
+def settings_of(dataset: str, scheme: str, sparsity: str, baseline: str) -> dict[str, Any]:
     """The settings of a run of the real yaml; not to be changed."""
     choices = {"dataset": dataset, "scheme": scheme, "sparsity": sparsity, "baseline": baseline}
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("config", overrides=[f"{group}={choice}" for group, choice in choices.items()])
+    config = composed(*(f"{group}={choice}" for group, choice in choices.items()))
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
@@ -79,7 +76,7 @@ def writer(root: Path) -> Callable[..., Path]:
             "wandb": {"mode": "auto", "project": "tests"},
         }
         if changes.get("dataset") == "cifar10":  # the paper's setting
-            whole = composed("cifar10", scheme, sparsity, name)
+            whole = settings_of("cifar10", scheme, sparsity, name)
             settings = whole | {"baseline": whole["baseline"] | ablation}
         for kind, row in changes.pop("rows", {}).items():
             rows[kind] = rows.get(kind, {}) | row

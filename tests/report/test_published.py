@@ -10,7 +10,7 @@ from dau_lightning.report import published
 from dau_lightning.report.group import groups
 from dau_lightning.report.read import read
 
-from .conftest import composed
+from .conftest import settings_of
 
 ROWS = list(csv.DictReader((files("dau_lightning.report") / "published.csv").read_text().splitlines()))
 
@@ -72,10 +72,11 @@ def test_speed_up_is_of_printed_minutes():
 
 def result(scheme: str = "random", sparsity: str = "dense", baseline: str = "dau", dataset: str = "cifar10") -> dict[str, Any]:
     """Of a run by the real yaml, with settings of its own to change."""
-    settings = copy.deepcopy(composed(dataset, scheme, sparsity, baseline))
+    settings = copy.deepcopy(settings_of(dataset, scheme, sparsity, baseline))
     return {"dataset": dataset, "network": "resnet18", "scheme": scheme, "baseline": baseline, "settings": settings}
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
 @pytest.mark.parametrize("scheme", ["random", "classwise"])
 @pytest.mark.parametrize("sparsity", ["dense", "omp95"])
