@@ -196,16 +196,14 @@ def test_own_images_on_resnet18(run):
         "baseline.epochs=1",
         "baseline.retain_batch_size=8",
         "baseline.pretraining_steps=1",
-        "reference=off",
-    ]
-    run(
-        "dataset=imagefolder",
-        "dataset.root=own",
-        *small,
-        "wandb.mode=disabled",
+        "baseline.pretraining_batch_size=4",
+        "baseline.sensitivity.copies=1",
         "baseline.forget_batch_size=4",
         "baseline.val_batch_size=4",
-    )
+        "reference=off",
+        "wandb.mode=disabled",
+    ]
+    run("dataset=imagefolder", "dataset.root=own", *small)
     folder, result = the_result()
     assert (result["network"], result["counts"]["train"], result["counts"]["val"]) == ("resnet18", 22, 2)
     before, after = load_file(stored("original")[0]), load_file(folder / "unlearned.safetensors")
