@@ -72,8 +72,10 @@ class Workload:
 
         Without judging the attacker before and after the game, which that clock leaves out and a thousand classes make long.
         """
+        checkpoint = self.training.folder / "checkpoint"
+        checkpoint.unlink(missing_ok=True)  # a training that was stopped leaves one, from which the next would go on
         with patch.multiple(DAU, unseen_accuracy=lambda _: 50.0, on_train_end=lambda _: None):
-            return self.training.fit(module, self.split, self.training.folder / "checkpoint", {}, callbacks)
+            return self.training.fit(module, self.split, checkpoint, {}, callbacks)
 
 
 def _random(count: int, num_classes: int, shape: tuple[int, int, int], draws: torch.Generator) -> Images:

@@ -84,6 +84,16 @@ def optimizers(plain: Any) -> list[torch.optim.Optimizer]:
     return [value for value in vars(plain).values() if isinstance(value, torch.optim.Optimizer)]
 
 
+def test_every_training_starts_anew() -> None:
+    work, steps = Workload("convnet", "dau", CASES["dau"], images=200), list[int]()
+    for _ in range(2):
+        module: Any = work.module()
+        module.pretraining_steps = 2
+        module.before_pretraining = steps.append
+        work.fit(module, ByTurns(lambda: None, blocks=1, warm_up=0))  # which stops it early
+    assert steps == [0, 1, 0, 1]
+
+
 def test_blocks_of_steps() -> None:
     work, calls = Workload("convnet", "finetune", CASES["finetune"], images=200), []
     turns = ByTurns(lambda: calls.append(0), blocks=2, warm_up=1, steps=3)
