@@ -81,8 +81,8 @@ def ids_hash(ids: Collection[str]) -> str:
 def described(request: Mapping[str, Any]) -> str:
     """A request as a line for the person who made it."""
     classes = sorted(request["classes"].items(), key=lambda item: -item[1])
-    some = ", ".join(f"{name} {count:,}" for name, count in classes[:10]) + (", ..." if len(classes) > 10 else "")
-    said = [f"request: {request['count']:,} images ({some})"]
+    some = ", ".join(f"{name}: {count:,}" for name, count in classes[:10]) + (", ..." if len(classes) > 10 else "")
+    said = [f"request: {request['count']:,} images (class {some})"]
     if "file" in request:
         where = f" where {request['where']}" if "where" in request else ""
         said.append(f"{request['entries']:,} entries of {request['file']}{where} by {request['matched_by']}")

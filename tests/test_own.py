@@ -112,7 +112,7 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
         run(*WEIGHTS)
     assert not results()
     printed = run(*WEIGHTS, "val_from_test=0.5")
-    assert "request: 3 images (cat 2, dog 1); 4 entries of forget.txt by id; 1 named twice or more, merged" in printed
+    assert "request: 3 images (class cat: 2, dog: 1); 4 entries of forget.txt by id; 1 named twice or more, merged" in printed
     assert "score: the selection score" in printed
     assert printed.index("warning: accuracy on D_v") < printed.index("FT: trained into")  # said while it can be stopped
     assert printed.rindex("warning: no Retrain (reference=off)") > printed.index("FT: trained into")
@@ -135,7 +135,7 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     Path("forget.txt").write_text("train/cat/03.png\ntrain/dog/07.png\n")
     more = [setting for setting in WEIGHTS if not setting.startswith("original")]
     printed = run(*more, "val_from_test=0.5", f"continue_from='{first}'")
-    assert "request: 1 images (dog 1); 2 entries of forget.txt by id; 1 forgotten before" in printed
+    assert "request: 1 images (class dog: 1); 2 entries of forget.txt by id; 1 forgotten before" in printed
     assert "warning: accuracy on D_v" in printed  # which the first request found
     (second,) = set(results()) - {first}
     union = results()[second]

@@ -48,7 +48,7 @@ def test_named_samples_are_forgotten_unless_they_were_held_out(data: Data) -> No
     assert made.request["sha256"] == hashlib.sha256("\n".join(sorted(trained)).encode()).hexdigest()
     assert sum(made.request["classes"].values()) == 3
     line = described(made.request)
-    assert line.startswith("request: 3 images (class 0 3); 5 entries of list.txt by id; 2 held out for validation")
+    assert line.startswith("request: 3 images (class class 0: 3); 5 entries of list.txt by id; 2 held out for validation")
     where = described(dict(made.request) | {"where": "user == 17"})
     assert "5 entries of list.txt where user == 17 by id" in where
     with pytest.raises(InputError, match=r"all 2 samples of the request are held out .* val_from_test"):
