@@ -12,8 +12,6 @@ from omegaconf import OmegaConf
 from dau_lightning.sweep import names
 from tests.composed import CONF, PARTS, choices, composed, every_choice
 
-pytestmark = pytest.mark.untraced  # Hydra's work
-
 EXPERIMENTS = {"table1": 120, "table2": 20, "figure2": 120}  # and the number of jobs
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning import settings
 from dau_lightning.error import InputError
-from tests.composed import CONF, complete, composed, every_choice
+from tests.composed import CONF, GROUPS, PARTS, choices, complete, composed, every_choice
 
 
 def refusal(line: str) -> str:
@@ -26,18 +26,16 @@ def refusal(line: str) -> str:
     return message
 
 
-def choices(path: Path) -> list[str]:
-    """The command line under which a yaml takes part, a preset's from the names that it stands for."""
-    group = path.parent.relative_to(CONF).as_posix()
-    line = [f"{group}={path.stem}"]
+def chosen(preset: Path) -> list[str]:
+    """The command line under which a preset takes part, from the names that it stands for."""
     for entry in OmegaConf.load(CONF / "config.yaml").defaults:
         raw = OmegaConf.to_container(entry) if OmegaConf.is_dict(entry) else {}
-        pattern = raw.get(f"optional {group}@_global_") if isinstance(raw, dict) else None
+        pattern = raw.get(f"optional {preset.parent.name}@_global_") if isinstance(raw, dict) else None
         if pattern:
-            match = re.fullmatch(re.sub(r"\\\$\\\{(\w+)\\\}", r"(?P<\1>[^-]+)", re.escape(pattern)), path.stem)
-            assert match, f"no combination of choices loads {path.name}"
-            line = [f"{name}={choice}" for name, choice in match.groupdict().items()]
-    return line
+            match = re.fullmatch(re.sub(r"\\\$\\\{(\w+)\\\}", r"(?P<\1>[^-]+)", re.escape(pattern)), preset.stem)
+            assert match, f"no combination of choices loads {preset.name}"
+            return [f"{name}={choice}" for name, choice in match.groupdict().items()]
+    raise AssertionError(f"config.yaml loads no {preset.parent.name}")
 
 
 def leaves(node: DictConfig, prefix: str = "") -> dict[str, Any]:
@@ -48,17 +46,21 @@ def leaves(node: DictConfig, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-YAMLS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF and not path.is_relative_to(CONF / "hydra"))
+PRESETS = [path for folder in ("paper", "tuned") for path in sorted((CONF / folder).glob("*.yaml"))]
+LINES = [*every_choice(), *map(chosen, PRESETS), *(["-m", f"experiment={name}"] for name in choices("experiment"))]
 
 
-@pytest.mark.untraced
-@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.relative_to(CONF).with_suffix("").as_posix())
-def test_every_yaml_composes_and_passes(path: Path) -> None:
-    line = ["-m", *choices(path)] if path.parent.name == "experiment" else choices(path)
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_every_yaml_composes_and_passes(line: list[str]) -> None:
     settings.check(complete(*line), CONF)
 
 
-@pytest.mark.untraced
+def test_these_are_all_yamls() -> None:
+    folders = {path.parent.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")}
+    others = {".", "hydra/launcher", "paper", "tuned", "experiment"}
+    assert folders - others == {*GROUPS, *PARTS}
+
+
 def test_every_name_of_the_table_is_a_setting_and_takes_its_defaults() -> None:
     values: list[tuple[str, Any]] = []
     for line in every_choice():

@@ -76,7 +76,6 @@ def result(scheme: str = "random", sparsity: str = "dense", baseline: str = "dau
     return {"dataset": dataset, "network": "resnet18", "scheme": scheme, "baseline": baseline, "settings": settings}
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
 @pytest.mark.parametrize("scheme", ["random", "classwise"])
 @pytest.mark.parametrize("sparsity", ["dense", "omp95"])
