@@ -79,7 +79,8 @@ def make_split(
     kept_class = torch.isin(test.targets, retain.targets)
     test_retain, test_forget = (test[where.nonzero().flatten()] for where in (kept_class, ~kept_class))
     require(
-        len(retain) > 0, "the scheme leaves no sample to retain: choose a smaller scheme.fraction, or data with more classes"
+        len(retain) > 0,
+        "the scheme leaves no sample to retain: choose fewer classes in scheme.target, or a smaller scheme.fraction",
     )
     require(len(test_retain) > 0, "no test image belongs to a retained class: add images to the test set")
     data_hash = _digest(data.train, data.test, *([data.val] if data.val else []), ids=(train.ids, val.ids))

@@ -130,7 +130,7 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     assert any("D_v looks trained on" in warning for warning in result["warnings"])
     before = torch.load(own, weights_only=True)
     card = (first / "model_card.md").read_text()
-    assert all(text in card for text in ("forget.txt", result["split_hash"], result["data_hash"], "looks trained on", "cat 2"))
+    assert all(text in card for text in ("forget.txt", result["split_hash"], result["data_hash"], "looks trained on", "cat: 2"))
 
     Path("forget.txt").write_text("train/cat/03.png\ntrain/dog/07.png\n")
     more = [setting for setting in WEIGHTS if not setting.startswith("original")]

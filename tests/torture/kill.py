@@ -155,7 +155,7 @@ def main(form: Form) -> int:
         calm.mkdir()
         code, steps = run(calm, command, form.seconds)
         assert code == 0, (calm / "output.txt").read_text()
-        expected, bad = outcome(calm), 0
+        expected, bad, same = outcome(calm), 0, "the same bytes and numbers"
         for phase in PHASES:
             numbers = [step.number for step in steps if step.phase == phase]
             length = sum(after.time - step.time for step, after in pairwise(steps) if step.phase == phase)
@@ -167,8 +167,8 @@ def main(form: Form) -> int:
                 wrong, lost = check_kill(where, command, form, (phase, place))
                 wrong = wrong or difference(expected, outcome(where))
                 bad += bool(wrong)
-                same = "the same bytes and numbers" + (f"; {lost:.2f} s done again" if phase in PHASES[:5] else "")
-                print(f"  killed at {place}: {wrong or same}", flush=True)
+                again = f"; {lost:.2f} s done again" if phase in PHASES[:5] else ""
+                print(f"  killed at {place}: {wrong or same + again}", flush=True)
         kills = 1 + form.kills * (len(PHASES) - 1) + form.real_kills
         for kill in range(form.real_kills):
             delay = (kill + 0.5) * (steps[-1].time - steps[0].time) / form.real_kills
@@ -176,7 +176,7 @@ def main(form: Form) -> int:
             wrong = check_real_kill(where, command, form, delay)
             wrong = wrong or difference(expected, outcome(where))
             bad += bool(wrong)
-            print(f"python train.py, killed {delay:.1f} s after its imports: {wrong or 'the same bytes and numbers'}", flush=True)
+            print(f"python train.py, killed {delay:.1f} s after its imports: {wrong or same}", flush=True)
         print(f"{kills} kills, {kills - bad} runs continued to the same bytes; checkpoints every {form.seconds} s")
     return int(bad > 0)
 
