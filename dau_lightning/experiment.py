@@ -9,6 +9,7 @@ from torchmetrics import Metric
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
 from dau_lightning.dataset import Data
+from dau_lightning.descent import Descent
 from dau_lightning.devices import gather, leads
 from dau_lightning.error import InputError, require
 from dau_lightning.judge import Judge, Row
@@ -163,6 +164,8 @@ class Experiment:
             data = training.data(module, split)
             for rank in range(training.devices):  # refuses batches that its parts cannot fill, or devices not share
                 module.loader(data.part, training.transform, training.seed, rank, training.devices)
+            if isinstance(module, Descent) and next(iter(module.batch_sizes.values())) == training.devices:
+                module.defender.try_training_on_one(training.transform.normalise(split.train.images[:1]))
         training.store.check_writable()
         cached = self.reference == "cached" and modules.get("retrain")
         if cached and training.store.get("retrain", training.content(cached, split)) is None:

@@ -1,5 +1,6 @@
 """Defenders: networks for small images, and the wrapper that gives logits and features of any of them (section 3.2)."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import cast
@@ -88,6 +89,20 @@ class Defender(nn.Module):
             )
         self.num_features, self.num_classes = self._features.flatten(1).shape[1], num_classes
         self._features = None
+
+    def try_training_on_one(self, image: Tensor) -> None:
+        """Refuse batches of one image, float `(1, C, H, W)`, where a copy of the network cannot take them in training.
+
+        Raises:
+            InputError: batch-norm, for one, needs two numbers of each channel.
+        """
+        network, name = copy.deepcopy(self.network).train(), type(self.network).__name__
+        try:
+            network(image)
+        except ValueError as error:
+            raise InputError(
+                f"network {name} cannot be trained on a batch of one image ({error}): choose a batch size of 2 or more"
+            ) from error
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map images float `(B, C, H, W)` to logits `(B, K)` and features `(B, D)`."""

@@ -21,6 +21,7 @@ def of(whole_class: bool = False, **changes: Any) -> list[str]:
 
 def test_a_good_run_has_none() -> None:
     assert of() == []
+    assert flags({"original": ORIGINAL | {"UA": 90.0}}, False) == {"original": []}  # it was to forget nothing
     assert flags({"original": SELECTION, "dau": SELECTION | {"UA": 6.0}}, False) == {"original": [], "dau": []}
 
 

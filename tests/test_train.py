@@ -311,6 +311,14 @@ def test_weights_that_the_last_step_broke_stop_the_run(run):
     assert not results()
 
 
+@pytest.mark.parametrize("batch", ["recipe.batch_size=1", "baseline.retain_batch_size=1"])
+def test_a_batch_of_one_that_batch_norm_refuses_is_told_before_any_training(run, batch):
+    small = ["dataset.train_limit=100", "network=resnet9", "network.width=2", "reference=off", "wandb.mode=disabled", batch]
+    with pytest.raises(SystemExit, match="error: network Sequential cannot be trained on a batch of one image"):
+        run(*small)
+    assert not stored("original")
+
+
 def test_a_store_that_cannot_be_written(run):
     Path("file").write_text("")
     with pytest.raises(SystemExit, match=r"store\.root must be a folder that can be written"):

@@ -31,8 +31,8 @@ def imagefolder(root: str, image_size: int, train_limit: int | None, test_limit:
     """The images of a folder as uint8 `(N, 3, image_size, image_size)`; a class has the same index in every set.
 
     Args:
-        root: the folder with `train`, `test` and perhaps `val`, each with one folder a class. Hidden files, and files
-            whose extension is none that Pillow reads, are left out. A class of `train` may lack in the others.
+        root: the folder with `train`, `test` and perhaps `val`, each with one folder a class. Hidden files are left out,
+            and with a warning those whose extension is none that Pillow reads. A class of `train` may lack in the others.
         image_size: pixels; the shorter side is resized to it, then the centre cut out.
         train_limit: class-balanced number of training images to keep, or None for all; the others are not decoded.
         test_limit: the same for the test images.
@@ -45,7 +45,11 @@ def imagefolder(root: str, image_size: int, train_limit: int | None, test_limit:
     """
     base, draws = Path(root).expanduser(), generator(seed, "limit")
     class_names = _class_names(base)
-    sets = {name: _listing(base, name, class_names) for name in _set_names(base)}
+    left_out: list[str] = []
+    sets = {name: _listing(base, name, class_names, left_out) for name in _set_names(base)}
+    if left_out:
+        some = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+        print(f"warning: {len(left_out):,} files are left out, which lie in no class or have no extension of an image: {some}")
     sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", draws)
     sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", draws)
     files = [file for listing in sets.values() for file in listing.files]
@@ -82,8 +86,8 @@ def _folders(folder: Path) -> list[str]:
         raise InputError(f"dataset.root: needs a readable folder, found {error}") from error
 
 
-def _listing(root: Path, name: str, class_names: Sequence[str]) -> Listing:
-    """The files of one set, sorted by path, class after class."""
+def _listing(root: Path, name: str, class_names: Sequence[str], left_out: list[str]) -> Listing:
+    """The files of one set, sorted by path, class after class; adds the paths of those that are none of it."""
     folders = _folders(root / name)
     if unknown := [folder for folder in folders if folder not in class_names]:
         raise InputError(f"dataset.root: needs every class of {name} in train, found {unknown} only in {root / name}")
@@ -92,11 +96,12 @@ def _listing(root: Path, name: str, class_names: Sequence[str]) -> Listing:
     Image.init()  # Loads all readers, so that every extension is known.
     extensions = {extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     files, targets = [], []
+    left_out += sorted(f"{name}/{path.name}" for path in (root / name).iterdir() if path.is_file() and path.name[0] != ".")
     for folder in folders:
         try:
             # A link back to a folder above would make every class part of this one.
             above = {_identity(root), _identity(root / name)}
-            found = sorted(_walk(root / name / folder, f"{name}/{folder}", extensions, above))
+            found = sorted(_walk(root / name / folder, f"{name}/{folder}", extensions, above, left_out))
         except OSError as error:
             raise InputError(f"dataset.root: needs readable files, found {error}") from error
         if not found:
@@ -106,7 +111,9 @@ def _listing(root: Path, name: str, class_names: Sequence[str]) -> Listing:
     return Listing(files, torch.tensor(targets))
 
 
-def _walk(folder: Path | str, relative: str, extensions: set[str], seen: set[tuple[int, int]]) -> Iterator[ImageFile]:
+def _walk(
+    folder: Path | str, relative: str, extensions: set[str], seen: set[tuple[int, int]], left_out: list[str]
+) -> Iterator[ImageFile]:
     if (identity := _identity(folder)) in seen:
         return
     seen.add(identity)
@@ -116,12 +123,14 @@ def _walk(folder: Path | str, relative: str, extensions: set[str], seen: set[tup
                 continue
             path = f"{relative}/{entry.name}"
             if entry.is_dir():
-                yield from _walk(entry.path, path, extensions, seen)
+                yield from _walk(entry.path, path, extensions, seen, left_out)
             elif os.path.splitext(entry.name)[1].lower() in extensions:
                 if not entry.is_file():
                     raise FileNotFoundError(f"no regular file at {entry.path}")
                 status = entry.stat()
                 yield ImageFile(path, status.st_size, status.st_mtime_ns)
+            else:
+                left_out.append(path)
 
 
 def _identity(folder: Path | str) -> tuple[int, int]:

@@ -106,7 +106,10 @@ def _check_splits(runs: Sequence[Run]) -> None:
     for run in runs:
         other = first.setdefault(run.seed, run)
         if run.result["split_hash"] != other.result["split_hash"]:
-            raise InputError(f"{run.folder} and {other.folder} have one seed and different splits: they cannot share a table")
+            raise InputError(
+                f"{run.folder} and {other.folder} have one seed and different splits: they cannot share a table; "
+                "give the folders of each split to a report of its own"
+            )
 
 
 def _check_same(runs: Sequence[Run], settings: Callable[[Run], Mapping[str, str]]) -> None:

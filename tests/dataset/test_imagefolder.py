@@ -80,7 +80,9 @@ def test_shapes_names_ids_and_targets(root: Path) -> None:
         assert np.abs(data.test.images[i].numpy() - reference(picture(100 + i))).max() <= 1
 
 
-def test_names_with_spaces_and_unicode_nested_hidden_and_other_files(tmp_path: Path) -> None:
+def test_names_with_spaces_and_unicode_nested_hidden_and_other_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = tmp_path / "my images"
     for name in ("train/été 1/b.png", "train/été 1/a/z.png", "train/犬/x y.png", "test/犬/ü.png", "val/été 1/v.png"):
         save(root, name, picture(len(name)))
@@ -89,6 +91,9 @@ def test_names_with_spaces_and_unicode_nested_hidden_and_other_files(tmp_path: P
     (root / "train/犬/notes.txt").write_text("no image")
     (root / "train/README.md").write_text("no class")
     data = load(root)
+    said = capsys.readouterr().out
+    assert "warning: 2 files are left out" in said
+    assert said.rstrip().endswith("of an image: train/README.md, train/犬/notes.txt")
     assert data.train.class_names == ("été 1", "犬")
     assert data.train.ids == ("train/été 1/a/z.png", "train/été 1/b.png", "train/犬/x y.png")
     assert data.train.targets.tolist() == [0, 0, 1]
