@@ -19,7 +19,7 @@ run: install    ## python train.py, on digits: under a minute
 test: install   ## the tests, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/torture --cov --cov-report=term-missing:skip-covered
 
-torture: install ## runs killed in every phase, damaged files, full disks, malformed command lines: under 40 minutes; FORM=quick: three
+torture: install ## runs killed in every phase, damaged files, full disks, malformed command lines: under 40 minutes; FORM=quick: five
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture $(if $(filter quick,$(FORM)),-m "not long")
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.kill $(or $(FORM),long)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.faults
