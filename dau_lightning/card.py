@@ -6,6 +6,7 @@ from typing import Any
 from dau_lightning.flag import doubts
 from dau_lightning.label import called
 from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.request import by_class
 from dau_lightning.zoo import arguments, torchvision_options
 
 LIBRARIES = {
@@ -18,7 +19,6 @@ def model_card(result: Mapping[str, Any]) -> str:
     """Markdown from the content of a `result.json`."""
     settings, request, name = result["settings"], result["request"], result["baseline"]
     row, channels = result["rows"][name], result["image_shape"]
-    classes = ", ".join(f"{label}: {count:,}" for label, count in request["classes"].items())
     dataset, network, _ = called(result, settings, result["files"])
     where = f" where `{request['where']}`" if "where" in request else ""
     files = [f"- {setting}: `{file['name']}`, SHA-256 `{file['sha256']}`" for setting, file in result["files"].items()]
@@ -27,7 +27,7 @@ def model_card(result: Mapping[str, Any]) -> str:
         [
             f"# {network} on {dataset}, unlearned",
             "",
-            f"By this request {request['count']:,} training images were to be forgotten (class {classes}); "
+            f"By this request {request['count']:,} training images were to be forgotten ({by_class(request['classes'])}); "
             f"with earlier requests {result['counts']['forget']:,} of {result['counts']['train']:,}.",
             f"Method: {row['label']} (`baseline={name}`), seed {result['seed']}, {row['seconds']:.1f} s.",
             f"Scheme: {result['scheme']}{where}, SHA-256 of the sorted ids `{request['sha256']}`.",

@@ -78,11 +78,16 @@ def ids_hash(ids: Collection[str]) -> str:
     return hashlib.sha256("\n".join(sorted(ids)).encode(errors="surrogateescape")).hexdigest()
 
 
+def by_class(counts: Mapping[str, int]) -> str:
+    """How many images of which class, in words."""
+    return "class " + ", ".join(f"{name}: {count:,}" for name, count in counts.items())
+
+
 def described(request: Mapping[str, Any]) -> str:
     """A request as a line for the person who made it."""
     classes = sorted(request["classes"].items(), key=lambda item: -item[1])
-    some = ", ".join(f"{name}: {count:,}" for name, count in classes[:10]) + (", ..." if len(classes) > 10 else "")
-    said = [f"request: {request['count']:,} images (class {some})"]
+    some = by_class(dict(classes[:10])) + (", ..." if len(classes) > 10 else "")
+    said = [f"request: {request['count']:,} images ({some})"]
     if "file" in request:
         where = f" where {request['where']}" if "where" in request else ""
         said.append(f"{request['entries']:,} entries of {request['file']}{where} by {request['matched_by']}")

@@ -74,8 +74,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def checked_against_one_composition() -> Iterator[None]:
-    """The check of a command line composes what it picks: 0.1 s, and most lines of the tests pick the same."""
+def composing_costs_little() -> Iterator[None]:
+    """Hydra composes untraced, and the check of a command line each choice once: it takes 0.1 s, and most choose the same."""
     compose = settings._compose
 
     @cache

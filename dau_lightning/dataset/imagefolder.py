@@ -45,9 +45,9 @@ def imagefolder(root: str, image_size: int, train_limit: int | None, test_limit:
     """
     base, draws = Path(root).expanduser(), generator(seed, "limit")
     class_names = _class_names(base)
-    left_out: list[str] = []
-    sets = {name: _listing(base, name, class_names, left_out) for name in _set_names(base)}
-    if left_out:
+    found = {name: _listing(base, name, class_names) for name in _set_names(base)}
+    sets = {name: listing for name, (listing, _) in found.items()}
+    if left_out := [path for _, others in found.values() for path in others]:
         some = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
         print(f"warning: {len(left_out):,} files are left out, which lie in no class or have no extension of an image: {some}")
     sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", draws)
@@ -86,8 +86,8 @@ def _folders(folder: Path) -> list[str]:
         raise InputError(f"dataset.root: needs a readable folder, found {error}") from error
 
 
-def _listing(root: Path, name: str, class_names: Sequence[str], left_out: list[str]) -> Listing:
-    """The files of one set, sorted by path, class after class; adds the paths of those that are none of it."""
+def _listing(root: Path, name: str, class_names: Sequence[str]) -> tuple[Listing, list[str]]:
+    """The images of one set, sorted by path, class after class; and the paths of its files that are none of them."""
     folders = _folders(root / name)
     if unknown := [folder for folder in folders if folder not in class_names]:
         raise InputError(f"dataset.root: needs every class of {name} in train, found {unknown} only in {root / name}")
@@ -96,24 +96,35 @@ def _listing(root: Path, name: str, class_names: Sequence[str], left_out: list[s
     Image.init()  # Loads all readers, so that every extension is known.
     extensions = {extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     files, targets = [], []
-    left_out += sorted(f"{name}/{path.name}" for path in (root / name).iterdir() if path.is_file() and path.name[0] != ".")
+    others = sorted(f"{name}/{path.name}" for path in (root / name).iterdir() if path.is_file() and path.name[0] != ".")
     for folder in folders:
         try:
             # A link back to a folder above would make every class part of this one.
             above = {_identity(root), _identity(root / name)}
-            found = sorted(_walk(root / name / folder, f"{name}/{folder}", extensions, above, left_out))
+            found = []
+            for path, entry in _walk(root / name / folder, f"{name}/{folder}", above):
+                if os.path.splitext(path)[1].lower() in extensions:
+                    found.append(_image_file(path, entry))
+                else:
+                    others.append(path)
         except OSError as error:
             raise InputError(f"dataset.root: needs readable files, found {error}") from error
         if not found:
             raise InputError(f"dataset.root: needs at least one image in every class, found none in {root / name / folder}")
-        files += found
+        files += sorted(found)
         targets += [class_names.index(folder)] * len(found)
-    return Listing(files, torch.tensor(targets))
+    return Listing(files, torch.tensor(targets)), others
 
 
-def _walk(
-    folder: Path | str, relative: str, extensions: set[str], seen: set[tuple[int, int]], left_out: list[str]
-) -> Iterator[ImageFile]:
+def _image_file(path: str, entry: os.DirEntry[str]) -> ImageFile:
+    if not entry.is_file():
+        raise FileNotFoundError(f"no regular file at {entry.path}")
+    status = entry.stat()
+    return ImageFile(path, status.st_size, status.st_mtime_ns)
+
+
+def _walk(folder: Path | str, relative: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All that lies in a folder and those below it, by relative path, but for what is hidden."""
     if (identity := _identity(folder)) in seen:
         return
     seen.add(identity)
@@ -123,14 +134,9 @@ def _walk(
                 continue
             path = f"{relative}/{entry.name}"
             if entry.is_dir():
-                yield from _walk(entry.path, path, extensions, seen, left_out)
-            elif os.path.splitext(entry.name)[1].lower() in extensions:
-                if not entry.is_file():
-                    raise FileNotFoundError(f"no regular file at {entry.path}")
-                status = entry.stat()
-                yield ImageFile(path, status.st_size, status.st_mtime_ns)
+                yield from _walk(entry.path, path, seen)
             else:
-                left_out.append(path)
+                yield path, entry
 
 
 def _identity(folder: Path | str) -> tuple[int, int]:
