@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from dau_lightning import settings
-from dau_lightning.error import one_line
-from dau_lightning.job import run
+from dau_lightning.base.error import one_line
+from dau_lightning.run import command_line as settings
+from dau_lightning.run.job import run
 
 CONF = Path(__file__).parent / "conf"
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `one_line` as they are

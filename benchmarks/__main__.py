@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dau_lightning.record import hardware
+from dau_lightning.run.record import hardware
 
 SECTIONS = [
     "start",

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.attacker import Attacker
-from dau_lightning.dataset import Images
-from dau_lightning.split import Split
-from dau_lightning.transform import Transform
+from dau_lightning.data.split import Split
+from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.images import Images
+from dau_lightning.game.attacker import Attacker
 
 
 class PlainLoop:
-    """Descent on the cross-entropy of a part: crop, flip, forward, backward, SGD.
+    """SGDMethod on the cross-entropy of a part: crop, flip, forward, backward, SGD.
 
     Args:
         network: images to logits; a copy is trained.

@@ -13,12 +13,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dau_lightning.dataset import Data, Images
+from dau_lightning.data.split import Split, make_split
+from dau_lightning.dataset.images import Data, Images
 from dau_lightning.dau import DAU
-from dau_lightning.module import UnlearningModule
-from dau_lightning.split import Split, make_split
-from dau_lightning.training import Training
-from dau_lightning.zoo import followed
+from dau_lightning.network.build import with_input_format
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.trainer import Training
 
 CONF = Path(__file__).parent.parent / "conf"
 SHAPES = {"convnet": (1, 8, 8), "resnet9": (3, 32, 32), "resnet18": (3, 32, 32)}
@@ -44,7 +44,7 @@ class Workload:
             config = compose("config", overrides=[*chosen, f"baseline={baseline}", *settings])
         OmegaConf.set_struct(config, False)
         config.dataset = {"image_size": SHAPES[network][1]}  # the images are made here
-        plain = followed(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
+        plain = with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
         self.training = Training(instantiate(config.network), None, plain, [], Path(tempfile.mkdtemp()))
         draws = torch.Generator().manual_seed(0)
         data = Data(

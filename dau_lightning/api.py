@@ -15,18 +15,18 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from dau_lightning import settings as command_line
-from dau_lightning.dataset import Data, Images
-from dau_lightning.error import InputError, require
-from dau_lightning.experiment import Experiment
-from dau_lightning.folder import read_result, start
-from dau_lightning.randomness import key
+from dau_lightning.base.error import InputError, require
+from dau_lightning.base.randomness import key
+from dau_lightning.dataset.images import Data, Images
+from dau_lightning.network.torchvision import published_as
 from dau_lightning.report.draw import draw
+from dau_lightning.run import command_line
+from dau_lightning.run.experiment import Experiment
 from dau_lightning.scheme.indices import Indices
-from dau_lightning.tracking import loggers
-from dau_lightning.training import Training
-from dau_lightning.weights import Given
-from dau_lightning.zoo import published_as
+from dau_lightning.storage.run_folder import read_result, start
+from dau_lightning.storage.weights import StartingWeights
+from dau_lightning.tracking.wandb import loggers
+from dau_lightning.training.trainer import Training
 
 CONF = Path(__file__).parents[1] / "conf"
 APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compile", "checkpoint.", "store.")
@@ -158,7 +158,7 @@ def unlearn(
             start=partial(start, run, config, held),
             figures=plain["figures"],
             dynamics=plain["dynamics"],
-            given=Given(
+            given=StartingWeights(
                 "Original", "model", {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}, saw_all=True
             ),
             val_from_test=val_from_test,

@@ -11,23 +11,23 @@ import torch.nn.functional as F
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from dau_lightning.attacker import Sensitivity
-from dau_lightning.dataset import Images
-from dau_lightning.descent import Descent
-from dau_lightning.devices import together
-from dau_lightning.error import InputError
-from dau_lightning.loader import Batch, JointLoader
-from dau_lightning.mode import batch_norm, eager, evaluating, float32, frozen
-from dau_lightning.module import log
-from dau_lightning.objective import Objective, Term
-from dau_lightning.observer import Observation, Observer, Rows, join
-from dau_lightning.penalty import Penalty
-from dau_lightning.pretraining import balanced_accuracy, fitted_and_unseen, observe_parts, outputs, pretrain
-from dau_lightning.regulariser import Nothing, Regulariser
-from dau_lightning.transform import Transform
+from dau_lightning.base.devices import together
+from dau_lightning.base.error import InputError
+from dau_lightning.data.loader import Batch, JointLoader
+from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.images import Images
+from dau_lightning.game.attacker_input import AttackerInputMaker, AttackerInputs, DefenderOutputs, join
+from dau_lightning.game.objective import Objective, Term
+from dau_lightning.game.penalty import Penalty
+from dau_lightning.game.pretraining import balanced_accuracy, fitted_and_unseen, observe_parts, outputs, pretrain
+from dau_lightning.game.regulariser import Nothing, Regulariser
+from dau_lightning.game.sensitivity import Sensitivity
+from dau_lightning.training.mode import batch_norm, eager, evaluating, float32, frozen
+from dau_lightning.training.module import log
+from dau_lightning.training.sgd import SGDMethod
 
 
-class DAU(Descent):
+class DAU(SGDMethod):
     """Defender and attacker, a step of each by turns.
 
     Args:
@@ -52,7 +52,7 @@ class DAU(Descent):
         pretraining_steps: attacker steps before the game, to tell `D` from `D_v`.
         pretraining_batch_size: members a step, and as many nonmembers.
         pretraining_refresh: attacker steps after which both are observed anew, with other augmentation; None for never.
-        settings: see `Descent`; `batch_norm` is the defender's for forget and val images.
+        settings: see `SGDMethod`; `batch_norm` is the defender's for forget and val images.
 
     Raises:
         InputError: forget and val batches of different sizes where they are paired.
@@ -90,7 +90,7 @@ class DAU(Descent):
         self.automatic_optimization = False
         self.attacker, self.projector = attacker(self.defender.num_classes), projector(self.defender.num_features)
         self.penalty, self.objective, self.regulariser, self.term = penalty, objective, regulariser, dict(term)
-        self.observer = Observer(sensitivity, attacker_input)
+        self.observer = AttackerInputMaker(sensitivity, attacker_input)
         self.forget_batch_size, self.val_batch_size = forget_batch_size, val_batch_size
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser_weight = 0.0 if isinstance(regulariser, Nothing) else regulariser_weight
@@ -108,7 +108,7 @@ class DAU(Descent):
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
-        """See `Descent.loader`; the batches of the pre-training have to be shared, too."""
+        """See `SGDMethod.loader`; the batches of the pre-training have to be shared, too."""
         if self.pretraining_steps and self.pretraining_batch_size % world_size:
             size = self.pretraining_batch_size
             raise InputError(f"the pre-training batch size must be a multiple of trainer.devices={world_size}, got {size}")
@@ -161,7 +161,7 @@ class DAU(Descent):
         self.record(loss=loss, **values)
         return loss.detach()
 
-    def attacker_step(self, forget: Rows, val: Rows) -> Tensor:
+    def attacker_step(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
         """Let the attacker ascend on `L_A`; its last loss."""
         loss = forget.prediction.new_zeros(())
         for _ in range(self.attacker_steps):
@@ -169,7 +169,7 @@ class DAU(Descent):
             self.descend(1, loss)
         return loss
 
-    def attacker_loss(self, forget: Rows, val: Rows) -> Tensor:
+    def attacker_loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
         """What the attacker minimises, of rows that it judges as one batch: `-L_A` and its penalty."""
         membership = self.membership(join(forget, val)).split([len(forget.targets), len(val.targets)])
         return self.objective.attacker_loss(*membership) + self.penalty(self.single_membership, forget, val)
@@ -181,16 +181,16 @@ class DAU(Descent):
         self.manual_backward(loss)
         optimizer.step()
 
-    def observe(self, images: Tensor, targets: Tensor, mode: str, with_sensitivity: bool = True) -> Observation:
-        """See `Observer`."""
+    def observe(self, images: Tensor, targets: Tensor, mode: str, with_sensitivity: bool = True) -> DefenderOutputs:
+        """See `AttackerInputMaker`."""
         return self.observer(self.defender, images, targets, mode, with_sensitivity)
 
-    def membership(self, seen: Rows) -> Tensor:
+    def membership(self, seen: AttackerInputs) -> Tensor:
         """The attacker's logits `(B,)`, always in float32; `(B, A)` of several attackers."""
         with float32(self.device):
             return self.attacker(*seen)
 
-    def single_membership(self, seen: Rows) -> Tensor:
+    def single_membership(self, seen: AttackerInputs) -> Tensor:
         """The same of each sample by itself: statistics of the batch would make its slope depend on the others."""
         with evaluating(self.attacker):
             return self.membership(seen)
@@ -226,7 +226,7 @@ class DAU(Descent):
         final = {"balanced_accuracy_final": self.unseen_accuracy(), "mean_output_forget": forget, "mean_output_val": val}
         self.findings |= final
 
-    def observe_parts(self, parts: Mapping[str, Images], epoch: int = 0) -> tuple[Rows, Rows]:
+    def observe_parts(self, parts: Mapping[str, Images], epoch: int = 0) -> tuple[AttackerInputs, AttackerInputs]:
         """See `pretraining.observe_parts`; the defender's statistics never take them in: some are test images.
 
         In the precision of a step, which Lightning sets around steps alone.

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dau_lightning.error import InputError, one_line
+from dau_lightning.base.error import InputError, one_line
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -54,7 +54,7 @@ def workspace(entity: str, project: str) -> "Workspace":
             *bars,
             workspaces.Section(name="The way of the unlearning", is_open=True, panels=lines),
             workspaces.Section(name="Pictures", panels=[panels.MediaBrowser(media_keys=PICTURES)]),
-            workspaces.Section(name="Rows", panels=[panels.WeavePanelSummaryTable(table_name="rows")]),
+            workspaces.Section(name="AttackerInputs", panels=[panels.WeavePanelSummaryTable(table_name="rows")]),
         ],
         runset_settings=workspaces.RunsetSettings(
             groupby=[workspaces.Metric("Group"), workspaces.Metric("JobType")],

@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra import initialize_config_dir
 from omegaconf import DictConfig
 
-from dau_lightning import settings
+from dau_lightning.run import command_line as settings
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = ["dataset", "network", "recipe", "scheme", "sparsity", "baseline", "metric"]

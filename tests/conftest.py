@@ -12,8 +12,8 @@ from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 
 import train
-from dau_lightning import settings
-from dau_lightning.error import one_line
+from dau_lightning.base.error import one_line
+from dau_lightning.run import command_line as settings
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from dau_lightning import unlearn
-from dau_lightning.error import InputError
-from tests.test_zoo import Wide
+from dau_lightning.base.error import InputError
+from tests.own_network import Wide
 
 ROOT = Path(__file__).parents[1]
 PLAIN = ["trainer.accelerator=cpu", "figures=false", "dynamics=0"]

@@ -17,8 +17,8 @@ from benchmarks.plain import PlainDAU, PlainLoop
 from benchmarks.section import cell, imports, peak
 from benchmarks.table import exponent, short
 from benchmarks.workload import Workload
-from dau_lightning.loader import Batch
-from dau_lightning.randomness import key
+from dau_lightning.base.randomness import key
+from dau_lightning.data.loader import Batch
 
 pytestmark = pytest.mark.untraced  # coverage is of the package alone
 
@@ -33,7 +33,7 @@ CASES = {
 }
 
 
-class Given:
+class StartingWeights:
     """In place of a stream: the batch that the module has."""
 
     batch: Batch
@@ -47,7 +47,7 @@ class SameSteps(L.Callback):
 
     def __init__(self, plain: Any, steps: int) -> None:
         self.plain, self.steps = plain, steps
-        self.given = [Given() for _ in PARTS]
+        self.given = [StartingWeights() for _ in PARTS]
         plain.stream, plain.streams = self.given[0], self.given[1:]
         self.ours: list[float] = []
         self.others: list[float] = []

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 
-from dau_lightning.sweep import names
+from dau_lightning.run.sweep import names
 from tests.composed import CONF, PARTS, choices, composed, every_choice
 
 EXPERIMENTS = {"table1": 120, "table2": 20, "figure2": 120}  # and the number of jobs
@@ -73,9 +73,9 @@ def test_a_part_of_the_game_makes_no_other_part(group):
 
 
 def test_wasserstein_takes_a_penalty_along_unless_another_is_chosen():
-    assert composed("baseline/objective=wasserstein").baseline.penalty._target_ == "dau_lightning.penalty.interpolated"
+    assert composed("baseline/objective=wasserstein").baseline.penalty._target_ == "dau_lightning.game.penalty.interpolated"
     other = composed("baseline/objective=wasserstein", "baseline/penalty=dragan").baseline
-    assert other.penalty._target_ == "dau_lightning.penalty.dragan"
+    assert other.penalty._target_ == "dau_lightning.game.penalty.dragan"
 
 
 def test_terms_come_together():

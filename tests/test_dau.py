@@ -9,17 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dau_lightning.attacker import Attacker, Sensitivity, Several, StatisticsAttacker
+from dau_lightning.base.error import InputError
+from dau_lightning.base.randomness import key
 from dau_lightning.baseline.finetune import FineTune
 from dau_lightning.dau import DAU
-from dau_lightning.error import InputError
-from dau_lightning.network import mlp
-from dau_lightning.objective import MinMax, Wasserstein
-from dau_lightning.observer import Rows
-from dau_lightning.penalty import dragan, interpolated, none
-from dau_lightning.randomness import key
-from dau_lightning.regulariser import Nothing, contrastive, redundancy_reduction, vicreg
-from dau_lightning.term.gradient_ascent import GradientAscent
+from dau_lightning.game.attacker import Attacker, Several, StatisticsAttacker
+from dau_lightning.game.attacker_input import AttackerInputs
+from dau_lightning.game.extra_loss.gradient_ascent import GradientAscent
+from dau_lightning.game.objective import MinMax, Wasserstein
+from dau_lightning.game.penalty import dragan, interpolated, none
+from dau_lightning.game.projector import mlp
+from dau_lightning.game.regulariser import Nothing, contrastive, redundancy_reduction, vicreg
+from dau_lightning.game.sensitivity import Sensitivity
 from tests.composed import CONF, composed
 
 Build = Callable[..., DAU]
@@ -569,7 +570,7 @@ def test_the_penalty_is_of_the_attackers_loss_in_the_game_and_before_it(tiny: An
         def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
             return self.norm(probabilities)[:, 0]
 
-    def penalty(judge: Any, forget: Rows, val: Rows) -> Tensor:
+    def penalty(judge: Any, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
         sizes.append((len(forget.targets), len(val.targets)))
         alone = torch.cat([judge(forget.at(slice(i, i + 1))) for i in range(len(forget.targets))])
         torch.testing.assert_close(judge(forget), alone)  # each sample by itself
@@ -796,14 +797,14 @@ def test_default_readings() -> None:
     assert settings.batch_norm == "batch"
     assert settings.attacker_input == "probabilities"
     assert settings.attacker_mode == "eval"
-    assert settings.objective == {"_target_": "dau_lightning.objective.MinMax", "saturating": True}
+    assert settings.objective == {"_target_": "dau_lightning.game.objective.MinMax", "saturating": True}
     assert settings.sensitivity.noise_scale == 1.0
     assert settings.sensitivity.divide is False
     assert settings.sensitivity.norm is False
     assert settings.sensitivity.gradient is False
-    assert settings.attacker == {"_target_": "dau_lightning.attacker.Attacker", "_partial_": True}
-    assert settings.regulariser["_target_"] == "dau_lightning.regulariser.redundancy_reduction"
-    assert settings.penalty["_target_"] == "dau_lightning.penalty.none"
+    assert settings.attacker == {"_target_": "dau_lightning.game.attacker.Attacker", "_partial_": True}
+    assert settings.regulariser["_target_"] == "dau_lightning.game.regulariser.redundancy_reduction"
+    assert settings.penalty["_target_"] == "dau_lightning.game.penalty.none"
     assert settings.projector["_target_"] == "torch.nn.Identity"
     assert settings.term == {}
     assert settings.pairing == "random"

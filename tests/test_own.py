@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import train
 from dau_lightning.report.__main__ import main as report
-from tests.test_zoo import Wide
+from tests.own_network import Wide
 from tests.tiny import TINY, results
 
 LIST = ["scheme=indices", "scheme.file=forget.csv", "baseline=finetune", "baseline.epochs=1", *TINY]
@@ -83,7 +83,13 @@ def test_a_list_that_cannot_be_used_is_one_line_and_writes_nothing(
 
 
 WEIGHTS = [
-    *("dataset=imagefolder", "dataset.root=own", "dataset.image_size=8", "network=own", "network._target_=tests.test_zoo.Wide"),
+    *(
+        "dataset=imagefolder",
+        "dataset.root=own",
+        "dataset.image_size=8",
+        "network=own",
+        "network._target_=tests.own_network.Wide",
+    ),
     *(
         "scheme=indices",
         "scheme.file=forget.txt",

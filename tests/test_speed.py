@@ -13,8 +13,8 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dau_lightning.metrics_csv import MetricsCSV
 from dau_lightning.sparsity.omp import OMP
+from dau_lightning.tracking.metrics_csv import MetricsCSV
 from tests.composed import composed
 
 GAME = ["baseline=dau", "baseline.retain_batch_size=12", "baseline.forget_batch_size=6", "baseline.val_batch_size=6"]

@@ -8,67 +8,25 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dau_lightning"
 ORDER = [
-    "error",
-    "ranges",
-    "settings",
-    "whole",
-    "folder",
-    "label",
-    "further",
-    "console",
-    "randomness",
-    "devices",
-    "evidence",
-    "decode",
+    "base",
+    "storage",
     "dataset",
-    "condition",
     "scheme",
-    "request",
-    "split",
-    "transform",
-    "loader",
-    "datamodule",
+    "data",
     "network",
-    "zoo",
-    "mode",
-    "metric",
-    "flag",
-    "attacker",
-    "observer",
-    "losses",
-    "objective",
-    "penalty",
-    "regulariser",
-    "checkpoint",
-    "module",
-    "descent",
-    "samplewise",
-    "gradient",
-    "pretraining",
-    "dau",
-    "baseline",
-    "term",
-    "callbacks",
-    "store",
-    "metrics_csv",
-    "weights",
-    "ledger",
-    "card",
-    "tracking",
-    "showcase",
-    "dynamics",
-    "witness",
     "sparsity",
+    "metric",
     "training",
-    "judge",
-    "record",
-    "experiment",
-    "figure",
+    "baseline",
+    "losses",
+    "game",
+    "dau",
+    "evaluation",
+    "tracking",
     "report",
-    "job",
-    "api",
-    "sweep",
+    "run",
     "workspace",
+    "api",
 ]
 
 
@@ -105,13 +63,13 @@ def test_nothing_imports_dau():
     assert not [path for path in files() if "dau" in imported(path)]
 
 
-@pytest.mark.parametrize("group", ["dataset", "scheme", "baseline", "term"])
+@pytest.mark.parametrize("group", ["dataset", "scheme", "network", "baseline", "baseline/term"])
 def test_what_comes_in_many_has_one_name(group):
-    folder = ROOT / "conf" / ("baseline/term" if group == "term" else group)
-    choices = {path.stem for path in folder.glob("*.yaml")} - {"dau"}  # the method itself exists once
+    choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} - {"dau", "own"}  # the method exists once
+    folder = {"term": "game/extra_loss"}.get(group.rpartition("/")[2], group)
     for name in choices:
-        assert (PACKAGE / group / f"{name}.py").is_file()
-        assert (ROOT / "tests" / group / f"test_{name}.py").is_file()
+        assert (PACKAGE / folder / f"{name}.py").is_file()
+        assert (ROOT / "tests" / folder / f"test_{name}.py").is_file()
 
 
 @pytest.mark.parametrize("group", ["attacker", "penalty", "objective", "regulariser", "term"])
@@ -119,7 +77,7 @@ def test_a_part_of_the_game_stands_in_the_room_of_its_name(group):
     choices = sorted((ROOT / "conf" / "baseline" / group).glob("*.yaml"))
     assert choices
     for path in choices:
-        assert f"_target_: dau_lightning.{group}." in path.read_text()
+        assert f"_target_: dau_lightning.game.{ {'term': 'extra_loss'}.get(group, group) }." in path.read_text()
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))

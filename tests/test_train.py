@@ -350,7 +350,7 @@ def test_another_choice_for_every_part_of_the_game(run):
     run(*TINY_DAU, "reference=off", *(f"baseline/{part}" for part in parts), "baseline.pairing=class")
     folder, result = the_result()
     settings = result["settings"]["baseline"]
-    assert settings["penalty"]["_target_"] == "dau_lightning.penalty.interpolated"
+    assert settings["penalty"]["_target_"] == "dau_lightning.game.penalty.interpolated"
     assert list(settings["attacker"]["attackers"]) == ["transformer", "statistics"]
     assert result["rows"]["dau"]["UA"] >= 0
     convnet(10, 1, 16).load_state_dict(load_file(folder / "unlearned.safetensors"))  # the projector is not in it

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from dau_lightning import workspace
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of the library's own, while it is imported
 
@@ -22,7 +22,7 @@ def test_the_specification_is_printed_without_network(monkeypatch, capsys):
     workspace.main(["--print", "--project", "tests"])
     section = json.loads(capsys.readouterr().out)["section"]
     bank = section["panelBankConfig"]["sections"]
-    assert [each["name"] for each in bank] == [*workspace.BARS, "The way of the unlearning", "Pictures", "Rows"]
+    assert [each["name"] for each in bank] == [*workspace.BARS, "The way of the unlearning", "Pictures", "AttackerInputs"]
     found = leaves(bank)
     for metric in [metric for metrics in workspace.BARS.values() for metric in metrics]:
         assert any(isinstance(leaf, str) and metric in leaf for leaf in found), metric

@@ -11,16 +11,17 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
-from dau_lightning.datamodule import UnlearningDataModule
-from dau_lightning.dataset import Images
-from dau_lightning.descent import Descent
-from dau_lightning.module import UnlearningModule
-from dau_lightning.network import Defender, convnet
-from dau_lightning.randomness import key
+from dau_lightning.base.randomness import key
+from dau_lightning.data.datamodule import UnlearningDataModule
+from dau_lightning.data.split import Split
+from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.images import Images
+from dau_lightning.network import convnet
+from dau_lightning.network.defender import Defender
 from dau_lightning.sparsity.omp import OMP
-from dau_lightning.split import Split
-from dau_lightning.training import Training
-from dau_lightning.transform import Transform
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.trainer import Training
 
 SIZES = {"retain": 36, "forget": 12, "val": 12, "judge": 0, "outside": 0, "test_retain": 18, "test_forget": 0}
 
@@ -54,7 +55,7 @@ class Tiny:
         torch.manual_seed(seed)
         return Defender(convnet(num_classes=3, in_channels=1, width=4))
 
-    def module(self, kind: Callable[..., UnlearningModule] = Descent, **changes: Any) -> UnlearningModule:
+    def module(self, kind: Callable[..., UnlearningModule] = SGDMethod, **changes: Any) -> UnlearningModule:
         """A method with settings for a quick training."""
         settings = {"seed": 0, "batch_size": 12, "epochs": 2, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
         settings |= {"schedule": "constant", "milestones": []}
@@ -129,3 +130,8 @@ def random_images(per_class: int, num_classes: int = 4, shape: tuple[int, int, i
     targets = torch.arange(num_classes).repeat_interleave(per_class)
     names = tuple(f"class {label}" for label in range(num_classes))
     return Images(pixels, targets, names, tuple(f"{name}/{i:05d}" for i in range(count)))
+
+
+def normal_images(count: int, channels: int, size: int) -> Tensor:
+    """Inputs of a network, float `(count, channels, size, size)`, the same at every call."""
+    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(0))

@@ -13,7 +13,7 @@ from benchmarks.clock import ByTurns, alternate, block
 from benchmarks.plain import PlainLoop
 from benchmarks.table import Table
 from benchmarks.workload import Workload
-from dau_lightning.observer import Rows
+from dau_lightning.game.attacker_input import AttackerInputs
 
 # network, images in all and a step of retain, blocks of steps, warm-up
 CPU, CUDA = ("resnet9", 1000, 128, 5, 1), ("resnet18", 50_000, 256, 6, 4)
@@ -74,7 +74,7 @@ def _attacker_seconds(module: Any, size: int, device: torch.device, finetune: Pl
     """Of the attacker's step on `size` forget and as many val rows."""
     optimizer = module.configure_optimizers()[1]
     draws = torch.randn(2 * size, 10, device=device).softmax(1)
-    rows = Rows(draws, draws, torch.arange(2 * size, device=device) % 10)
+    rows = AttackerInputs(draws, draws, torch.arange(2 * size, device=device) % 10)
 
     def step() -> None:
         optimizer.zero_grad()

@@ -16,8 +16,8 @@ from benchmarks.clock import alternate
 from benchmarks.table import Table
 from benchmarks.workload import SHAPES, Workload
 from dau_lightning.baseline.fisher import fisher_diagonal
-from dau_lightning.gradient import per_sample_gradients
-from dau_lightning.samplewise import Samplewise
+from dau_lightning.training.per_sample_gradient import per_sample_gradients
+from dau_lightning.training.per_sample_pass import Samplewise
 
 TARGETS = {"convnet": 10, "resnet9": 3}
 BACKWARDS = {"FF": 10, "IU, gradients": 1}  # of an image: FF's is one a class

@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from benchmarks.clock import medians, now
 from benchmarks.table import Table
 from benchmarks.workload import Workload
-from dau_lightning.dataset import Images
+from dau_lightning.dataset.images import Images
 
 BATCH_SIZE, IMAGES = 128, 10_000
 

@@ -11,8 +11,8 @@ import torch
 from benchmarks.clock import ByTurns, now
 from benchmarks.table import Table
 from benchmarks.workload import Workload
-from dau_lightning.attacker import Sensitivity
-from dau_lightning.loader import JointLoader
+from dau_lightning.data.loader import JointLoader
+from dau_lightning.game.sensitivity import Sensitivity
 
 CPU, CUDA = ("resnet9", 1000), ("resnet18", 50_000)  # network, images
 SWALLOWS = "attacker's step"  # with all that it calls

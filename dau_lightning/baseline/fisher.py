@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dau_lightning.dataset import Images
-from dau_lightning.gradient import expected_squares, move
-from dau_lightning.loader import Batch, PassLoader
-from dau_lightning.module import UnlearningModule
-from dau_lightning.randomness import generator
-from dau_lightning.transform import Transform
+from dau_lightning.base.randomness import generator
+from dau_lightning.data.loader import Batch, PassLoader
+from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.images import Images
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.per_sample_gradient import expected_squares, move
 
 
 class FisherForgetting(UnlearningModule):

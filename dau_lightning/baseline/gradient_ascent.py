@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dau_lightning.descent import Descent
-from dau_lightning.loader import Batch
-from dau_lightning.mode import batch_norm
+from dau_lightning.data.loader import Batch
+from dau_lightning.training.mode import batch_norm
+from dau_lightning.training.sgd import SGDMethod
 
 
-class GradientAscent(Descent):
+class GradientAscent(SGDMethod):
     """Ascent on the cross-entropy of the forget set; weight decay still shrinks the weights.
 
     The loss that it descends on has no lower bound: few epochs at a low rate, or the network is lost.

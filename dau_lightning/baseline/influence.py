@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dau_lightning.console import progress
-from dau_lightning.error import InputError
-from dau_lightning.gradient import move, per_sample_gradients, weighted_gradient
-from dau_lightning.loader import Batch
-from dau_lightning.module import UnlearningModule
-from dau_lightning.randomness import generator
-from dau_lightning.samplewise import of_device
+from dau_lightning.base.console import progress
+from dau_lightning.base.error import InputError
+from dau_lightning.base.randomness import generator
+from dau_lightning.data.loader import Batch
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.per_sample_gradient import move, per_sample_gradients, weighted_gradient
+from dau_lightning.training.per_sample_pass import of_device
 
 STORED_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}  # of gradients kept while the others are made again beside them
 BESIDE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}  # of those others at a time

@@ -1,10 +1,10 @@
 """The model before unlearning: trained from scratch on all of `D` by the recipe, the last epoch taken."""
 
-from dau_lightning.descent import Descent
+from dau_lightning.training.sgd import SGDMethod
 
 
-class Original(Descent):
-    """Descent on the whole training set from new weights."""
+class Original(SGDMethod):
+    """SGDMethod on the whole training set from new weights."""
 
     label = "Original"
     phase = "original"

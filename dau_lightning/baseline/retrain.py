@@ -1,10 +1,10 @@
 """The gold standard: trained from scratch on `D_r` by the original's recipe, as if `D_f` had never been there."""
 
-from dau_lightning.descent import Descent
+from dau_lightning.training.sgd import SGDMethod
 
 
-class Retrain(Descent):
-    """Descent on the retain set from new weights."""
+class Retrain(SGDMethod):
+    """SGDMethod on the retain set from new weights."""
 
     label = "Retrain"
     phase = "retrain"

@@ -1,10 +1,10 @@
 """The noise floor: Retrain once more, with another initialisation and other batches."""
 
-from dau_lightning.descent import Descent
+from dau_lightning.training.sgd import SGDMethod
 
 
-class RetrainAgain(Descent):
-    """Descent on the retain set from new weights, none of them shared with Retrain."""
+class RetrainAgain(SGDMethod):
+    """SGDMethod on the retain set from new weights, none of them shared with Retrain."""
 
     label = "Retrain 2"
     phase = "retrain_again"

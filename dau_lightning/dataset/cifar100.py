@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torchvision.datasets import CIFAR100
 
-from dau_lightning.dataset import Data, Images, limited
+from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.cifar10 import official
-from dau_lightning.randomness import generator
+from dau_lightning.dataset.draw import limited
+from dau_lightning.dataset.images import Data, Images
 
 
 def cifar100(root: str, train_limit: int | None, test_limit: int | None, seed: int, level: str = "fine") -> Data:

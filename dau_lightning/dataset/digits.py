@@ -6,8 +6,9 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
-from dau_lightning.dataset import Data, Images, balanced, limited
-from dau_lightning.randomness import generator
+from dau_lightning.base.randomness import generator
+from dau_lightning.dataset.draw import balanced, limited
+from dau_lightning.dataset.images import Data, Images
 
 TEST_COUNT = 450  # The set has no official test set: this one is fixed, class-balanced and the same for every seed.
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from dau_lightning.dataset import Images
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
+from dau_lightning.dataset.images import Images
 
 T = TypeVar("T")
 

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dau_lightning.dataset import Data, Images, within_limit
-from dau_lightning.decode import ImageFile, decoded
-from dau_lightning.error import InputError
-from dau_lightning.randomness import generator
+from dau_lightning.base.error import InputError
+from dau_lightning.base.randomness import generator
+from dau_lightning.dataset.draw import within_limit
+from dau_lightning.dataset.images import Data, Images
+from dau_lightning.storage.image_cache import ImageFile, decoded
 
 
 class Listing(NamedTuple):

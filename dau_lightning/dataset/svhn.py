@@ -2,9 +2,10 @@
 
 from torchvision.datasets import SVHN
 
-from dau_lightning.dataset import Data, Images, limited
+from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.download import downloaded, numbered
-from dau_lightning.randomness import generator
+from dau_lightning.dataset.draw import limited
+from dau_lightning.dataset.images import Data, Images
 
 
 def svhn(root: str, train_limit: int | None, test_limit: int | None, seed: int) -> Data:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from dau_lightning.error import InputError
-from dau_lightning.randomness import generator
+from dau_lightning.base.error import InputError
+from dau_lightning.base.randomness import generator
 
 SMALLEST = 1e-30  # logarithms are clipped here
 AT_A_TIME = 256  # scores that an SVM judges: with 10,000 support vectors 20 MB

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dau_lightning.error import InputError, one_line
+from dau_lightning.base.error import InputError, one_line
 from dau_lightning.report.draw import draw, sweep_page
 from dau_lightning.report.group import groups
 from dau_lightning.report.latex import latex
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files: dict[Path, bytes] = {}
     pictures: dict[str, bytes] = {}
     if options.figures or options.wandb or options.html:
-        from dau_lightning.report.figure import ATTACKS, figures
+        from dau_lightning.report.figure.attacks import ATTACKS, figures
 
         pictures = figures(made)
         if options.figures and not pictures:

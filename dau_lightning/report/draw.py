@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dau_lightning.evidence import read_evidence
-from dau_lightning.report.figure import figures, file_name
+from dau_lightning.evaluation.outputs import read_outputs
+from dau_lightning.report.figure.attacks import figures, file_name
 from dau_lightning.report.group import groups
 from dau_lightning.report.page import Image, Page, Section, flags, grouped, html, image, section
 from dau_lightning.report.read import Run
@@ -32,8 +32,8 @@ def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
     run, pictures = Run(folder, result), dict[str, bytes]()
     (group,) = groups([run])
     images: list[Image] = []
-    if (evidence := read_evidence(folder)) is not None:
-        from dau_lightning.figure import pictures as drawn
+    if (evidence := read_outputs(folder)) is not None:
+        from dau_lightning.report.figure import pictures as drawn
 
         attacks = {f"attacks.{name.rsplit('.', 1)[1]}": content for name, content in figures([group]).items()}
         images += [image("attacks", ATTACKS, attacks)] if attacks else []

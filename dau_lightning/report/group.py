@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
 from dau_lightning.metric.disparity import COLUMNS
 from dau_lightning.report import published
 from dau_lightning.report.read import Run
@@ -124,7 +124,7 @@ def _check_same(runs: Sequence[Run], settings: Callable[[Run], Mapping[str, str]
 
 
 def _found(runs: Sequence[Run], named: Callable[[Run, str], str]) -> dict[Key, Found]:
-    """Rows of one cell by name and seed; the same original and Retrain stand in the runs of every method."""
+    """AttackerInputs of one cell by name and seed; the same original and Retrain stand in the runs of every method."""
     rows: dict[Key, Found] = defaultdict(dict)
     for run in runs:
         for kind, row in run.result["rows"].items():

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
 
-from dau_lightning.flag import doubts
+from dau_lightning.evaluation.checks import doubts
 from dau_lightning.report.rows import Group, Spread
 from dau_lightning.report.table import Block, block, blocks, notes, title
 

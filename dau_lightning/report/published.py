@@ -26,15 +26,15 @@ METHODS: dict[str, dict[str, Any]] = {
         "pairing": "random",
         "term": {},
         "sensitivity.copies": 10,
-        "objective._target_": "dau_lightning.objective.MinMax",
-        "attacker._target_": "dau_lightning.attacker.Attacker",
-        "penalty._target_": "dau_lightning.penalty.none",
+        "objective._target_": "dau_lightning.game.objective.MinMax",
+        "attacker._target_": "dau_lightning.game.attacker.Attacker",
+        "penalty._target_": "dau_lightning.game.penalty.none",
         "projector._target_": "torch.nn.Identity",
     },
 }
 REGULARISER = {
     "regulariser_weight": 1e-3,
-    "regulariser._target_": "dau_lightning.regulariser.redundancy_reduction",
+    "regulariser._target_": "dau_lightning.game.regulariser.redundancy_reduction",
     "regulariser.off_diagonal_weight": 5e-3,
 }
 LR = {("random", "dense"): 0.01, ("random", "95% sparse"): 0.03}  # of DAU; class-wise 0.02

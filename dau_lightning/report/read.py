@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dau_lightning.error import InputError
-from dau_lightning.folder import FAILED, opened
-from dau_lightning.label import called
+from dau_lightning.base.error import InputError
+from dau_lightning.storage.run_folder import FAILED, opened
+from dau_lightning.storage.run_name import called
 
 NEEDED = ("dataset", "network", "scheme", "sparsity", "baseline", "seed", "split_hash", "selection", "settings", "rows")
 

@@ -1,4 +1,4 @@
-"""Rows over seeds, as numbers: means, deviations, and the distance to Retrain."""
+"""AttackerInputs over seeds, as numbers: means, deviations, and the distance to Retrain."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of one dataset, network and scheme, by sparsity (dense first) and name.
+    """AttackerInputs of one dataset, network and scheme, by sparsity (dense first) and name.
 
     Attributes:
         names: of dataset, network and scheme.

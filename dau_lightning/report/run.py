@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dau_lightning.flag import doubts
+from dau_lightning.evaluation.checks import doubts
 from dau_lightning.report.rows import COLUMNS, GAPS, SCORE, SELECTION_COLUMNS
 
 

@@ -21,7 +21,7 @@ def upload(groups: Sequence[Group], images: Mapping[str, bytes], folder: Path, p
     import wandb
     from PIL import Image
 
-    from dau_lightning.tracking import loggers
+    from dau_lightning.tracking.wandb import loggers
 
     header, rows = cast(tuple[list[str], list[Any]], records(groups))  # wandb types rows as pandas does
     with loggers(folder, "auto", project, "report", {"rows": len(rows)}):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
 
 
 def write(files: Mapping[Path, bytes]) -> None:

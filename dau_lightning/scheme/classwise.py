@@ -1,13 +1,13 @@
 """Class-wise forgetting (section 4.3): every sample of one class, of several, or a fraction of each."""
 
-import difflib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from dau_lightning.dataset import Images
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
+from dau_lightning.base.nearest import did_you_mean
+from dau_lightning.dataset.images import Images
 
 Class = int | str
 
@@ -64,9 +64,8 @@ def _class_index(class_names: tuple[str, ...], target: Class) -> int:
         return class_names.index(str(target))
     if isinstance(target, int) and 0 <= target < len(class_names):
         return target
-    near = difflib.get_close_matches(str(target), class_names, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
     some = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
     raise InputError(
-        f"scheme.target must be a class index in [0, {len(class_names) - 1}] or one of {some}; got {target!r}{hint}"
+        f"scheme.target must be a class index in [0, {len(class_names) - 1}] or one of {some}; got {target!r}"
+        + did_you_mean(target, class_names)
     )

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dau_lightning.condition import fulfilling
-from dau_lightning.dataset import Images
-from dau_lightning.error import InputError
-from dau_lightning.whole import lines
+from dau_lightning.base.error import InputError
+from dau_lightning.dataset.images import Images
+from dau_lightning.scheme.where import fulfilling
+from dau_lightning.storage.atomic import read_lines
 
 TEXT: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape"}  # names of files need not be UTF-8
 COLUMNS = ("id", "ids", "path", "file", "filename", "file_name", "image", "index", "position")  # that may name samples
@@ -58,7 +58,7 @@ class Indices:
         try:
             if self.file.suffix.lower() in (".csv", ".tsv") or self.where or self.column:
                 return self._table()
-            return [entry for line in lines(self.file, TEXT["errors"]) if (entry := line.strip())]
+            return [entry for line in read_lines(self.file, TEXT["errors"]) if (entry := line.strip())]
         except OSError as error:
             raise InputError(f"scheme.file must be a list or a table that can be read, got {self.file}: {error}") from error
 

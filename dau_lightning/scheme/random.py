@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from dau_lightning.dataset import Images
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
+from dau_lightning.dataset.images import Images
 
 
 def random(train: Images, generator: torch.Generator, fraction: float | None) -> Tensor:

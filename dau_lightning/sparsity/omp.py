@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
 
 
 class OMP:

@@ -9,9 +9,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from dau_lightning.callbacks import Clock, Guard, PhaseBar
-from dau_lightning.module import UnlearningModule
-from dau_lightning.network import Defender
+from dau_lightning.network.defender import Defender
+from dau_lightning.training.clock import Clock
+from dau_lightning.training.guard import Guard
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.progress_bar import TrainingBar
 from tests.composed import choices, composed
 
 METHODS = choices("baseline")
@@ -47,7 +49,7 @@ def test_it_keeps_its_mask_to_the_bit(name: str, tiny: Any) -> None:
 def test_it_runs_under_the_callbacks_of_a_run_and_repeats_to_the_bit(name: str, tiny: Any, tmp_path: Path) -> None:
     found = []
     for noise in range(2):
-        module, clock, bar = make(name, tiny, tiny.defender()), Clock(), PhaseBar("method")
+        module, clock, bar = make(name, tiny, tiny.defender()), Clock(), TrainingBar("method")
         torch.manual_seed(noise)  # what ran before must not matter
         tiny.fit(module, clock, Guard("method", tmp_path / "last_good.safetensors"), bar)
         found.append(weights(module.defender))

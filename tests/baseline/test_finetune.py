@@ -4,7 +4,7 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from dau_lightning.baseline.finetune import FineTune
-from dau_lightning.descent import Descent
+from dau_lightning.training.sgd import SGDMethod
 
 
 def test_sees_the_retain_set_and_nothing_else(tiny: Any) -> None:
@@ -13,7 +13,7 @@ def test_sees_the_retain_set_and_nothing_else(tiny: Any) -> None:
 
 def test_what_it_is() -> None:
     assert (FineTune.label, FineTune.phase, FineTune.part, FineTune.from_scratch) == ("FT", "unlearning", "retain", False)
-    assert issubclass(FineTune, Descent)
+    assert issubclass(FineTune, SGDMethod)
 
 
 def test_goes_on_from_the_weights_it_is_given(tiny: Any) -> None:

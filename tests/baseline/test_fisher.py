@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dau_lightning.base.randomness import generator
 from dau_lightning.baseline.fisher import FisherForgetting, fisher_diagonal
-from dau_lightning.randomness import generator
 
 SETTINGS: dict[str, Any] = {"seed": 0, "batch_size": 10, "alpha": 1e-4, "inverse_clamp": 1e3, "samples": 20}
 
@@ -54,7 +54,7 @@ def test_diagonal_of_a_network_with_batch_norm(tiny: Any) -> None:
 def test_passes_change_nothing(tiny: Any, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     defender, images = tiny.defender(), tiny.transform.normalise(tiny.images("retain", 5).images)
     expected = fisher_diagonal(defender, images)
-    monkeypatch.setattr("dau_lightning.gradient.samples_a_pass", lambda *_: samples)
+    monkeypatch.setattr("dau_lightning.training.per_sample_gradient.samples_a_pass", lambda *_: samples)
     torch.testing.assert_close(fisher_diagonal(defender, images), expected)
 
 

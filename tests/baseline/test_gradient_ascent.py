@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from dau_lightning.baseline.gradient_ascent import GradientAscent
-from dau_lightning.descent import Descent
+from dau_lightning.training.sgd import SGDMethod
 
 YAML = Path(__file__).resolve().parents[2] / "conf" / "baseline" / "gradient_ascent.yaml"
 
@@ -22,7 +22,7 @@ def test_sees_the_forget_set_and_nothing_else(tiny: Any) -> None:
 
 def test_what_it_is() -> None:
     assert (GradientAscent.label, GradientAscent.part, GradientAscent.from_scratch) == ("GA", "forget", False)
-    assert issubclass(GradientAscent, Descent)
+    assert issubclass(GradientAscent, SGDMethod)
 
 
 def test_a_step_climbs_the_loss_of_the_forget_set(tiny: Any) -> None:

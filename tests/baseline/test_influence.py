@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dau_lightning.base.error import InputError
 from dau_lightning.baseline.influence import InfluenceUnlearning, inverse_fisher_product
-from dau_lightning.dataset import Images
-from dau_lightning.error import InputError
-from dau_lightning.network import Defender
-from dau_lightning.split import Split
+from dau_lightning.data.split import Split
+from dau_lightning.dataset.images import Images
+from dau_lightning.network.defender import Defender
 
 SETTINGS: dict[str, Any] = {"seed": 0, "batch_size": 10, "scale": 1.0, "damping": 1e-2, "samples": 36}
 

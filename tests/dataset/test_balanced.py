@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from dau_lightning.dataset import Images, balanced, limited, within_limit
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
+from dau_lightning.dataset.draw import balanced, limited, within_limit
+from dau_lightning.dataset.images import Images
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
+from dau_lightning.base.error import InputError
 from dau_lightning.dataset.cifar10 import cifar10
-from dau_lightning.error import InputError
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 UNREACHABLE = "http://127.0.0.1:9/cifar-10-python.tar.gz"

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR100
 
+from dau_lightning.base.error import InputError
 from dau_lightning.dataset.cifar100 import cifar100
-from dau_lightning.error import InputError
 
 NAMES = [f"class_{i:02d}" for i in range(100)]
 UNREACHABLE = "http://127.0.0.1:9/cifar-100-python.tar.gz"

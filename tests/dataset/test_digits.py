@@ -2,8 +2,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from dau_lightning.base.error import InputError
 from dau_lightning.dataset.digits import digits
-from dau_lightning.error import InputError
 
 
 def test_sizes_types_and_values() -> None:

@@ -9,10 +9,10 @@ from PIL import Image
 from torchvision.transforms.functional import center_crop, resize
 from torchvision.transforms.v2 import InterpolationMode
 
-from dau_lightning import decode
-from dau_lightning.dataset import Data
+from dau_lightning.base.error import InputError
 from dau_lightning.dataset.imagefolder import imagefolder
-from dau_lightning.error import InputError
+from dau_lightning.dataset.images import Data
+from dau_lightning.storage import image_cache as decode
 
 SIZE = 8
 

@@ -8,8 +8,8 @@ import torch
 from scipy.io import savemat
 from torchvision.datasets import SVHN
 
+from dau_lightning.base.error import InputError
 from dau_lightning.dataset.svhn import svhn
-from dau_lightning.error import InputError
 
 
 @pytest.fixture

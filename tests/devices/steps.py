@@ -11,14 +11,16 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from dau_lightning.attacker import Attacker, Sensitivity
 from dau_lightning.baseline.finetune import FineTune
 from dau_lightning.dau import DAU
-from dau_lightning.network import Defender, mlp
-from dau_lightning.objective import MinMax
-from dau_lightning.penalty import interpolated
-from dau_lightning.regulariser import redundancy_reduction
-from dau_lightning.term.gradient_ascent import GradientAscent
+from dau_lightning.game.attacker import Attacker
+from dau_lightning.game.extra_loss.gradient_ascent import GradientAscent
+from dau_lightning.game.objective import MinMax
+from dau_lightning.game.penalty import interpolated
+from dau_lightning.game.projector import mlp
+from dau_lightning.game.regulariser import redundancy_reduction
+from dau_lightning.game.sensitivity import Sensitivity
+from dau_lightning.network.defender import Defender
 from tests.world import Tiny
 
 

@@ -8,11 +8,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from safetensors.numpy import save_file
 
-from dau_lightning.evidence import FILE
+from dau_lightning.evaluation.outputs import FILE
 from dau_lightning.report.__main__ import main
 from dau_lightning.report.draw import draw
-from tests.figure.conftest import make
 from tests.report.conftest import writer
+from tests.report.figure.conftest import make
 
 WIDTHS = {"desk": 1280, "phone": 390}
 LONG = "a very long warning with/a/path/that/has/no/space/to/break/it/at/all/" * 3

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dau_lightning.evidence import FILE
-from dau_lightning.figure import CAPTIONS
+from dau_lightning.evaluation.outputs import FILE
 from dau_lightning.report import draw as drawing
 from dau_lightning.report.__main__ import main
+from dau_lightning.report.figure import CAPTIONS
 
 
 class Reader(HTMLParser):
@@ -147,6 +147,6 @@ def test_pictures_are_drawn_again_from_the_evidence_alone(write, tmp_path, evide
 
 @pytest.fixture
 def evidence():
-    from tests.figure.conftest import make
+    from tests.report.figure.conftest import make
 
     return make()

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
 from dau_lightning.report.group import groups
 from dau_lightning.report.read import read
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dau_lightning import report
-from dau_lightning.error import InputError
-from dau_lightning.folder import write_result
+from dau_lightning.base.error import InputError
 from dau_lightning.report.__main__ import main
+from dau_lightning.storage.run_folder import write_result
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dau_lightning.dataset import Images
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
+from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.classwise import classwise
 
 
@@ -68,7 +68,7 @@ def test_an_index_out_of_range(make_images: Callable[..., Images], target: int) 
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"one of cat, horse, ship; got 'hose' \(did you mean 'horse'\?\)$"):
+    with pytest.raises(InputError, match=r"one of cat, horse, ship; got 'hose'; did you mean 'horse'\?$"):
         marked(named("cat", "horse", "ship"), "hose")
 
 

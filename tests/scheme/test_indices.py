@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dau_lightning.dataset import Images
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
+from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.indices import Indices
 
 TABLE = "path,user_id,country\ntrain/a/2.png,17,NL\n./train/b/0.png,17,BE\na/0.png,3,NL\ntrain/b/1.png,18,\n"

@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from dau_lightning.dataset import Images
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
+from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.random import random
 
 

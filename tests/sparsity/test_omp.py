@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
 from dau_lightning.network import convnet, resnet9
 from dau_lightning.sparsity.omp import OMP, measured_sparsity
 

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from dau_lightning.store import digest
+from dau_lightning.storage.store import digest
 from tests.torture.traced import TRAIN, Step, run
 
 PHASES = "decoding", "retrain", "original", "pretraining", "unlearning", "evaluation", "record"

@@ -13,8 +13,8 @@ from hypothesis import settings as options
 from hypothesis import strategies as st
 
 import train
-from dau_lightning import settings
-from dau_lightning.error import InputError
+from dau_lightning.base.error import InputError
+from dau_lightning.run import command_line as settings
 
 NUMBERS = [
     "seed",

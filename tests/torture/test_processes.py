@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from dau_lightning.store import digest
+from dau_lightning.storage.store import digest
 
 ROOT = Path(__file__).parents[2]
 

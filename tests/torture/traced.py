@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dau_lightning.tracking
-import dau_lightning.training  # noqa: F401, with torch and Lightning: loaded once, and there in every forked process
-from dau_lightning import decode, folder, record
+import dau_lightning.tracking.wandb
+import dau_lightning.training.trainer  # noqa: F401, with torch and Lightning: loaded once, and there in every forked process
 from dau_lightning.dau import DAU
-from dau_lightning.module import UnlearningModule
+from dau_lightning.run import record
+from dau_lightning.storage import image_cache as decode
+from dau_lightning.storage import run_folder as folder
+from dau_lightning.training.module import UnlearningModule
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 IMAGES_A_CHUNK = 5

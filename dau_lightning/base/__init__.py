@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, the terminal, random numbers, processes and devices."""

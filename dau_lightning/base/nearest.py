@@ -1,0 +1,14 @@
+"""The hint of an error about an unknown name: the known names most like it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(name: object, known: Iterable[str], most: int = 3) -> str:
+    """A clause for the end of an error; empty where no known name is like it.
+
+    >>> did_you_mean("resnet81", ["resnet18", "convnet"])
+    "; did you mean 'resnet18'?"
+    """
+    near = get_close_matches(str(name), list(known), most)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

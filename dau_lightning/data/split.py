@@ -1,0 +1,157 @@
+"""The one split that original, reference and method share, and the two hashes that prove it."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dau_lightning.base.error import require
+from dau_lightning.base.randomness import generator
+from dau_lightning.data.request import Scheme, asked_for
+from dau_lightning.dataset.draw import stratified
+from dau_lightning.dataset.images import Data, Images
+
+VAL_FRACTION = 0.1  # held out of the official training set where the data set brings no validation set of its own
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of each part, and what identifies them.
+
+    Attributes:
+        train: `D`, what the original is trained on.
+        retain: `D_r`, the part of `D` to keep; with `forget` a partition of `D`.
+        forget: `D_f`, the part of `D` to forget.
+        val: `D_v`, never trained on. In a selection run the half of it that plays the game.
+        judge: half of the rest of `D_v` in a selection run (retained classes), which only judges; empty otherwise.
+        outside: the other half of that rest, the nonmembers that the attacks of a selection run are fitted on.
+        test_retain: test images of the classes that still have retain samples.
+        test_forget: test images of the classes that have none.
+        data_hash: of the images, `D` and `D_v`; originals carry it.
+        split_hash: of `data_hash` and `D_f`; Retrain, unlearned models and results carry it.
+        request: what was asked for and matched: `count` and `classes` of the samples that this run adds to `D_f`, the hash
+            of their ids, how many were `held_out` and never trained on, or `forgotten_before`; what the scheme found.
+    """
+
+    train: Images
+    retain: Images
+    forget: Images
+    val: Images
+    judge: Images
+    outside: Images
+    test_retain: Images
+    test_forget: Images
+    data_hash: str
+    split_hash: str
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_split(
+    data: Data,
+    scheme: Scheme,
+    seed: int,
+    selection: bool = False,
+    *,
+    val_from_test: float | None = None,
+    hold_out: bool = True,
+    forgotten: Collection[str] = (),
+) -> Split:
+    """Split a data set. `D` and `D_v` come from data and seed alone, whatever the scheme.
+
+    Args:
+        data: the official sets.
+        scheme: `D` to the bool mask of the samples to forget; one that `names_samples` marks the whole training set.
+        seed: of the split.
+        selection: halve `D_v`, classes in proportion: one half plays, the other judges (see `metric.selection`).
+        val_from_test: the share of the test set that is `D_v` and no longer tested on, where there is no val set.
+        hold_out: whether `D_v` may be held out of the training set; not where a network has seen all of it.
+        forgotten: ids of samples of `D` that were forgotten before; they belong to `D_f` too.
+
+    Raises:
+        InputError: nothing to forget, nothing to retain, or no validation or test image.
+    """
+    kept, val, test = _validation(data, seed, val_from_test, hold_out)
+    train = data.train if len(kept) == len(data.train) else data.train[kept]
+    mask, request = asked_for(data.train, train, kept, scheme, seed, forgotten)
+    retain, forget = train[(~mask).nonzero().flatten()], train[mask.nonzero().flatten()]
+    kept_class = torch.isin(test.targets, retain.targets)
+    test_retain, test_forget = (test[where.nonzero().flatten()] for where in (kept_class, ~kept_class))
+    require(
+        len(retain) > 0,
+        "the scheme leaves no sample to retain: choose fewer classes in scheme.target, or a smaller scheme.fraction",
+    )
+    require(len(test_retain) > 0, "no test image belongs to a retained class: add images to the test set")
+    data_hash = _digest(data.train, data.test, *([data.val] if data.val else []), ids=(train.ids, val.ids))
+    split_hash = _digest(ids=((data_hash, *(["selection"] if selection else [])), forget.ids))
+    rest, val = _halve(val, seed, "play") if selection else (val[torch.arange(0)], val)
+    judge, outside = _halve(rest[torch.isin(rest.targets, retain.targets).nonzero().flatten()], seed, "judge")
+    require(
+        not selection or len(judge) > 0,
+        "selection=true needs at least 4 validation images of retained classes, as does reference=off with your own weights",
+    )
+    return Split(train, retain, forget, val, judge, outside, test_retain, test_forget, data_hash, split_hash, request)
+
+
+def _halve(images: Images, seed: int, name: str) -> tuple[Images, Images]:
+    """Two halves with the classes in proportion; the second has the odd sample."""
+    return _part(images, stratified(images.targets, len(images) // 2, generator(seed, name)))
+
+
+def _part(images: Images, index: Tensor) -> tuple[Images, Images]:
+    """The images at an index, and the others."""
+    chosen = torch.zeros(len(images), dtype=torch.bool)
+    chosen[index] = True
+    return images[chosen.nonzero().flatten()], images[(~chosen).nonzero().flatten()]
+
+
+def emptied_share(split: Split) -> float:
+    """Share of the forget set whose class has no retain sample left: 1 where whole classes go, 0 where samples do."""
+    return float((~torch.isin(split.forget.targets, split.retain.targets)).double().mean())
+
+
+def emptied_classes(split: Split) -> list[str]:
+    """Names of the classes of `D` that have no retain sample left."""
+    gone = set(split.train.targets.tolist()) - set(split.retain.targets.tolist())
+    return [split.train.class_names[label] for label in sorted(gone)]
+
+
+def _validation(data: Data, seed: int, val_from_test: float | None, hold_out: bool) -> tuple[Tensor, Images, Images]:
+    """Which training images are `D` (indices), `D_v`, and the test images.
+
+    `D_v` is a val set of its own, a seeded part of the test set, or held out of the training set: a tenth of every class.
+    """
+    everything = torch.arange(len(data.train))
+    if data.val is not None:
+        require(len(data.val) > 0, "the val set must hold at least one image, or leave it out")
+        require(val_from_test is None, "val_from_test must be null for a data set with a val set of its own")
+        return everything, data.val, data.test
+    if val_from_test is not None:
+        count = round(val_from_test * len(data.test))
+        require(0 < count < len(data.test), f"val_from_test must leave and take a test image; {val_from_test} takes {count}")
+        val, test = _part(data.test, stratified(data.test.targets, count, generator(seed, "validation from test")))
+        return everything, val, test
+    require(
+        hold_out,
+        "original.checkpoint has seen all of the training set, so D_v must be other images: add a val/ folder that it never "
+        "saw, or give val_from_test=0.5 (that share of the test set validates, and TA leaves it out)",
+    )
+    count = round(VAL_FRACTION * len(data.train))
+    require(count > 0, f"a tenth of {len(data.train)} training images is no validation set: use 10 or add a val/ folder")
+    held_out = torch.zeros(len(data.train), dtype=torch.bool)
+    held_out[stratified(data.train.targets, count, generator(seed, "hold out"))] = True
+    return (~held_out).nonzero().flatten(), data.train[held_out.nonzero().flatten()], data.test
+
+
+def _digest(*sets: Images, ids: tuple[tuple[str, ...], ...]) -> str:
+    """SHA-256 over pixels, labels, class names and lists of ids."""
+    digest = hashlib.sha256()
+    for images in sets:
+        digest.update(repr((tuple(images.images.shape), images.class_names)).encode())
+        digest.update(images.images.contiguous().numpy().data)
+        digest.update(images.targets.contiguous().numpy().data)
+    for names in ids:
+        digest.update("\n".join(names).encode(errors="surrogateescape") + b"\0")  # as file systems name what is no UTF-8
+    return digest.hexdigest()

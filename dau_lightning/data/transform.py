@@ -1,0 +1,64 @@
+"""From uint8 pixels to the network's input, on the device."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dau_lightning.base.error import InputError
+
+
+@dataclass(frozen=True)
+class Transform:
+    """From uint8 pixels to the network's input: normalisation always, random crop and flip in training.
+
+    Attributes:
+        mean: per channel, of pixels in [0, 1].
+        std: per channel, of pixels in [0, 1].
+        crop_padding: pixels of black around the image before a crop of its own size; 0 for no crop.
+        flip: mirror half of the images.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_padding: int
+    flip: bool
+
+    def check(self, images: Tensor) -> None:
+        """Raise an `InputError` unless there is a mean and a deviation for each channel of images `(B, C, H, W)`."""
+        channels = images.shape[1]
+        if not (self.mean and self.std and len(self.mean) == len(self.std) == channels):
+            raise InputError(
+                f"transform.mean and transform.std must have one number for each of the {channels} channels of the images"
+            )
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Map uint8 `(B, C, H, W)` to float32 of the same shape, channels last in memory."""
+        mean, std = (_per_channel(tuple(values), images.device) for values in (self.mean, self.std))
+        return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Crop and flip each image by itself: one gather on flattened pixels.
+
+        Args:
+            images: uint8 `(B, C, H, W)` on any device.
+            generator: on the CPU, so that every device makes the same batch.
+        """
+        count, channels, height, width = images.shape
+        padding = self.crop_padding
+        draws = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
+        flipped = torch.rand(count, 1, generator=generator) < (0.5 if self.flip else 0.0)
+        (down, right), flipped = (each.to(images.device, non_blocking=True) for each in (draws, flipped))
+        columns = torch.arange(width, device=images.device).expand(count, width)
+        columns = torch.where(flipped, width - 1 - columns, columns) + right
+        rows = torch.arange(height, device=images.device) + down
+        pixels = (rows.unsqueeze(2) * (width + 2 * padding) + columns.unsqueeze(1)).view(count, 1, -1)
+        padded = F.pad(images, (padding,) * 4).flatten(2)
+        return padded.gather(2, pixels.expand(-1, channels, -1)).view_as(images)
+
+
+@lru_cache(maxsize=16)  # a copy to a GPU waits for all that it was told before
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).view(1, -1, 1, 1)

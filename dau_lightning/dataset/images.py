@@ -1,0 +1,44 @@
+"""What a data set is here: labelled uint8 images in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images in memory.
+
+    Attributes:
+        images: uint8 `(N, C, H, W)`.
+        targets: int64 `(N,)`, each in `[0, len(class_names))`.
+        class_names: one name a class, in the order of the targets.
+        ids: one name an image, unique and stable between runs: a path relative to the root, or `train/00017`.
+        levels: labels `(N,)` and class names by level, where a data set has several levels; `targets` are of one of them.
+    """
+
+    images: Tensor
+    targets: Tensor
+    class_names: tuple[str, ...]
+    ids: tuple[str, ...]
+    levels: Mapping[str, tuple[Tensor, tuple[str, ...]]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.targets)
+
+    def __getitem__(self, index: Tensor) -> "Images":
+        """The images at `index`, int64 `(M,)`, in that order."""
+        ids = tuple(self.ids[i] for i in index.tolist())
+        levels = {name: (targets[index], names) for name, (targets, names) in self.levels.items()}
+        return Images(self.images[index], self.targets[index], self.class_names, ids, levels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The official sets of a data set: train, test, and val where the data set brings one of its own."""
+
+    train: Images
+    test: Images
+    val: Images | None = None

@@ -1,0 +1,85 @@
+"""What unlearning does on its way: UA, RA, TA, MIA and the attacker's accuracy at a few steps of it, on few samples."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from dau_lightning.base.devices import leads
+from dau_lightning.data.loader import PlainLoader
+from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.images import Images
+from dau_lightning.training.clock import Clock
+from dau_lightning.training.mode import eager, evaluating, float32
+from dau_lightning.training.module import UnlearningModule, log
+
+ROLES = {"retain": "member", "test_retain": "nonmember", "forget": "forget"}
+COLUMNS = {"RA": "retain", "TA": "test_retain", "UA": "forget"}
+
+
+def measured(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], attack: Metric) -> dict[str, float]:
+    """UA, MIA, RA and TA in percent.
+
+    Args:
+        logits: float `(N, K)` of `retain`, `forget` and `test_retain`.
+        targets: int64 `(N,)` of the same parts.
+        attack: the one of MIA-efficacy; it is left as it was.
+    """
+    hits = {column: float((logits[part].argmax(1) == targets[part]).double().mean()) for column, part in COLUMNS.items()}
+    fresh = attack.clone()
+    for part, role in ROLES.items():
+        fresh.update(role, logits[part], targets[part])
+    return {"UA": 100 - 100 * hits["UA"], "MIA": float(fresh.compute()), "RA": 100 * hits["RA"], "TA": 100 * hits["TA"]}
+
+
+class Trajectory(L.Callback):
+    """Measures the defender before the first step, at as many steps after it as are left, evenly, and after the last.
+
+    The training does not notice: modes and random states are as before, and the time counts as none of the method's.
+
+    Args:
+        parts: images of `retain`, `forget` and `test_retain`.
+        transform: pixels to inputs.
+        attack: the one of MIA-efficacy.
+        points: of measurement before the last step's.
+    """
+
+    def __init__(self, parts: Mapping[str, Images], transform: Transform, attack: Metric, points: int) -> None:
+        self.loaders = {part: PlainLoader(images, transform) for part, images in parts.items()}
+        self.attack, self.points = attack, points
+        self.rows: list[dict[str, float]] = []  # of this process; the loggers have those before a kill, too
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Measure, if it is time; what it takes is taken off the method's run time."""
+        assert isinstance(pl_module, UnlearningModule)
+        total = pl_module.epochs * int(trainer.num_training_batches)
+        if pl_module.step in {total * point // self.points for point in range(self.points)}:
+            start = Clock.now(pl_module.device)
+            self._measure(pl_module, pl_module.step)
+            pl_module.untimed += Clock.now(pl_module.device) - start
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Measure the end; the clock, which comes first among the callbacks, has stopped."""
+        assert isinstance(pl_module, UnlearningModule)
+        self._measure(pl_module, pl_module.epochs * int(trainer.num_training_batches))
+
+    def _measure(self, module: UnlearningModule, step: int) -> None:
+        device = module.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+            with evaluating(module.defender), float32(device), eager():
+                logits = {part: self._logits(module, loader) for part, loader in self.loaders.items()}
+            if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
+                return  # the guard stops such a training
+            targets = {part: loader.part.targets for part, loader in self.loaders.items()}
+            values = measured(logits, targets, self.attack) if leads() else {}
+            if attacker := getattr(module, "unseen_accuracy", None):  # where there is a game
+                values["attacker"] = attacker()
+        self.rows.append({"step": step, **values})
+        log(module.loggers, "dynamics", step, values)
+
+    @staticmethod
+    def _logits(module: UnlearningModule, loader: PlainLoader) -> Tensor:
+        return torch.cat([module.defender(images.to(module.device))[0].float().cpu() for images, _ in loader])

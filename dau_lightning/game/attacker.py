@@ -1,0 +1,93 @@
+"""Attackers: the transformer (section 3.1; SAMIA, Yuan & Zhang 2022) and others beside it (section 5)."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dau_lightning.base.error import InputError
+from dau_lightning.metric.mia import confidence, entropy, max_confidence, modified_entropy
+
+
+class Attacker(nn.Module):
+    """Infers membership from prediction, sensitivity and label; 141,886 parameters for 10 classes, 511,066 for 100.
+
+    Args:
+        num_classes: K, the number of tokens.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.norm = nn.BatchNorm1d(3 * num_classes)
+        self.embed = nn.Linear(3, 64)
+        layer = nn.TransformerEncoderLayer(64, nhead=4, dim_feedforward=128, dropout=0.2, activation="gelu", batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, num_layers=3, enable_nested_tensor=False)
+        self.hidden = nn.Linear(64 * num_classes, 64)
+        self.output = nn.Linear(64, 2)
+
+    def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
+        """Judge a batch.
+
+        Args:
+            probabilities: the defender's softmax (or its logits, where the method says so), float `(B, K)`.
+            sensitivity: float `(B, K)`.
+            targets: labels, int64 `(B,)`.
+
+        Returns:
+            Membership logits `(B,)`: positive for "member".
+        """
+        labels = torch.zeros_like(probabilities).scatter(1, targets.unsqueeze(1), 1.0)  # F.one_hot reads numbers on the way
+        inputs = self.norm(torch.cat([probabilities, sensitivity, labels], dim=1))
+        tokens = inputs.unflatten(1, (3, self.num_classes)).transpose(1, 2)
+        encoded = self.encoder(F.gelu(self.embed(tokens)))
+        nonmember, member = self.output(F.relu(self.hidden(encoded.flatten(1)))).unbind(1)
+        return member - nonmember
+
+
+class StatisticsAttacker(nn.Module):
+    """Infers membership from what simpler attacks look at (section 5: Yeom et al. 2018; Salem et al. 2018; Song & Mittal 2021).
+
+    A small network on confidence, largest probability, entropy and modified entropy.
+
+    Args:
+        num_classes: K; not used, since there are four inputs whatever it is.
+        attacker_input: what the method shows.
+
+    Raises:
+        InputError: the method shows something else than probabilities.
+    """
+
+    def __init__(self, num_classes: int, attacker_input: str) -> None:
+        super().__init__()
+        if attacker_input != "probabilities":
+            raise InputError(
+                f"baseline.attacker_input must be probabilities for the statistics of the attacker, got {attacker_input!r}"
+            )
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(4), nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
+        )
+
+    def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
+        """Judge a batch: see `Attacker.forward`; the sensitivity is not looked at."""
+        inside = probabilities.clamp(1e-6, 1 - 1e-6)  # the slope of a logarithm has no bound at 0
+        statistics = (statistic(inside, targets) for statistic in (confidence, max_confidence, entropy, modified_entropy))
+        return self.layers(torch.stack([*statistics], 1)).squeeze(1)
+
+
+class Several(nn.Module):
+    """Several attackers at once, each with its own inputs: logits `(B, A)`, over which the losses take means.
+
+    Args:
+        num_classes: K.
+        attackers: by name, each made for a number of classes.
+    """
+
+    def __init__(self, num_classes: int, attackers: Mapping[str, Callable[[int], nn.Module]]) -> None:
+        super().__init__()
+        self.attackers = nn.ModuleDict({name: make(num_classes) for name, make in attackers.items()})
+
+    def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
+        """Judge a batch with each: see `Attacker.forward`; `(B, A)`."""
+        return torch.stack([attacker(probabilities, sensitivity, targets) for attacker in self.attackers.values()], 1)

@@ -1,0 +1,34 @@
+"""Fisher noise beside the game (section 3.3; Golatkar et al. 2020; Becker & Liebig 2022)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dau_lightning.base.randomness import generator
+from dau_lightning.baseline.fisher import fisher_diagonal, fisher_noise
+from dau_lightning.training.per_sample_gradient import move
+
+
+class FisherNoise:
+    """`theta <- theta + sqrt(alpha min(1 / F, clamp)) N(0, 1)` once, `F` the diagonal Fisher information of the retain set.
+
+    Args:
+        alpha: variance of the noise where `F` is 1.
+        inverse_clamp: the most that `1 / F` may be: where `F` is about zero the noise would have no bound.
+        samples: retain images of `F`, drawn at random; None for all.
+    """
+
+    def __init__(self, alpha: float, inverse_clamp: float, samples: int | None) -> None:
+        self.alpha, self.inverse_clamp, self.samples = alpha, inverse_clamp, samples
+
+    def before_game(self, module: Any) -> None:
+        """Add the noise to the defender; pruned weights stay zero."""
+        retain, draws = module.data.part("retain"), generator(module.seed, "fisher noise")
+        drawn = retain[torch.randperm(len(retain), generator=draws)[: self.samples]]
+        diagonal = fisher_diagonal(module.defender, module.data.transform.normalise(drawn.images))
+        move(module.defender, fisher_noise(diagonal, self.alpha, self.inverse_clamp, draws))
+
+    def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
+        """Zero: the noise is all."""
+        return forget_logits.new_zeros(())

@@ -1,0 +1,138 @@
+"""The defender: a classifier that also gives its features (section 3.2), and keeps its pruned weights at zero."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from dau_lightning.base.error import InputError
+from dau_lightning.base.nearest import did_you_mean
+
+
+class Defender(nn.Module):
+    """A classifier that also returns its features, by default the input of its last linear layer, which gives its logits.
+
+    Args:
+        network: any module that maps images `(B, C, H, W)` to logits `(B, K)`.
+        features: the name of a layer whose output, flattened, are the features instead.
+
+    Raises:
+        InputError: the network has no linear layer, or none of that name.
+    """
+
+    def __init__(self, network: nn.Module, features: str | None = None) -> None:
+        super().__init__()
+        self.network = network
+        linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+        if not linear and features is None:
+            raise InputError(
+                f"network must end in a linear layer, {type(network).__name__} has none: "
+                "name the layer whose output are the features with network.features"
+            )
+        self.num_features, self.num_classes = (linear[-1].in_features, linear[-1].out_features) if linear else (0, 0)
+        self.mask: Mapping[str, Tensor] = {}  # see `hold`
+        self._last = linear[-1:] if features is None else []  # in a list, which keeps it out of the names of the weights
+        if features is None:
+            linear[-1].register_forward_pre_hook(self._keep)
+        else:
+            self._layer(features).register_forward_hook(self._keep_output)
+
+    def _layer(self, name: str) -> nn.Module:
+        layers = dict(self.network.named_modules())
+        if not name or name not in layers:
+            hint = did_you_mean(name, layers) or f", such as {list(layers)[-1]!r}"
+            raise InputError(f"network.features must name a layer of {type(self.network).__name__}, got {name!r}{hint}")
+        return layers[name]
+
+    def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._features = inputs[0]
+
+    def _keep_output(self, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        self._features = output
+
+    @torch.no_grad()
+    def try_on(self, images: Tensor, num_classes: int) -> None:
+        """Learn the numbers of features and logits from images float `(B, C, H, W)`, in evaluation mode.
+
+        Raises:
+            InputError: the network cannot take such images, or does not give `num_classes` logits and features; its logits
+                are not what its last linear layer gives.
+        """
+        name, training, shape = type(self.network).__name__, self.training, "x".join(map(str, images.shape[1:]))
+        self._features, last = None, list[Tensor]()
+        watched = [layer.register_forward_hook(lambda _, __, output: last.append(output.clone())) for layer in self._last]
+        try:
+            logits = self.eval().network(images)
+        except Exception as error:  # a network of anybody's own can fail in any way
+            raise InputError(f"network {name} cannot take images of {shape} ({' '.join(str(error).split())[:200]})") from error
+        finally:
+            self.train(training)
+            for handle in watched:
+                handle.remove()
+        if not isinstance(logits, Tensor) or logits.shape != (len(images), num_classes):
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise InputError(
+                f"network {name} must give logits of {num_classes} classes, {(len(images), num_classes)}; got {got}"
+            )
+        if not isinstance(self._features, Tensor) or len(self._features) != len(images):
+            raise InputError(f"network {name} must give features of each image: name another layer with network.features")
+        if last and not (
+            last[-1].numel() == logits.numel() and last[-1].reshape(logits.shape).allclose(logits, equal_nan=True)
+        ):
+            raise InputError(
+                f"network {name} must end in its last linear layer, whose output is not its logits: "
+                "name the layer whose output are the features with network.features"
+            )
+        self.num_features, self.num_classes = self._features.flatten(1).shape[1], num_classes
+        self._features = None
+
+    def try_training_on_one(self, image: Tensor) -> None:
+        """Refuse batches of one image, float `(1, C, H, W)`, where a copy of the network cannot take them in training.
+
+        Raises:
+            InputError: batch-norm, for one, needs two numbers of each channel.
+        """
+        network, name = copy.deepcopy(self.network).train(), type(self.network).__name__
+        try:
+            network(image)
+        except ValueError as error:
+            raise InputError(
+                f"network {name} cannot be trained on a batch of one image ({error}): choose a batch size of 2 or more"
+            ) from error
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images float `(B, C, H, W)` to logits `(B, K)` and features `(B, D)`."""
+        logits = self.network(images)
+        features, self._features = self._features, None
+        return logits, cast(Tensor, features).flatten(1)
+
+    def hold(self, mask: Mapping[str, Tensor]) -> None:
+        """Prune the weights that a mask leaves out, from now on: bool tensors by name of the network's parameters."""
+        self.mask = mask
+        self.prune()
+
+    @torch.no_grad()
+    def prune(self) -> None:
+        """Set the weights that the mask leaves out to exactly zero; to be called after every change of weights."""
+        for _, weight, kept in self.masked():
+            weight.masked_fill_(~kept, 0.0)
+
+    def holds_mask(self) -> bool:
+        """Whether every weight that the mask leaves out is exactly zero."""
+        return not any(bool(weight[~kept].any()) for _, weight, kept in self.masked())
+
+    def masked(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Each parameter that the mask names: its name, its weights, and which of them are kept, on their device."""
+        for name, kept in self.mask.items():
+            weight = self.network.get_parameter(name)
+            if kept.device != weight.device:  # kept there: to copy it at every step would hold up a GPU
+                kept = kept.to(weight.device)
+                self.mask = {**self.mask, name: kept}
+            yield name, weight, kept
+
+
+def finite(module: nn.Module) -> bool:
+    """Whether every parameter and buffer is finite."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values())

@@ -1,0 +1,37 @@
+"""UA, MIA, RA, TA and the attacker's accuracy over the steps of the unlearning, with Retrain's as lines to meet."""
+
+from matplotlib.figure import Figure
+
+from dau_lightning.evaluation.outputs import Outputs
+from dau_lightning.report.figure.style import DAU, RETRAIN
+
+PANELS = {"UA": "UA", "MIA": "MIA-efficacy", "RA": "RA", "TA": "TA", "attacker": "attacker's accuracy"}
+
+
+def draw(evidence: Outputs) -> Figure | None:
+    """A panel a number, each with a scale of its own; None where nothing was measured on the way."""
+    arrays = evidence.arrays
+    if "dynamics/step" not in arrays:
+        return None
+    shown = {name: title for name, title in PANELS.items() if f"dynamics/{name}" in arrays}
+    figure = Figure(figsize=(1 + 1.9 * len(shown), 2.5), layout="constrained")
+    (axes,) = figure.subplots(1, len(shown), squeeze=False)
+    for axis, (name, title) in zip(axes, shown.items(), strict=True):
+        values = arrays[f"dynamics/{name}"]
+        label = evidence.labels[evidence.method]
+        axis.plot(arrays["dynamics/step"], values, color=DAU, marker="o", markersize=3, linewidth=1.4, label=label)
+        reference = [50.0] if name == "attacker" else list(arrays.get(f"dynamics/reference/{name}", []))
+        for level in reference:
+            axis.axhline(level, color=RETRAIN, linestyle="--", linewidth=1.2, label="Retrain (attacker: chance)")
+        low, high = min([*values, *reference]), max([*values, *reference])
+        margin = max(0.5, 0.08 * (high - low))  # what moves by less than a point looks still
+        axis.set_ylim(low - margin, high + margin)
+        axis.set_title(title)
+        axis.set_xlabel("step")
+        axis.grid(axis="y", color="#dddddd", linewidth=0.6)
+        axis.locator_params(axis="x", nbins=4)
+    axes[0].set_ylabel("percent")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    counts = ", ".join(f"{len(evidence.targets(part)):,} {part.split('_')[0]}" for part in ("forget", "retain", "test_retain"))
+    figure.suptitle(f"On the way ({counts} images)")
+    return figure

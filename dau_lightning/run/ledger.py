@@ -1,0 +1,134 @@
+"""Requests over time: what was removed when, in lines that each carry the hash of the former, and the run to continue from."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from dau_lightning.base.error import InputError, require
+from dau_lightning.data.request import ids_hash
+from dau_lightning.storage.atomic import atomic_write, read_lines
+from dau_lightning.storage.run_folder import read_result
+from dau_lightning.storage.store import digest
+from dau_lightning.storage.weights import StartingWeights
+
+LEDGER, FORGOTTEN, WEIGHTS = "ledger.jsonl", "forgotten.txt", "unlearned.safetensors"
+SAME = "seed", "val_from_test", "network", "transform", "sparsity"  # settings that requests on one model share
+SAME_DATA = "train_limit", "test_limit", "image_size", "level"
+
+
+@dataclass(frozen=True)
+class PreviousRun:
+    """A finished run from which more is to be forgotten.
+
+    Attributes:
+        result: its `result.json`.
+        lines: of its ledger.
+        ids: of all samples that were forgotten up to it.
+        given: the weights that it left.
+    """
+
+    result: Mapping[str, Any]
+    lines: Sequence[str]
+    ids: Sequence[str]
+    given: StartingWeights
+
+    @property
+    def first_RA(self) -> float:
+        """RA of the original of the first request, in percent."""
+        return self.result["start"].get("RA", self.result["rows"]["original"]["RA"])
+
+    @property
+    def recipe(self) -> Mapping[str, Any] | None:
+        """By which the original of the first request was trained; None for one that was not trained here."""
+        return self.result["start"].get("recipe")
+
+    def check_same(self, settings: Mapping[str, Any], data_hash: str) -> None:
+        """Refuse a request that is not on the same data and network.
+
+        Raises:
+            InputError: names the setting that differs, or says that the images do.
+        """
+        ours, theirs = _shared(settings), _shared(self.result["settings"])
+        for name, value in theirs.items():
+            require(
+                ours.get(name) == value,
+                f"continue_from needs the settings of the run that it continues: {name} must be {value}, got {ours.get(name)}",
+            )
+        require(
+            data_hash == self.result["data_hash"],
+            "continue_from needs the data of the run that it continues: images, labels or the files in them have changed",
+        )
+
+
+def previous_run(folder: str) -> PreviousRun:
+    """The run in a folder, its ledger and weights checked against each other.
+
+    Raises:
+        InputError: it is not finished, its ledger was edited, or its weights or list are not those that the ledger tells of.
+    """
+    path, said = Path(folder).expanduser(), f"continue_from={folder}"
+    result = read_result(path)
+    require(result is not None, f"{said} must be the folder of a finished run, it holds no result.json")
+    try:
+        entered = read_lines(path / LEDGER)
+        ids = read_lines(path / FORGOTTEN, "surrogateescape")
+        weights = load_file(path / WEIGHTS)
+    except (OSError, UnicodeDecodeError, SafetensorError) as error:
+        raise InputError(
+            f"{said} must be a run that forgot something, with {LEDGER}, {FORGOTTEN} and {WEIGHTS}: {error}"
+        ) from error
+    entries = _checked(entered, said)
+    edited = f"{said} cannot be trusted:"
+    require(_hash(entered[-1]) == (result or {}).get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
+    require(ids_hash(ids) == entries[-1]["forgotten_sha256"], f"{edited} {FORGOTTEN} is not the list that the ledger tells of")
+    require(
+        digest(weights) == entries[-1]["weights_sha256"], f"{edited} {WEIGHTS} are not the weights that the ledger tells of"
+    )
+    saw_all = (result or {})["start"]["saw_all"]
+    return PreviousRun(result or {}, entered, ids, StartingWeights("Before", f"{said} ({WEIGHTS})", weights, saw_all))
+
+
+def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Collection[str]) -> str:
+    """Write the ledger of a run, which is the former one and an entry more, and the ids of all that was forgotten.
+
+    Returns:
+        The hash of the new entry.
+    """
+    chained = {"entry": len(before) + 1, "former": _hash(before[-1]) if before else None, **entry}
+    line = json.dumps(chained | {"forgotten": len(ids), "forgotten_sha256": ids_hash(ids)}, sort_keys=False)
+    for name, each in ((FORGOTTEN, ids), (LEDGER, (*before, line))):
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text("".join(f"{text}\n" for text in each), encoding="utf-8", errors="surrogateescape")
+    return _hash(line)
+
+
+def _checked(entered: Sequence[str], said: str) -> list[dict[str, Any]]:
+    """The entries of a ledger, each of which must carry the hash of the former."""
+    entries, before = [], None
+    for number, line in enumerate(entered, 1):
+        try:
+            entry = json.loads(line)
+            told = entry["entry"], entry["former"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{said} cannot be trusted: entry {number} of {LEDGER} is no entry of a ledger") from error
+        require(told == (number, before), f"{said} cannot be trusted: {LEDGER} was edited before its entry {number}")
+        entries.append(entry)
+        before = _hash(line)
+    require(bool(entries), f"{said} cannot be trusted: {LEDGER} is empty")
+    return entries
+
+
+def _hash(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def _shared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What two requests must have in common, by setting."""
+    data = {f"dataset.{name}": settings["dataset"].get(name) for name in SAME_DATA}
+    return {name: settings.get(name) for name in SAME} | data

@@ -1,0 +1,1 @@
+"""Where metrics go: a CSV file and Weights & Biases."""

@@ -1,0 +1,1 @@
+"""How a network is trained: the base of every method, SGD, callbacks, the trainer."""

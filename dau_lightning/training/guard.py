@@ -1,0 +1,76 @@
+"""Stops a training that diverged, and keeps the last weights that gave a finite loss."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dau_lightning.base.devices import leads
+from dau_lightning.base.error import TrainingError
+from dau_lightning.network.defender import finite
+from dau_lightning.storage.atomic import atomic_write
+from dau_lightning.training.module import LOG_EVERY
+
+
+class Guard(L.Callback):
+    """Stops a training whose loss is not finite, and leaves the last weights known to give a finite one.
+
+    Losses are looked at every `LOG_EVERY` steps and at the end, so that the device is not synchronised at every step.
+
+    Args:
+        phase: named in the error.
+        path: where the weights go, as safetensors.
+    """
+
+    def __init__(self, phase: str, path: Path) -> None:
+        self.phase, self.path = phase, path
+        self.losses: list[tuple[int, Tensor]] = []  # with their steps
+        self.good: dict[str, Tensor] = {}
+        self.candidate: dict[str, Tensor] = {}
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Copy the weights that the first loss of the coming interval will judge."""
+        if pl_module.step % LOG_EVERY == 0 or not self.candidate:
+            network: nn.Module = pl_module.defender.network
+            self.candidate = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Collect the loss, if the step has one; look at all of them once an interval is full."""
+        step = pl_module.step
+        if isinstance(outputs, Mapping) and "loss" in outputs:
+            self.losses.append((step, outputs["loss"].detach()))
+        if (step + 1) % LOG_EVERY == 0:
+            self._look()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the rest, and at what the last step left."""
+        self._look()
+        if not finite(pl_module):
+            self._stop("the weights after the last step are not finite")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing to keep: a checkpoint is written only after a look at all losses before it."""
+        self._look()
+        return {}
+
+    def _look(self) -> None:
+        if not self.losses:
+            return
+        are_finite = torch.isfinite(torch.stack([loss for _, loss in self.losses])).tolist()
+        if are_finite[0]:
+            self.good = self.candidate
+        if not all(are_finite):
+            step, loss = self.losses[are_finite.index(False)]
+            self._stop(f"the loss is {float(loss)} at step {step}")
+        self.losses = []
+
+    def _stop(self, reason: str) -> None:
+        if self.good and leads():
+            with atomic_write(self.path) as temporary:
+                save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, temporary)
+        left = f"the last good weights are in {self.path}" if self.good else "no weights gave a finite loss"
+        raise TrainingError(f"{self.phase}: {reason}; {left}; try a smaller learning rate")

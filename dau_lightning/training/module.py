@@ -1,0 +1,130 @@
+"""What every method is: a LightningModule around a defender, with keyed randomness and a log."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import lightning as L
+from lightning.fabric.utilities.apply_func import move_data_to_device
+from torch import Tensor
+
+from dau_lightning.base.randomness import reseed
+from dau_lightning.data.datamodule import UnlearningDataModule
+from dau_lightning.data.loader import Batch, JointLoader, PassLoader
+from dau_lightning.data.split import Split
+from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.images import Images
+from dau_lightning.network.defender import Defender
+from dau_lightning.training.checkpoint import Checkpoint
+from dau_lightning.training.mode import eager, float32
+
+LOG_EVERY = 50  # steps; each logged step costs a synchronisation of the device
+
+
+class UnlearningModule(L.LightningModule):
+    """Base of the methods, and by itself the frame of a one-shot method: no optimizer, one pass over a part.
+
+    Such a method gathers in `training_step`, and in `on_train_epoch_end` changes the weights. Methods that descend are
+    `descent.SGDMethod`.
+
+    Args:
+        defender: the model to change, in place.
+        seed: of everything random in the training.
+        batch_size: images of the part a step.
+    """
+
+    label = "unlearned"  # in tables
+    phase = "unlearning"  # in logs, and a key of the randomness: methods that share it share their retain batches
+    part = "retain"
+    from_scratch = False  # trained by the recipe from new weights, and kept in the store
+    epochs = 1
+
+    def __init__(self, *, defender: Defender, seed: int, batch_size: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False  # Lightning then wants neither a loss nor an optimizer
+        self.defender, self.seed, self.batch_size = defender, seed, batch_size
+        self.findings: dict[str, float] = {}  # of the training, for the row
+        self.untimed = 0.0  # seconds of findings within the run time
+        self.memory: dict[str, Any] = {}  # what else a checkpoint must hold: tensors and numbers
+
+    @property
+    def batch_sizes(self) -> Mapping[str, int]:
+        """Images a step of each part of the split; the first decides the length of an epoch."""
+        return {self.part: self.batch_size}
+
+    def loader(
+        self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
+    ) -> JointLoader | PassLoader:
+        """What it is trained on: every sample of its parts once.
+
+        Args:
+            part: name to images, on the device.
+            transform: pixels to inputs.
+            seed: of the order, and of augmentation where there is one.
+            rank: of this device.
+            world_size: number of devices.
+        """
+        parts = {name: part(name) for name in self.batch_sizes}
+        return PassLoader(parts, self.batch_sizes, transform, seed, world_size=world_size)
+
+    def plan(self, steps: int, split: Split) -> str:
+        """What it is about to do, in a line; `steps` are those of an epoch."""
+        return f"{self.label}: one pass of {steps} steps, and one change of the weights at its end"
+
+    @property
+    def data(self) -> UnlearningDataModule:
+        """The data module of the running fit."""
+        return self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def step(self) -> int:
+        """Steps before this one, over all epochs; Lightning's own counter counts every optimizer's."""
+        return self.trainer.current_epoch * int(self.trainer.num_training_batches) + self.trainer.fit_loop.batch_idx
+
+    @property
+    def progress(self) -> float:
+        """The part of the training that is done, in [0, 1)."""
+        return self.step / (self.epochs * int(self.trainer.num_training_batches))
+
+    def configure_optimizers(self) -> Any:
+        """None."""
+        return []
+
+    def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
+        """Key the step's noise and dropout to (seed, phase, step): the same on every device."""
+        reseed(self.seed, self.phase, self.step, 0)
+
+    def record(self, **values: Tensor | float) -> None:
+        """Send values of a step to every logger under this phase, on every `LOG_EVERY`-th step."""
+        if self.step % LOG_EVERY == 0:
+            log(self.loggers, self.phase, self.step, values)
+
+    def remember(self, **start: Any) -> dict[str, Any]:
+        """The memory as a checkpoint left it, or as it starts, on the device."""
+        self.memory = move_data_to_device({**start, **self.memory}, self.device)
+        return self.memory
+
+    def safe_point(self, finished: bool = False) -> None:
+        """Let a checkpoint be written within work that Lightning does not see; where that is finished, one is."""
+        for callback in self.trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+            if isinstance(callback, Checkpoint):
+                (callback.save if finished else callback.save_if_due)(self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the module knows beside its weights."""
+        checkpoint["module"] = {"memory": self.memory, "findings": self.findings, "untimed": self.untimed}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        vars(self).update(checkpoint["module"])
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """The defender's logits, float32 `(B, K)`."""
+        with float32(self.device), eager():
+            return self.defender(batch.images)[0].float()
+
+
+def log(loggers: Sequence[Any], phase: str, step: int, values: Mapping[str, Tensor | float]) -> None:
+    """Send values to loggers as `phase/name`; synchronises the device."""
+    metrics = {f"{phase}/{name}": value.item() if isinstance(value, Tensor) else float(value) for name, value in values.items()}
+    for logger in loggers:
+        logger.log_metrics(metrics, step)

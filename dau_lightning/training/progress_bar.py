@@ -1,0 +1,43 @@
+"""One progress bar over all steps of a training.
+
+Lightning's own bar starts anew with every epoch: a training of 40 epochs of 19 steps would show 40 of them.
+"""
+
+from typing import Any
+
+import lightning as L
+
+from dau_lightning.base.console import progress_bar
+
+
+class TrainingBar(L.Callback):
+    """Shows steps done, steps in all, time gone and time left.
+
+    Args:
+        description: what is trained.
+    """
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+        self.bar = progress_bar()
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Start with the first step, after the work that a module does before it; a resumed training starts further on."""
+        if not self.bar.live.is_started:
+            self.bar.start()
+            total, done = int(trainer.num_training_batches) * (trainer.max_epochs or 1), pl_module.step
+            self.task = self.bar.add_task(self.description, total=total, completed=done)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Advance by one step."""
+        self.bar.advance(self.task)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave the finished bar on the screen."""
+        self.bar.stop()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Leave the bar where the training stopped."""
+        self.bar.stop()

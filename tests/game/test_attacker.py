@@ -1,0 +1,253 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dau_lightning.base.error import InputError
+from dau_lightning.game.attacker import Attacker, Several, StatisticsAttacker
+from dau_lightning.game.sensitivity import Sensitivity
+
+Inputs = tuple[Tensor, Tensor, Tensor]
+
+
+def inputs(num_classes: int, count: int = 6) -> Inputs:
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.randn(count, num_classes, generator=generator).softmax(1)
+    sensitivity = torch.rand(count, num_classes, generator=generator)
+    return probabilities, sensitivity, torch.randint(num_classes, (count,), generator=generator)
+
+
+def seen_by(module: nn.Module, run: Callable[[], Tensor]) -> Tensor:
+    """The input of a module inside of a network while the network runs."""
+    seen: list[Tensor] = []
+    with module.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0])):
+        run()
+    (argument,) = seen
+    return argument.detach()
+
+
+@pytest.mark.parametrize(("num_classes", "count"), [(10, 141_886), (100, 511_066)])
+def test_parameters_and_shape(num_classes: int, count: int) -> None:
+    attacker = Attacker(num_classes)
+    assert sum(parameter.numel() for parameter in attacker.parameters()) == count
+    logits = attacker(*inputs(num_classes))
+    assert logits.shape == (6,)
+    assert logits.dtype == torch.float32
+
+
+def test_is_the_architecture_of_the_paper() -> None:
+    layers = Attacker(10).encoder.layers
+    assert len(layers) == 3
+    for layer in layers:
+        assert not layer.norm_first
+        assert layer.activation is F.gelu
+        assert (layer.self_attn.embed_dim, layer.self_attn.num_heads, layer.linear1.out_features) == (64, 4, 128)
+        assert {module.p for module in layer.modules() if isinstance(module, nn.Dropout)} == {0.2}
+
+
+def test_token_is_probability_sensitivity_and_label_of_its_class() -> None:
+    attacker, (probabilities, sensitivity, targets) = Attacker(4).eval(), inputs(4)
+    attacker.norm.eps = 0.0  # with its fresh statistics of mean 0 and variance 1 the norm is the identity
+    tokens = seen_by(attacker.embed, lambda: attacker(probabilities, sensitivity, targets))
+    assert tokens.shape == (6, 4, 3)
+    for sample in range(6):
+        for label in range(4):
+            is_label = float(targets[sample] == label)
+            assert tokens[sample, label].tolist() == [
+                probabilities[sample, label].item(),
+                sensitivity[sample, label].item(),
+                is_label,
+            ]
+
+
+def test_inputs_are_normalised_over_the_batch_in_training() -> None:
+    attacker, seen = Attacker(4), inputs(4, count=32)
+    tokens = seen_by(attacker.embed, lambda: attacker(*seen))
+    torch.testing.assert_close(tokens.mean(0), torch.zeros(4, 3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(tokens.var(0, correction=0), torch.ones(4, 3), rtol=1e-2, atol=0)
+
+
+def test_order_of_the_classes_matters_to_the_last_layers_only() -> None:
+    torch.manual_seed(0)
+    attacker, (probabilities, sensitivity, targets) = Attacker(4).eval(), inputs(4)
+    order = torch.tensor([2, 0, 3, 1])  # new class k is old class order[k]
+    moved = probabilities[:, order], sensitivity[:, order], order.argsort()[targets]
+    straight = seen_by(attacker.hidden, lambda: attacker(probabilities, sensitivity, targets)).unflatten(1, (4, 64))
+    permuted = seen_by(attacker.hidden, lambda: attacker(*moved)).unflatten(1, (4, 64))
+    torch.testing.assert_close(permuted, straight[:, order], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(attacker(*moved), attacker(probabilities, sensitivity, targets))
+
+
+def test_positive_means_member() -> None:
+    attacker, seen = Attacker(4).eval(), inputs(4)
+    with torch.no_grad():
+        attacker.output.weight.zero_()
+        attacker.output.bias.copy_(torch.tensor([0.5, 2.0]))  # nonmember, member
+        assert attacker(*seen).tolist() == [1.5] * 6
+
+
+def test_each_input_reaches_the_logit() -> None:
+    attacker, (probabilities, sensitivity, targets) = Attacker(4).eval(), inputs(4)
+    logits = attacker(probabilities, sensitivity, targets)
+    assert not torch.allclose(attacker(probabilities.roll(1, 0), sensitivity, targets), logits)
+    assert not torch.allclose(attacker(probabilities, sensitivity + 1, targets), logits)
+    assert not torch.allclose(attacker(probabilities, sensitivity, (targets + 1) % 4), logits)
+
+
+# Other attackers
+
+
+def test_statistics_are_those_of_their_papers() -> None:
+    attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities").eval(), inputs(4)
+    seen = seen_by(attacker.layers, lambda: attacker(probabilities, sensitivity, targets))
+    for found, p, label in zip(seen.tolist(), probabilities.double().numpy(), targets.tolist(), strict=True):
+        modified = -(1 - p[label]) * math.log(p[label])
+        modified -= sum(p[k] * math.log(1 - p[k]) for k in range(4) if k != label)
+        expected = [p[label], p.max(), -(p * np.log(p)).sum(), modified]
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_statistics_give_a_logit_and_do_not_look_at_the_sensitivity() -> None:
+    attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities").eval(), inputs(4)
+    logits = attacker(probabilities, sensitivity, targets)
+    assert logits.shape == (6,)
+    assert torch.equal(attacker(probabilities, sensitivity + 1, targets), logits)
+    assert not torch.allclose(attacker(probabilities, sensitivity, (targets + 1) % 4), logits)
+
+
+def test_statistics_of_certain_predictions_have_finite_gradients() -> None:
+    attacker, probabilities = StatisticsAttacker(3, "probabilities").eval(), torch.eye(3, requires_grad=True)
+    attacker(probabilities, torch.zeros(3, 3), torch.tensor([0, 2, 2])).sum().backward()
+    assert probabilities.grad is not None
+    assert probabilities.grad.isfinite().all()
+
+
+def test_statistics_need_probabilities() -> None:
+    with pytest.raises(InputError, match=r"baseline\.attacker_input must be probabilities .* got 'logits'"):
+        StatisticsAttacker(4, attacker_input="logits")
+
+
+def test_several_give_the_logits_of_each() -> None:
+    make = {"first": Attacker, "second": lambda num_classes: StatisticsAttacker(num_classes, "probabilities")}
+    several, seen = Several(4, make).eval(), inputs(4)
+    logits = several(*seen)
+    assert logits.shape == (6, 2)
+    for column, attacker in zip(logits.T, several.attackers.values(), strict=True):
+        torch.testing.assert_close(column, attacker(*seen))
+    assert list(several.attackers) == ["first", "second"]
+
+
+# Sensitivity
+
+
+IMAGES = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 1, 2, 3)).astype(np.float32))
+WEIGHT = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32))
+
+
+def predict(images: Tensor) -> Tensor:
+    return (images.flatten(1) @ WEIGHT).softmax(1)
+
+
+def reference(copies: int, noise_scale: float, divide: bool, norm: bool) -> np.ndarray:
+    def probabilities(images: np.ndarray) -> np.ndarray:
+        exponentials = np.exp(images.reshape(len(images), -1) @ WEIGHT.double().numpy())
+        return exponentials / exponentials.sum(1, keepdims=True)
+
+    torch.manual_seed(7)
+    images, changes = IMAGES.double().numpy(), []
+    for _ in range(copies):
+        noisy = images + noise_scale * torch.randn(IMAGES.shape).double().numpy()
+        change = probabilities(noisy) - probabilities(images)
+        length = np.sqrt((change**2).sum(1, keepdims=True))
+        changes.append(np.repeat(length, change.shape[1], axis=1) if norm else np.abs(change))
+    mean = sum(changes) / copies
+    return mean / noise_scale if divide else mean
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("divide", [True, False])
+@pytest.mark.parametrize(
+    ("copies", "noise_scale", "images_per_pass"), [(1, 1.0, 1), (10, 0.1, 1), (10, 0.1, 15), (10, 0.1, 512)]
+)
+def test_sensitivity_is_its_formula(copies: int, noise_scale: float, images_per_pass: int, divide: bool, norm: bool) -> None:
+    expected = reference(copies, noise_scale, divide, norm)
+    torch.manual_seed(7)
+    measured = Sensitivity(copies, noise_scale, divide, norm, False, images_per_pass)(predict, IMAGES, predict(IMAGES))
+    np.testing.assert_allclose(measured.numpy(), expected, rtol=1e-4, atol=1e-6)
+    assert ((measured == measured[:, :1]).all().item()) is norm
+
+
+def test_sensitivity_of_a_linear_map_is_the_length_of_its_columns() -> None:
+    torch.manual_seed(0)
+    expected = WEIGHT.double().norm(dim=0) * math.sqrt(2 / math.pi)  # E|N(0, sigma^2)|
+    for divide, scale in ((True, 1.0), (False, 0.01)):
+        linear = Sensitivity(4000, 0.01, divide, norm=False, gradient=False, images_per_pass=512)
+        measured = linear(lambda images: images.flatten(1) @ WEIGHT, IMAGES, IMAGES.flatten(1) @ WEIGHT)
+        torch.testing.assert_close(measured.mean(0).double(), scale * expected, rtol=0.02, atol=0)
+
+
+def test_no_copies_no_pass() -> None:
+    def forbidden(images: Tensor) -> Tensor:
+        raise AssertionError("predict was called")
+
+    for divide in (True, False):
+        measured = Sensitivity(0, 1e-3, divide, False, True, 512)(forbidden, IMAGES, predict(IMAGES))
+        assert torch.equal(measured, torch.zeros(5, 4))
+
+
+@pytest.mark.parametrize(
+    ("images_per_pass", "passes"), [(1, [5] * 7), (9, [5] * 7), (14, [10, 10, 10, 5]), (35, [35]), (512, [35])]
+)
+def test_whole_copies_share_a_pass(images_per_pass: int, passes: list[int]) -> None:
+    seen: list[int] = []
+
+    def counted(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return predict(images)
+
+    Sensitivity(7, 1.0, False, False, False, images_per_pass)(counted, IMAGES, predict(IMAGES))
+    assert seen == passes
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_gradient_can_be_switched(norm: bool) -> None:
+    weight = WEIGHT.clone().requires_grad_()
+
+    enabled: list[bool] = []
+
+    def learned(images: Tensor) -> Tensor:
+        enabled.append(torch.is_grad_enabled())
+        return (images.flatten(1) @ weight).softmax(1)
+
+    probabilities = (IMAGES.flatten(1) @ weight).softmax(1)
+    for gradient in (True, False):
+        sensitivity = Sensitivity(2, 0.5, True, norm, gradient, images_per_pass=5)
+        assert sensitivity(learned, IMAGES, probabilities).requires_grad is gradient
+        assert torch.is_grad_enabled()
+        with torch.no_grad():
+            assert not sensitivity(learned, IMAGES, probabilities).requires_grad
+    assert enabled == [True, True, False, False, False, False, False, False]
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_gradient_passes_through_both_predictions(norm: bool) -> None:
+    sensitivity, images = Sensitivity(3, 0.5, True, norm, True, images_per_pass=10), IMAGES.double()
+
+    def total(weight: Tensor) -> Tensor:
+        def learned(images: Tensor) -> Tensor:
+            return (images.flatten(1) @ weight).softmax(1)
+
+        torch.manual_seed(3)
+        return sensitivity(learned, images, learned(images)).sum()
+
+    weight = WEIGHT.double().requires_grad_()
+    (gradient,) = torch.autograd.grad(total(weight), weight)
+    for index in [(0, 0), (3, 2), (5, 3)]:
+        step = torch.zeros_like(weight)
+        step[index] = 1e-6
+        difference = (total(weight.detach() + step) - total(weight.detach() - step)) / 2e-6
+        assert gradient[index].item() == pytest.approx(difference.item(), rel=1e-5, abs=1e-8)

@@ -1,0 +1,22 @@
+import numpy as np
+import pytest
+
+from dau_lightning.report.figure.features import SHOWN, draw
+
+
+def test_points_are_projections_on_the_main_directions(evidence):
+    for axis, model in zip(draw(evidence).axes, ("original", "dau", "retrain"), strict=True):
+        parts = [evidence.arrays[f"{model}/{part}/features"].astype(float) for part in SHOWN]
+        everything = np.concatenate(parts)
+        centred = everything - everything.mean(0)
+        variances, directions = np.linalg.eigh(np.cov(centred.T))
+        expected = centred @ directions[:, ::-1][:, :2]
+        found = np.concatenate([np.ma.getdata(points.get_offsets()) for points in axis.collections])
+        assert abs(found) == pytest.approx(abs(expected), abs=1e-3)  # a direction has no sign
+        share = variances[-1] / variances.sum()
+        assert axis.get_xlabel() == f"{100 * share:.0f}% of the variance"
+
+
+def test_the_forget_set_is_on_top_and_counted(evidence):
+    *_, last = draw(evidence).axes[0].collections
+    assert last.get_label() == "forget, 20"

@@ -1,0 +1,148 @@
+"""Sweeps by the real entry point: what is printed, what fails, what is skipped, and the same numbers side by side."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from hydra.conf import HydraConf
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+import train
+from dau_lightning.base.error import InputError
+from dau_lightning.run import command_line as settings
+from dau_lightning.run.sweep import Sweep
+from dau_lightning.storage.run_folder import write_result
+
+ROOT = Path(__file__).parents[1]
+ROW = {"UA": 1.0, "MIA": 2.0, "RA": 99.0, "TA": 98.5, "disparity": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def sweep(monkeypatch, capsys):
+    """Call the command line in this process; gives exit code, standard output and standard error."""
+
+    def call(*arguments: str) -> tuple[Any, str, str]:
+        monkeypatch.setattr(sys, "argv", ["train.py", "-m", *arguments])
+        code: Any = 0
+        try:
+            train.main()
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def numbers(folder: str) -> dict[Path, Any]:
+    """Finished runs by path, without times."""
+    found = {}
+    for path in sorted(Path(folder, "runs").rglob("result.json")):
+        rows = json.loads(path.read_text())["rows"]
+        times = dict.fromkeys(("seconds", "time_ratio", "store"))
+        found[path.relative_to(folder).parent] = {kind: row | times for kind, row in rows.items()}
+    return found
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Runs that are over at once: seed 1 is a user's mistake, seed 2 a defect, the others are fine."""
+
+    def run(config: DictConfig, job: HydraConf) -> None:
+        folder = Path(job.runtime.output_dir)
+        if (folder / "result.json").is_file():
+            return
+        if config.seed == 1:
+            raise InputError("seed must not be 1")
+        if config.seed == 2:
+            raise ZeroDivisionError("of seed 2")
+        write_result(
+            folder,
+            {
+                "settings": {},
+                "selection": False,
+                "baseline": job.runtime.choices["baseline"],
+                "rows": {job.runtime.choices["baseline"]: ROW},
+            },
+        )
+
+    monkeypatch.setattr(train, "run", run)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_failed_jobs_are_named_and_the_rest_finished(sweep):
+    code, out, err = sweep("seed=0,1,2,3", "baseline=finetune")
+    assert code == 1
+    assert out.rstrip().endswith("4 jobs: 2 failed, 2 finished")
+    assert "job 2 of 4, seed=1: failed" in out.splitlines()
+    assert len(list(Path("runs").rglob("result.json"))) == 2
+    last = err.rstrip().splitlines()[-2:]
+    assert re.fullmatch(r"failed: seed=1: seed must not be 1; its folder is /.*/finetune/seed=1-[0-9a-f]{8}", last[0])
+    assert re.fullmatch(r"failed: seed=2: ZeroDivisionError: of seed 2; its folder is /.*", last[1])
+    assert (out + err).count("seed must not be 1") == 1
+    assert err.count("Traceback") == 1  # a defect's, none for a mistake
+    assert not list(Path("runs").glob(".sweep-*"))
+
+
+@pytest.mark.untraced
+@pytest.mark.usefixtures("no_training")
+def test_a_second_call_skips_what_is_finished(sweep):
+    started = "2 jobs, into runs\n\njob 1 of 2, seed=0\n\njob 2 of 2, seed=3\n\n"
+    states = "finished        seed=0\nfinished        seed=3\n2 jobs: 2 finished\n"
+    assert sweep("seed=0,3")[:2] == (0, started + states)
+    states = "finished before seed=0\nfinished before seed=3\nfinished        seed=4\n"
+    assert sweep("seed=0,3,4")[1].endswith(f"\n{states}3 jobs: 1 finished, 2 finished before\n")
+    assert sweep("seed=0,3", "overwrite=true")[1].endswith("\n2 jobs: 2 finished\n")
+
+
+def test_a_sweep_that_breaks_off_says_what_is_open(tmp_path, capsys):
+    hydra = {"sweep": {"dir": str(tmp_path)}, "sweeper": {"params": None}, "overrides": {"task": ["seed=0,1,2"]}}
+    hydra |= {"job": {"num": 1}, "runtime": {"output_dir": str(tmp_path)}, "launcher": {"_target_": "x.BasicLauncher"}}
+    config = OmegaConf.create({"hydra": hydra, "overwrite": False})
+    killed, lives = tmp_path / ".sweep-killed", tmp_path / ".sweep-lives"
+    for notes in (killed, lives):
+        notes.mkdir()
+        (notes / "0.json").touch()
+    callback = Sweep()
+    with FileLock(lives / "alive.lock"):
+        callback.on_multirun_start(config)
+    assert lives.is_dir()
+    assert not killed.exists()
+    callback.on_job_start(config)
+    with pytest.raises(SystemExit):
+        callback.on_multirun_end(config)
+    out, err = capsys.readouterr()
+    states = "not started     seed=0\nbroken off      seed=1\nnot started     seed=2\n"
+    assert out.endswith(f"{states}3 jobs: 1 broken off, 2 not started\n")
+    assert err == f"broken off: seed=1; its folder is {tmp_path}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            ["-m", "experiment=tabel1"],
+            "unknown experiment 'tabel1'; choose from figure2, table1, table2 .did you mean 'table1'",
+        ),
+        (["experiment=table2"], "experiment=table2 is a sweep of many jobs: add -m"),
+        (["-m", "experiment=table1,table2"], "experiment must be one of figure2, table1, table2, got 'table1,table2'"),
+        (["-m", "experiment=[table1]"], r"experiment must be one of .* got '\[table1\]'"),
+        (["-m", "experiment=table2", "sparsity=dense", "seed=0,-1"], "seed must be an integer of at least 0, got -1"),
+        (["-m", "experiment=table2", "sparsity=dense", "baseline=finetune"], "unknown setting 'baseline.regulariser_weight'"),
+        (["-m", "seed=0,1", "hydra/launcher=slurm"], "needs the extra slurm: pip install"),
+    ],
+)
+def test_mistakes_are_told_before_anything_starts(line, message, monkeypatch):
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"].get("launcher", {}), "submitit_slurm.yaml", raising=False)
+    with pytest.raises(InputError, match=message):
+        settings.check(line, train.CONF)

@@ -1,0 +1,253 @@
+"""A training that is killed at any step and started again ends bit-identical to one that was not."""
+
+import io
+import pickle
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from hydra.utils import instantiate
+from torch import Tensor
+
+from dau_lightning.baseline.fisher import FisherForgetting
+from dau_lightning.baseline.influence import InfluenceUnlearning
+from dau_lightning.dau import DAU
+from dau_lightning.sparsity.omp import OMP
+from dau_lightning.training.checkpoint import SEAL, Checkpoint, Sealed
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.rewinding import Rewinding
+from dau_lightning.training.sgd import SGDMethod
+from tests.composed import composed
+
+
+class Killed(BaseException):
+    """What ends a training at once."""
+
+
+class Kill(L.Callback):
+    """Kills before a step, once the checkpoint of that step is written or not."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.steps = step, list[int]()
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.steps.append(pl_module.step)
+        if pl_module.step == self.step:
+            raise Killed
+
+
+def dau(tiny: Any) -> UnlearningModule:
+    """The game with everything that has a state: projector, terms, sensitivity."""
+    parts = ["projector=mlp", "regulariser=vicreg", "term=[gradient_ascent,fisher_noise]"]
+    node = composed(*(f"baseline/{part}" for part in parts)).baseline
+    node.epochs, node.retain_batch_size, node.forget_batch_size, node.val_batch_size = 2, 12, 6, 6
+    node.pretraining_steps, node.pretraining_batch_size, node.sensitivity.copies, node.projector.width = 4, 6, 1, 5
+    torch.manual_seed(1)
+    return instantiate(node)(defender=tiny.defender(), seed=0)
+
+
+def descent(tiny: Any) -> UnlearningModule:
+    return tiny.module(SGDMethod, epochs=3, schedule="one_cycle")
+
+
+def single_steps(tiny: Any) -> UnlearningModule:
+    return tiny.module(SGDMethod, epochs=4, batch_size=36)  # every step is the last of an epoch
+
+
+def fisher(tiny: Any) -> UnlearningModule:
+    return FisherForgetting(defender=tiny.defender(), seed=0, batch_size=8, alpha=1e-4, inverse_clamp=1e3, samples=None)
+
+
+def influence(tiny: Any) -> UnlearningModule:
+    return InfluenceUnlearning(defender=tiny.defender(), seed=0, batch_size=9, scale=1.0, damping=0.1, samples=20)
+
+
+def fit(tiny: Any, module: UnlearningModule, *callbacks: L.Callback, seconds: float = 0) -> dict[str, Tensor]:
+    training = tiny.training()
+    training.settings["checkpoint"]["seconds"] = seconds
+    training.fit(module, tiny.split(), tiny.folder / "it.checkpoint", {"who": module.label}, callbacks)
+    (tiny.folder / "it.checkpoint").unlink(missing_ok=True)  # as the store does once it has the weights
+    return module.state_dict()
+
+
+def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(("make", "steps"), [(descent, 9), (single_steps, 4), (fisher, 5), (influence, 6), (dau, 6)])
+def test_killed_at_any_step_it_ends_the_same(tiny: Any, make: Callable[[Any], UnlearningModule], steps: int) -> None:
+    whole, watch = make(tiny), Kill(-1)
+    expected = fit(tiny, whole, watch, seconds=60)
+    assert watch.steps == list(range(steps))
+    for step in range(steps):
+        (tiny.folder / "it.checkpoint").unlink(missing_ok=True)
+        with pytest.raises(Killed):
+            fit(tiny, make(tiny), Kill(step))
+        resumed, watch = make(tiny), Kill(-1)
+        assert equal(fit(tiny, resumed, watch), expected)
+        assert watch.steps == list(range(step, steps))  # nothing is done twice
+        assert resumed.findings == whole.findings
+
+
+def test_killed_twice_it_ends_the_same(tiny: Any) -> None:
+    expected = fit(tiny, dau(tiny), seconds=60)
+    for step in (2, 4):
+        with pytest.raises(Killed):
+            fit(tiny, dau(tiny), Kill(step))
+    assert equal(fit(tiny, dau(tiny)), expected)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("at", range(4))
+def test_killed_in_the_pretraining_it_ends_the_same(tiny: Any, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = dau(tiny)
+    expected, done, before = fit(tiny, whole, seconds=60), [], DAU.before_pretraining
+
+    def before_pretraining(self: Any, step: int) -> None:
+        done.append(step)
+        before(self, step)
+        if done == list(range(at + 1)):
+            raise Killed
+
+    monkeypatch.setattr(DAU, "before_pretraining", before_pretraining)
+    with pytest.raises(Killed):
+        fit(tiny, dau(tiny))
+    resumed = dau(tiny)
+    assert equal(fit(tiny, resumed), expected)
+    assert done == [*range(at + 1), *range(at, 4)]
+    assert resumed.findings == whole.findings
+
+
+def test_killed_early_in_the_game_it_does_not_learn_the_attacker_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Killed):
+        fit(tiny, dau(tiny), Kill(1), seconds=60)
+    monkeypatch.setattr(DAU, "before_pretraining", lambda *_: pytest.fail("a finished phase was done again"))
+    watch = Kill(-1)
+    fit(tiny, dau(tiny), watch, seconds=60)
+    assert watch.steps == list(range(6))  # within the interval the game itself is
+
+
+@pytest.mark.parametrize("step", range(2, 8))
+def test_a_rewound_training_killed_around_its_pruning_ends_the_same(tiny: Any, step: int) -> None:
+    mask = OMP(0.5, 0)(tiny.defender(seed=3).network)
+    expected = fit(tiny, descent(tiny), Rewinding(mask, 1), seconds=60)
+    with pytest.raises(Killed):
+        fit(tiny, descent(tiny), Rewinding(mask, 1), Kill(step))
+    assert equal(fit(tiny, descent(tiny), Rewinding(mask, 1)), expected)
+
+
+def test_seconds_are_of_all_parts_and_of_nothing_twice(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Takes(SGDMethod):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            clock[0] += 1000.0
+            return super().training_step(batch, batch_idx)
+
+    clock = [0.0]
+    monkeypatch.setattr("dau_lightning.training.clock.time.perf_counter", lambda: clock[0])
+    path = tiny.folder / "it.checkpoint"
+    with pytest.raises(Killed):
+        tiny.training().fit(tiny.module(Takes), tiny.split(), path, {}, [Every(2), Kill(3)])
+    clock[0] += 77.0
+    assert tiny.training().fit(tiny.module(Takes), tiny.split(), path, {}) == 6000
+
+
+class Every(L.Callback):
+    """Lets a checkpoint be written before one step only."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        (kept,) = (callback for callback in trainer.callbacks if isinstance(callback, Checkpoint))
+        if pl_module.step == self.step:
+            kept.written = float("-inf")
+            kept.save_if_due(trainer)
+
+
+def test_the_interval_decides(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, written = [0.0], []
+    monkeypatch.setattr("dau_lightning.training.checkpoint.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: written.append(now[0]))
+    kept, trainer = Checkpoint(tiny.folder / "c", {}, 60), tiny.training().trainer([])
+    for now[0] in (0, 59.9, 60, 61, 119, 121, *[122] * 2000, 200):
+        kept.save_if_due(trainer)
+    assert written == [60, 121, 200]
+
+
+def test_several_devices_look_at_the_clock_about_once_a_second(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, written, asked = [0.0], [], []
+    monkeypatch.setattr("dau_lightning.training.checkpoint.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: written.append(now[0]))
+    monkeypatch.setattr("dau_lightning.training.checkpoint.count", lambda: 2)
+    monkeypatch.setattr("dau_lightning.training.checkpoint.agreed", lambda value: (asked.append(now[0]), value)[1])
+    kept, trainer = Checkpoint(tiny.folder / "c", {}, 60), tiny.training().trainer([])
+    for step in range(1, 10_001):
+        now[0] = step / 100
+        kept.save_if_due(trainer)
+    assert 90 < len(set(asked)) < 120
+    assert len(written) == 1
+    assert 60 <= written[0] < 62
+    kept, begun = Checkpoint(tiny.folder / "c", {}, 60), now[0]
+    for step in range(1, 14):  # slow ones: no step of them is lost beyond the interval
+        now[0] = begun + 5 * step
+        kept.save_if_due(trainer)
+    assert [moment - begun for moment in written[1:]] == [60]
+
+
+# Files that cannot be used
+
+
+def truncated(data: bytes) -> bytes:
+    return data[:-10]
+
+
+def flipped(data: bytes) -> bytes:
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+
+
+def of_another(data: bytes) -> bytes:
+    sealed = Sealed({"who": "somebody else"})
+    return sealed._seal(data[SEAL:]) + data[SEAL:]
+
+
+def empty(data: bytes) -> bytes:
+    return b""
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("spoil", [truncated, flipped, of_another, empty])
+def test_a_checkpoint_that_cannot_be_used_is_set_aside(tiny: Any, spoil: Callable[[bytes], bytes]) -> None:
+    expected, path = fit(tiny, descent(tiny), seconds=60), tiny.folder / "it.checkpoint"
+    with pytest.raises(Killed):
+        fit(tiny, descent(tiny), Kill(4))
+    path.write_bytes(spoil(path.read_bytes()))
+    spoiled, watch = path.read_bytes(), Kill(-1)
+    with pytest.warns(UserWarning, match=r"it\.checkpoint cannot be used .* set aside as it\.checkpoint\.bad"):
+        assert Checkpoint(path, {"who": "unlearned"}, 60).found() is None
+    assert equal(fit(tiny, descent(tiny), watch), expected)
+    assert watch.steps == list(range(9))
+    assert path.with_name(f"{path.name}.bad").read_bytes() == spoiled
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("save", [torch.save, partial(pickle.dump, protocol=2)])
+def test_code_in_a_checkpoint_never_runs(tiny: Any, save: Callable[..., None], sealed: bool) -> None:
+    kept, file, written = Checkpoint(tiny.folder / "it.checkpoint", {}, 60), io.BytesIO(), tiny.folder / "written"
+    save({"loops": Bomb(written)}, file)
+    seal = partial(kept.io._seal, file.getvalue()) if sealed else bytes
+    kept.path.write_bytes(seal() + file.getvalue())
+    with pytest.warns(UserWarning, match="cannot be used"):
+        assert kept.found() is None
+    assert not written.exists()
