@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.randomness import key
 from dau_lightning.dataset.images import Data, Images
@@ -28,7 +29,7 @@ from dau_lightning.storage.weights import StartingWeights
 from dau_lightning.tracking.wandb import loggers
 from dau_lightning.training.trainer import Training
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = CONFIG_FOLDER
 APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compile", "checkpoint.", "store.")
 APPLIED += ("figures", "dynamics", "network.features")
 INSTEAD = {  # of settings that other arguments stand for, by their first part

@@ -1,0 +1,6 @@
+"""Where the yaml files are: inside an installed package, or beside it in a clone."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONFIG_FOLDER = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
