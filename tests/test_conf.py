@@ -33,7 +33,7 @@ def test_targets_bind_to_their_signatures(line):
         "scheme": {"train": 0, "generator": 0},
         "network": {"num_classes": 2, "in_channels": 1},
         **{name: {"num_classes": 2} for name in ("attacker", "transformer", "statistics")},
-        "penalty": {"judge": 0, "forget": 0, "val": 0},
+        "penalty": {"membership": 0, "forget": 0, "val": 0},
         "regulariser": {"forget": 0, "val": 0, "retain": 0},
         "projector": {"num_features": 2},
     }

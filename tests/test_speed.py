@@ -114,7 +114,8 @@ def test_only_a_logged_step_reads_a_number(tiny: Any, method: list[str], amount:
         def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
             self.mode = Reads()
             self.mode.__enter__()
-            module.before_pretraining = lambda step: self.before.append(self.mode.count)
+            if hasattr(module, "attacker"):
+                module.attacker.pretraining.before_step = lambda *_: self.before.append(self.mode.count)
 
         def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, index: int) -> None:
             self.start = self.mode.count

@@ -86,7 +86,7 @@ def printed_kind(result: Mapping[str, Any], sparsity: str, kind: str) -> str | N
         wanted["lr"] = ASCENT_LR
     if kind == "dau":
         wanted |= {"lr": LR.get((scheme, sparsity), CLASSWISE_LR), "adversarial_steps": ADVERSARIAL_STEPS[scheme]}
-        off = method.get("regulariser_weight") == 0 or _at(method, "regulariser._target_").endswith(".Nothing")
+        off = method.get("regulariser_weight") == 0 or _at(method, "regulariser._target_").endswith(".NoRegulariser")
         kind = "dau_without_regulariser" if off else kind
         wanted |= {} if off else REGULARISER
     return kind if _matches(method, wanted) else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from torchmetrics import Metric
 
-from dau_lightning.base.devices import gather, leads
+from dau_lightning.base.devices import is_rank_zero, launch
 from dau_lightning.base.error import InputError, require
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
@@ -98,8 +98,8 @@ class Experiment:
         if self.given:
             self.given.into(modules["original"].defender.network)
         self._check(modules, split)
-        gather(**training.settings["trainer"])
-        if leads():
+        launch(**training.settings["trainer"])
+        if is_rank_zero():
             self.start(split.split_hash)
         self._announce(modules[name], split)
 
@@ -121,11 +121,11 @@ class Experiment:
             else:
                 module.defender.load_state_dict(modules["original"].defender.state_dict())
                 trained = training.unlearned(module, split, mask, witness.watchers() if witness else [])
-            if leads():
+            if is_rank_zero():
                 label = self.given.label if self.given and kind == "original" else module.label
                 rows[kind] = {"label": label, **judge.row(kind, module), **trained}
                 warnings += self._doubts(judge, rows[kind], module) if kind == "original" else []
-        if not leads():
+        if not is_rank_zero():
             return {}
         judge.compare(rows)
         if witness:

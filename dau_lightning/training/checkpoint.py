@@ -14,7 +14,7 @@ import lightning as L
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from dau_lightning.base.devices import agreed, count, leads
+from dau_lightning.base.devices import broadcast, is_rank_zero, world_size
 from dau_lightning.storage.atomic import atomic_write, set_aside
 
 SEAL = 32  # bytes
@@ -60,7 +60,7 @@ class Sealed(TorchCheckpointIO):
 
 
 class Checkpoint(L.Callback):
-    """Writes a checkpoint before a step or at a `safe_point` of the module, once the last one is some seconds old.
+    """Writes a checkpoint before a step or at `save_checkpoint` of the module, once the last one is some seconds old.
 
     Before a step everything that Lightning counts is even, and a step is a function of its number: nothing else is kept.
 
@@ -77,7 +77,7 @@ class Checkpoint(L.Callback):
 
     def found(self) -> Path | None:
         """The path, if a checkpoint of this training is there; a file that cannot be used is set aside."""
-        return agreed(self._found() if leads() else None)
+        return broadcast(self._found() if is_rank_zero() else None)
 
     def _found(self) -> Path | None:
         if not self.path.is_file():
@@ -99,13 +99,13 @@ class Checkpoint(L.Callback):
         Several devices, which have to write it together, look at the leader's clock about once a second.
         """
         self.left -= 1
-        if count() > 1 and self.left:
+        if world_size() > 1 and self.left:
             return
         now = time.monotonic()
-        if count() > 1:
-            self.stride = agreed(self._stride(now))
+        if world_size() > 1:
+            self.stride = broadcast(self._stride(now))
             self.left, self.asked = self.stride, now
-        if agreed(now - self.written >= self.seconds):
+        if broadcast(now - self.written >= self.seconds):
             self.save(trainer)
 
     def save(self, trainer: L.Trainer) -> None:

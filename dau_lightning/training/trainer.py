@@ -15,7 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from dau_lightning.base.devices import PATIENCE, Alike, hardware, led
+from dau_lightning.base.devices import PATIENCE, UnwrappedDDP, hardware, on_rank_zero
 from dau_lightning.base.error import InputError
 from dau_lightning.base.randomness import key, reseed
 from dau_lightning.data.datamodule import UnlearningDataModule
@@ -116,7 +116,7 @@ class Training:
             return dict(find(original.defender.network)), 0.0, {}
 
         content = self.content(original, split, sparse=False) | {"sparsity": self._pruning()}
-        entry, _ = led(partial(self.store.get_or_train, "mask", content), find_mask)
+        entry, _ = on_rank_zero(partial(self.store.get_or_train, "mask", content), find_mask)
         return entry.weights
 
     def from_scratch(self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Training:
             seconds = self.fit(module, split, checkpoint(path), content, callbacks)
             return module.defender.network.state_dict(), seconds, {**module.findings, "measured_on": self._measured_on()}
 
-        entry, trained = led(partial(get_or_train, path, content), train)
+        entry, trained = on_rank_zero(partial(get_or_train, path, content), train)
         module.defender.network.load_state_dict(entry.weights)
         module.defender.hold(mask)
         print(f"{module.label}: {'trained into' if trained else 'taken from'} {entry.path}")
@@ -207,7 +207,7 @@ class Training:
         try:
             trainer = L.Trainer(
                 **{**self.settings["trainer"], "devices": devices, "max_epochs": 1, **more},
-                strategy=Alike(timeout=PATIENCE) if devices > 1 else "auto",
+                strategy=UnwrappedDDP(timeout=PATIENCE) if devices > 1 else "auto",
                 logger=self.loggers,
                 callbacks=list(callbacks),
                 log_every_n_steps=1,

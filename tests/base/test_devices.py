@@ -47,7 +47,7 @@ def test_noise_of_the_shares_is_that_of_the_batch(monkeypatch, memory):
     images = torch.zeros(6, 3, 4, 4).to(memory_format=memory)
     torch.manual_seed(3)
     whole = devices.noise_like(images)
-    monkeypatch.setattr(devices, "count", lambda: 2)
+    monkeypatch.setattr(devices, "world_size", lambda: 2)
     for rank in (0, 1):
         monkeypatch.setattr(devices, "rank", lambda rank=rank: rank)
         torch.manual_seed(3)

@@ -10,10 +10,6 @@ def test_sees_the_retain_set_and_nothing_else(tiny: Any) -> None:
     assert tiny.seen(Retrain) == dict.fromkeys(range(36), 2)  # two epochs
 
 
-def test_what_it_is() -> None:
-    assert (Retrain.label, Retrain.phase, Retrain.part, Retrain.from_scratch) == ("Retrain", "retrain", "retain", True)
-
-
 def test_follows_the_originals_recipe_from_weights_of_its_own(tiny: Any) -> None:
     training, split = tiny.training(), tiny.split()
     original, retrain, again = (training.module(kind, split) for kind in (Original, Retrain, Retrain))

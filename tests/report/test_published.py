@@ -87,7 +87,7 @@ def test_the_presets_are_the_papers_settings(dataset, scheme, sparsity, baseline
     assert published.printed_kind(run, words, "retrain") == "retrain"
 
 
-@pytest.mark.parametrize(("name", "value"), [("regulariser_weight", 0.0), ("regulariser", {"_target_": "a.Nothing"})])
+@pytest.mark.parametrize(("name", "value"), [("regulariser_weight", 0.0), ("regulariser", {"_target_": "a.NoRegulariser"})])
 def test_dau_without_its_regulariser_is_the_row_of_table_2(name, value):
     run = result()
     run["settings"]["baseline"][name] = value

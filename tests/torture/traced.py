@@ -14,7 +14,7 @@ from typing import Any
 
 import dau_lightning.tracking.wandb
 import dau_lightning.training.trainer  # noqa: F401, with torch and Lightning: loaded once, and there in every forked process
-from dau_lightning.dau import DAU
+from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.run import record
 from dau_lightning.storage import image_cache as decode
 from dau_lightning.storage import run_folder as folder
@@ -101,7 +101,7 @@ def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
         setattr(owner, name, traced)
 
     before(UnlearningModule, "on_train_batch_start", lambda module, *_: (module.phase, module.step))
-    before(DAU, "before_pretraining", lambda module, step: ("pretraining", step), after=True)
+    before(Pretraining, "before_step", lambda _, module, step: ("pretraining", step), after=True)
     before(UnlearningModule, "test_step", lambda *_: ("evaluation", None))
     before(record, "write_result", lambda *_: ("record", None))
     before(folder, "config_hash", lambda *_: ("start", None))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dau_lightning.baseline.fisher import FisherForgetting
 from dau_lightning.baseline.influence import InfluenceUnlearning
-from dau_lightning.dau import DAU
+from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.training.checkpoint import SEAL, Checkpoint, Sealed
 from dau_lightning.training.module import UnlearningModule
@@ -106,15 +106,15 @@ def test_killed_twice_it_ends_the_same(tiny: Any) -> None:
 @pytest.mark.parametrize("at", range(4))
 def test_killed_in_the_pretraining_it_ends_the_same(tiny: Any, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = dau(tiny)
-    expected, done, before = fit(tiny, whole, seconds=60), [], DAU.before_pretraining
+    expected, done, before = fit(tiny, whole, seconds=60), [], Pretraining.before_step
 
-    def before_pretraining(self: Any, step: int) -> None:
+    def before_step(self: Any, module: Any, step: int) -> None:
         done.append(step)
-        before(self, step)
+        before(self, module, step)
         if done == list(range(at + 1)):
             raise Killed
 
-    monkeypatch.setattr(DAU, "before_pretraining", before_pretraining)
+    monkeypatch.setattr(Pretraining, "before_step", before_step)
     with pytest.raises(Killed):
         fit(tiny, dau(tiny))
     resumed = dau(tiny)
@@ -126,7 +126,7 @@ def test_killed_in_the_pretraining_it_ends_the_same(tiny: Any, at: int, monkeypa
 def test_killed_early_in_the_game_it_does_not_learn_the_attacker_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Killed):
         fit(tiny, dau(tiny), Kill(1), seconds=60)
-    monkeypatch.setattr(DAU, "before_pretraining", lambda *_: pytest.fail("a finished phase was done again"))
+    monkeypatch.setattr(Pretraining, "before_step", lambda *_: pytest.fail("a finished phase was done again"))
     watch = Kill(-1)
     fit(tiny, dau(tiny), watch, seconds=60)
     assert watch.steps == list(range(6))  # within the interval the game itself is
@@ -183,8 +183,8 @@ def test_several_devices_look_at_the_clock_about_once_a_second(tiny: Any, monkey
     now, written, asked = [0.0], [], []
     monkeypatch.setattr("dau_lightning.training.checkpoint.time.monotonic", lambda: now[0])
     monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: written.append(now[0]))
-    monkeypatch.setattr("dau_lightning.training.checkpoint.count", lambda: 2)
-    monkeypatch.setattr("dau_lightning.training.checkpoint.agreed", lambda value: (asked.append(now[0]), value)[1])
+    monkeypatch.setattr("dau_lightning.training.checkpoint.world_size", lambda: 2)
+    monkeypatch.setattr("dau_lightning.training.checkpoint.broadcast", lambda value: (asked.append(now[0]), value)[1])
     kept, trainer = Checkpoint(tiny.folder / "c", {}, 60), tiny.training().trainer([])
     for step in range(1, 10_001):
         now[0] = step / 100
