@@ -1,7 +1,6 @@
 """21 steps of FT and of the whole game on one of several devices."""
 
 import os
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from dau_lightning.game.projector import mlp
 from dau_lightning.game.regulariser import redundancy_reduction
 from dau_lightning.game.sensitivity import Sensitivity
 from dau_lightning.network.defender import Defender
+from dau_lightning.training.trainer import TrainerSettings
 from tests.world import Tiny
 
 
@@ -84,8 +84,7 @@ def main(folder: Path, devices: int, rank: int) -> None:
         os.environ["LOCAL_RANK"] = str(rank)
         dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=devices)
     tiny, left = Tiny(folder), {}
-    made = tiny.training()
-    training = replace(made, settings={**made.settings, "trainer": {**made.settings["trainer"], "devices": devices}})
+    training = tiny.training(trainer_settings=TrainerSettings("cpu", devices, "32-true"))
     for name, module in methods(tiny).items():
         losses = Losses()
         training.fit(module, tiny.split(), folder / f"{name}.checkpoint", {}, [losses])
