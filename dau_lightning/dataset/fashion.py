@@ -5,7 +5,6 @@ import lzma
 from importlib.resources import files
 
 import numpy as np
-import torch
 
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.download import numbered
@@ -40,4 +39,4 @@ def fashion(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
 def _part(name: str, table: np.ndarray) -> Images:
     """A set from rows of 196 pixels and a label."""
     pixels, labels = table[:, :-1].reshape(-1, 1, SIZE, SIZE), table[:, -1]
-    return numbered(name, pixels.copy(), torch.from_numpy(labels.astype(np.int64)), CLASS_NAMES)
+    return numbered(name, pixels.copy(), labels.astype(np.int64), CLASS_NAMES)

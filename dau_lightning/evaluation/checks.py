@@ -5,7 +5,10 @@ from math import isfinite
 from typing import Any
 
 RA_MARGIN = 5.0  # points of RA that unlearning may cost
-ERROR_MARGIN = 10.0  # points above the error on unseen images: a higher error shows what was forgotten (Streisand effect)
+AUC_MARGIN = 5.0  # points below the reference: forgotten so hard that it shows (Streisand effect)
+STANDARD_ERRORS = 2  # that a difference of AUC must exceed as well
+DRAWS_MARGIN = 5.0  # points by which the draws of an attack may differ
+FEW = 20  # forget samples below which percentages say little
 CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
 
 Row = Mapping[str, Any]
@@ -19,11 +22,24 @@ def row_warnings(rows: Mapping[str, Row], emptied: float, first_RA: float | None
         emptied: share of the forget set in classes without retain samples: a model that forgot them is wrong on all of it.
         first_RA: RA of the original of the first request, in percent, so that many small losses add up; None in a first one.
     """
-    found = {kind: [*_broken(row), *_lost(row, rows["original"], first_RA), *_game(row)] for kind, row in rows.items()}
-    retrain_UA = rows["retrain"]["UA"] if "retrain" in rows else 0.0  # images may be hard for a model that never saw them
+    original, retrain = rows["original"], rows.get("retrain")
+    found = {}
     for kind, row in rows.items():
-        found[kind] += _forgotten(kind, row, rows["original"], emptied, retrain_UA)
+        found[kind] = [*_broken(row), *_lost(row, original, first_RA), *_unstable(row), *_game(row)]
+        if kind == "retrain" and row["UA"] < 100 * emptied - RA_MARGIN:
+            found[kind].append("Retrain recognises a class that it never saw: do images of it lie in the retain set?")
+        if kind != "original":
+            found[kind] += _over_forgotten(row, original, retrain)
+        if kind not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
+            found[kind].append("nothing forgotten: UA, RA and every attack are the original's")
     return found
+
+
+def few_samples(count: int) -> list[str]:
+    """A warning where so few samples are forgotten that each of them is many points."""
+    if count >= FEW:
+        return []
+    return [f"only {count} images are forgotten: each of them is {100 / count:.1f} points of UA and MIA"]
 
 
 def all_warnings(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -47,14 +63,31 @@ def _lost(row: Row, original: Row, first_RA: float | None) -> list[str]:
     return [f"RA is more than {RA_MARGIN:g} points below {whose}"]
 
 
-def _forgotten(kind: str, row: Row, original: Row, emptied: float, retrain_UA: float) -> list[str]:
-    found, error = [], row["judge_error"] if "judge_error" in row else 100 - row["TA"]
-    if kind != "original" and row["UA"] > max(100 * emptied + (1 - emptied) * error, retrain_UA) + ERROR_MARGIN:
-        found.append(f"over-forgetting: UA is more than {ERROR_MARGIN:g} points above the error on images never seen")
-    if kind == "retrain" and row["UA"] < 100 * emptied - RA_MARGIN:
-        found.append("Retrain recognises a class that it never saw: do images of it lie in the retain set?")
-    if kind not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
-        found.append("nothing forgotten: UA, RA and every attack are the original's")
+def _over_forgotten(row: Row, original: Row, retrain: Row | None) -> list[str]:
+    """Forgotten so hard that forgetting itself can be read off; nothing where neither UA nor AUC moved."""
+    reference = 50.0 if retrain is None else retrain.get("AUC")
+    area = row.get("AUC")
+    if area is None or reference is None or (row["UA"], area) == (original["UA"], original.get("AUC")):
+        return []
+    below = reference - area
+    if below <= max(AUC_MARGIN, STANDARD_ERRORS * row["AUC_error"]):
+        return []
+    whose = "50" if retrain is None else "Retrain's"
+    return [
+        f"over-forgetting: AUC {area:.1f} is {below:.1f} points below {whose}: forgotten images can be told from unseen ones"
+    ]
+
+
+def _unstable(row: Row) -> list[str]:
+    """An attack whose result depends on the draw of its members."""
+    draws = row.get("MIA_draws")
+    if not draws:
+        return []
+    lowest, highest = draws["range"]
+    spread = highest - lowest > DRAWS_MARGIN
+    found = [f"MIA is unstable: its draws range from {lowest:.1f} to {highest:.1f}"] if spread else []
+    if draws["voided"] > draws["draws"] / 2:
+        found.append(f"MIA is unsure: the SVM of {draws['voided']} of {draws['draws']} draws is inverted")
     return found
 
 

@@ -10,8 +10,10 @@ from torchmetrics import Metric
 from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split, emptied_share
 from dau_lightning.evaluation.checks import row_warnings
-from dau_lightning.evaluation.metrics_callback import MetricsCallback
+from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
+from dau_lightning.metric.auc import AUC
 from dau_lightning.metric.disparity import disparity, gaps, time_ratio
+from dau_lightning.metric.mia import DRAWS
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.sparsity.omp import measured_sparsity
 from dau_lightning.training.module import UnlearningModule
@@ -47,51 +49,55 @@ class Evaluator:
             module: holds the defender.
             watcher: sees the same test passes, with the val images among them.
         """
-        tests = self._attack_parts()
-        parts = ["retain", "forget", *(("test_retain", "test_forget") if self.with_test else ()), *(["val"] if watcher else [])]
-        measured = self._measure(module, [*parts, "judge", "judge_nonmembers"], tests, [watcher] if watcher else [])
-        accuracy = next(iter(measured.values())).accuracy()
-        efficacy = {name: callback.efficacy() for name, callback in measured.items()}
-        row = {
-            "UA": 100 - accuracy["forget"],
-            "MIA": next(iter(efficacy.values()))["confidence"],
-            "RA": accuracy["retain"],
-            "sparsity": measured_sparsity(module.defender.network),
-        }
+        tests = ("test_retain", "test_forget") if self.with_test else ()
+        parts = ["retain", "forget", *tests, *(["val"] if watcher else []), "judge", "judge_nonmembers"]
+        callback = self._measure(module, parts, self._measures(), [watcher] if watcher else [])
+        accuracy, found = callback.accuracy(), callback.measured()
+        row = {"UA": 100 - accuracy["forget"], "RA": accuracy["retain"]}
+        row["sparsity"] = measured_sparsity(module.defender.network)
         if self.with_score:
             judges = {part: len(getattr(self.split, part)) for part in ("judge", "judge_nonmembers")}
             error = 100 - sum(accuracy[part] * count for part, count in judges.items() if count) / sum(judges.values())
-            row |= {"judge_error": error, "judge_MIA": efficacy["judge_MIA"]["confidence"]}
+            row |= {"judge_error": error, "judge_MIA": found["judge/confidence"].efficacy}
+            row |= {"judge_AUC": found["judge/AUC"] and found["judge/AUC"][0]}
         if self.with_test:
-            row |= {"TA": accuracy["test_retain"], "TA_forgotten": accuracy.get("test_forget"), "attacks": efficacy["MIA"]}
-            row |= {"outside_MIA": efficacy["outside_MIA"]["confidence"]} if self.with_score else {}
-        return row
+            attacks = {name: found[f"test/{name}"].efficacy for name in self.attacks}
+            row |= {"TA": accuracy["test_retain"], "TA_forgotten": accuracy.get("test_forget"), "attacks": attacks}
+            row |= {"outside_MIA": found["outside/confidence"].efficacy} if self.with_score else {}
+        which = "test" if self.with_test else "outside"
+        draws, area = found[f"{which}/confidence"], found["test/AUC" if self.with_test else "judge/AUC"]
+        told = {"range": [draws.lowest, draws.highest], "draws": DRAWS, "voided": draws.voided}
+        row |= {"MIA": draws.efficacy, "MIA_draws": told}
+        return row | (dict(zip(("AUC", "AUC_error"), area, strict=True)) if area else {"AUC": None})
 
-    def _attack_parts(self) -> dict[str, tuple[str, str]]:
-        """For each column that comes of an attack: the nonmembers that it is fitted on, and the samples that it attacks."""
-        by_test = {"MIA": ("test_retain", "forget")} if self.with_test else {}
-        by_judges = {"outside_MIA": ("judge_nonmembers", "forget"), "judge_MIA": ("judge_nonmembers", "judge")}
-        return by_test | (by_judges if self.with_score else {})
+    def _measures(self) -> dict[str, Measure]:
+        """Every attack and the AUC, on test images or on the judging half of `D_v`, or both."""
+        fitted_on = {"test": ("test_retain", "forget")} if self.with_test else {}
+        unseen = {"test": ("test_retain", "test_forget")} if self.with_test else {}
+        if self.with_score:
+            fitted_on |= {"outside": ("judge_nonmembers", "forget"), "judge": ("judge_nonmembers", "judge")}
+            unseen |= {"judge": ("judge", "judge_nonmembers")}
+        attacks = {
+            f"{where}/{name}": Measure(attack, {"retain": "member", nonmembers: "nonmember", target: "forget"})
+            for where, (nonmembers, target) in fitted_on.items()
+            for name, attack in self.attacks.items()
+            if where == "test" or name == "confidence"
+        }
+        areas = {
+            f"{where}/AUC": Measure(AUC(), {"forget": "forget", **dict.fromkeys(parts, "unseen")})
+            for where, parts in unseen.items()
+        }
+        return attacks | areas
 
     def _measure(
-        self,
-        module: UnlearningModule,
-        parts: list[str],
-        attacked: Mapping[str, tuple[str, str]],
-        watchers: list[L.Callback],
-    ) -> dict[str, MetricsCallback]:
-        """Test a module once on all parts that have samples; a callback for each attack, or one without attacks."""
+        self, module: UnlearningModule, parts: list[str], measures: Mapping[str, Measure], watchers: list[L.Callback]
+    ) -> MetricsCallback:
+        """Test a module once on all parts that have samples."""
         parts = [part for part in parts if len(getattr(self.split, part))]
-        num_classes = len(self.split.train.class_names)
-        callbacks = {
-            name: MetricsCallback(
-                parts, num_classes, self.attacks, {"retain": "member", nonmembers: "nonmember", target: "forget"}
-            )
-            for name, (nonmembers, target) in attacked.items()
-        } or {"accuracy": MetricsCallback(parts, num_classes, {}, {})}
+        callback = MetricsCallback(parts, len(self.split.train.class_names), measures)
         data = UnlearningDataModule(self.split, self.training.transform, self.training.seed, evaluate=tuple(parts))
-        self.training.trainer([*callbacks.values(), *watchers]).test(module, datamodule=data, verbose=False)
-        return callbacks
+        self.training.trainer([callback, *watchers]).test(module, datamodule=data, verbose=False)
+        return callback
 
     def compare(self, rows: dict[str, Row]) -> None:
         """Add to every row its gaps and disparity to Retrain, or its selection score, and its warnings."""
@@ -103,6 +109,8 @@ class Evaluator:
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
                 row |= time_ratio(row, rows["retrain"])
+                if row["AUC"] is not None and rows["retrain"]["AUC"] is not None:
+                    row["AUC_gap"] = abs(row["AUC"] - rows["retrain"]["AUC"])
         for name, found in row_warnings(rows, emptied, self.first_RA).items():
             rows[name]["flags"] = found
 
@@ -110,8 +118,7 @@ class Evaluator:
         """A warning where an original of unknown training classifies `D_v` as well as `D`, within one standard error."""
         split = self.split
         seen = (len(split.retain) * original["RA"] + len(split.forget) * (100 - original["UA"])) / len(split.train)
-        (measured,) = self._measure(module, ["val"], {}, []).values()
-        unseen = measured.accuracy()["val"]
+        unseen = self._measure(module, ["val"], {}, []).accuracy()["val"]
         if unseen < seen - (seen * (100 - seen) / len(split.val)) ** 0.5:
             return None
         return (

@@ -13,6 +13,7 @@ from dau_lightning.baseline.retrain import Retrain
 from dau_lightning.data.request import Scheme, described
 from dau_lightning.data.split import Split, emptied_classes, emptied_share
 from dau_lightning.dataset.images import Data
+from dau_lightning.evaluation.checks import few_samples
 from dau_lightning.evaluation.evaluator import Evaluator, Row
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
 from dau_lightning.run.plan import Plan
@@ -99,7 +100,7 @@ class Experiment:
         collector = self._collector(split)
         first_RA = plan.previous.first_RA if plan.previous else None
         evaluator = Evaluator(training, split, self.attacks, plan.with_test, plan.with_score, first_RA)
-        mask, rows, warnings = training.mask(split, Original), dict[str, Row](), list[str]()
+        mask, rows, warnings = training.mask(split, Original), dict[str, Row](), few_samples(len(split.forget))
         for kind, module in modules.items():
             trained = self._train(kind, module, modules["original"], split, mask, collector)
             if leads():
