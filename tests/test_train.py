@@ -169,7 +169,7 @@ def test_a_selection_run_needs_neither_retrain_nor_test_data(run):
     _, result = the_result()
     assert list(result["rows"]) == ["original", "dau"]
     row = result["rows"]["dau"]
-    assert row["score"] == pytest.approx(sum(row[f"score_{term}"] for term in ("UA", "MIA", "RA", "judge")) / 4)
+    assert row["score"] == pytest.approx(sum(row[f"score_{term}"] for term in ("UA", "MIA", "AUC", "RA", "judge")) / 5)
     assert "TA" not in row
     assert not stored("retrain")
 

@@ -187,7 +187,9 @@ class Experiment:
         """Warnings about an original that this project did not train, printed before anything is made of it."""
         plan, found = self.plan, list[str]()
         if plan.previous:
-            found = [text for text in plan.previous.result["warnings"] if text not in (NO_RETRAIN, OTHER_RECIPE)]
+            earlier = plan.previous.result
+            again = NO_RETRAIN, OTHER_RECIPE, *few_samples(earlier["counts"]["forget"])  # said anew where they hold
+            found = [text for text in earlier["warnings"] if text not in again]
         elif plan.start and (warning := evaluator.validation_set_was_trained_on(original, module)):
             found = [warning]
         if plan.with_retrain and plan.recipe(self.training.recipe) != self.training.recipe:
