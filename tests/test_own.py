@@ -127,16 +127,25 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     assert all(f"warning: {words}" in again for words in ("accuracy on D_v", "no Retrain"))
     ((first, result),) = results().items()
     assert result["counts"] == {
-        **{"train": 24, "retain": 21, "forget": 3, "val": 6, "judge": 3, "outside": 3, "test_retain": 12, "test_forget": 0},
+        **{
+            "train": 24,
+            "retain": 21,
+            "forget": 3,
+            "val": 6,
+            "judge": 3,
+            "judge_nonmembers": 3,
+            "test_retain": 12,
+            "test_forget": 0,
+        },
     }
     assert list(result["rows"]) == ["original", "finetune"]
     assert "score" in result["rows"]["finetune"]
     assert {"TA", "attacks", "judge_error"} <= set(result["rows"]["finetune"])
     assert "disparity" not in result["rows"]["finetune"]
-    assert any("D_v looks trained on" in warning for warning in result["warnings"])
+    assert any("seems to have been trained on D_v" in warning for warning in result["warnings"])
     before = torch.load(own, weights_only=True)
     card = (first / "model_card.md").read_text()
-    assert all(text in card for text in ("forget.txt", result["split_hash"], result["data_hash"], "looks trained on", "cat: 2"))
+    assert all(text in card for text in ("forget.txt", result["split_hash"], result["data_hash"], "trained on D_v", "cat: 2"))
 
     Path("forget.txt").write_text("train/cat/03.png\ntrain/dog/07.png\n")
     more = [setting for setting in WEIGHTS if not setting.startswith("original")]
@@ -146,13 +155,14 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     (second,) = set(results()) - {first}
     union = results()[second]
     assert union["counts"]["forget"] == 4
-    assert union["warnings"] == result["warnings"]
+    assert union["warnings"][1:] == result["warnings"][1:]  # the first one counts the images
+    assert [warnings[0].split()[1] for warnings in (result["warnings"], union["warnings"])] == ["3", "4"]
     assert union["start"]["RA"] == result["rows"]["original"]["RA"]
-    assert "looks trained on" in (second / "model_card.md").read_text()
+    assert "trained on D_v" in (second / "model_card.md").read_text()
     assert union["rows"]["original"]["UA"] == pytest.approx(sum_of_wrong(first, ("cat/01", "cat/03", "dog/05", "dog/07")))
     ledger = [json.loads(line) for line in (second / "ledger.jsonl").read_text().splitlines()]
     assert [entry["forgotten"] for entry in ledger] == [3, 4]
-    assert all(any("looks trained on" in warning for warning in entry["warnings"]) for entry in ledger)
+    assert all(any("trained on D_v" in warning for warning in entry["warnings"]) for entry in ledger)
     line = (first / "ledger.jsonl").read_text().splitlines()[0]
     assert ledger[1]["former"] == hashlib.sha256(line.encode()).hexdigest()
     assert ledger[1]["evidence"] == union["rows"]["finetune"]

@@ -32,7 +32,7 @@ def measured(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], attack
     fresh = attack.clone()
     for part, role in ROLES.items():
         fresh.update(role, logits[part], targets[part])
-    return {"UA": 100 - 100 * hits["UA"], "MIA": float(fresh.compute()), "RA": 100 * hits["RA"], "TA": 100 * hits["TA"]}
+    return {"UA": 100 - 100 * hits["UA"], "MIA": fresh.compute().efficacy, "RA": 100 * hits["RA"], "TA": 100 * hits["TA"]}
 
 
 class Trajectory(L.Callback):

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
 
-from dau_lightning.evaluation.checks import doubts
+from dau_lightning.evaluation.checks import all_warnings
 from dau_lightning.report.rows import Group, Spread
 from dau_lightning.report.table import Block, block, blocks, notes, title
 
@@ -147,7 +147,7 @@ def flags(runs: Iterable[Any]) -> list[str]:
     """The warnings and flags of all runs, each once, with whom they are about."""
     found: dict[tuple[str, str], list[int]] = {}
     for run in runs:
-        for about in doubts(run.result):
+        for about in all_warnings(run.result):
             found.setdefault(about, []).append(run.seed)
     named = {about: f"seed {', '.join(map(str, sorted(set(seeds))))}" for about, seeds in found.items()}
     return [f"{', '.join(filter(None, [label, seeds]))}: {doubt}" for (label, doubt), seeds in named.items()]

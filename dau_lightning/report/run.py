@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dau_lightning.evaluation.checks import doubts
+from dau_lightning.evaluation.checks import all_warnings
 from dau_lightning.report.rows import COLUMNS, GAPS, SCORE, SELECTION_COLUMNS
 
 
@@ -31,7 +31,7 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
     """Print a run's table, what its test set is, how sparse its networks are, and where everything is."""
     Console().print(run_table(result))
     rows = result["rows"].values()
-    for label, doubt in doubts(result):
+    for label, doubt in all_warnings(result):
         print(": ".join(filter(None, ("warning", label, doubt))))
     forgotten = ", ".join(result["forgotten_classes"])
     if forgotten and not result["selection"]:

@@ -48,11 +48,11 @@ class PreviousRun:
         """By which the original of the first request was trained; None for one that was not trained here."""
         return self.result["start"].get("recipe")
 
-    def check_same(self, settings: Mapping[str, Any], data_hash: str) -> None:
-        """Refuse a request that is not on the same data and network.
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Refuse a request on another network or by other settings.
 
         Raises:
-            InputError: names the setting that differs, or says that the images do.
+            InputError: names the setting that differs.
         """
         ours, theirs = _shared(settings), _shared(self.result["settings"])
         for name, value in theirs.items():
@@ -60,6 +60,13 @@ class PreviousRun:
                 ours.get(name) == value,
                 f"continue_from needs the settings of the run that it continues: {name} must be {value}, got {ours.get(name)}",
             )
+
+    def check_data(self, data_hash: str) -> None:
+        """Refuse a request on other data.
+
+        Raises:
+            InputError: images, labels or the split have changed.
+        """
         require(
             data_hash == self.result["data_hash"],
             "continue_from needs the data of the run that it continues: images, labels or the files in them have changed",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dau_lightning.data.request import by_class
-from dau_lightning.evaluation.checks import doubts
+from dau_lightning.evaluation.checks import all_warnings
 from dau_lightning.metric.disparity import COLUMNS
 from dau_lightning.network.build import arguments, library_of
 from dau_lightning.storage.run_name import called
@@ -17,7 +17,7 @@ def model_card(result: Mapping[str, Any]) -> str:
     dataset, network, _ = called(result, settings, result["files"])
     where = f" where `{request['where']}`" if "where" in request else ""
     files = [f"- {setting}: `{file['name']}`, SHA-256 `{file['sha256']}`" for setting, file in result["files"].items()]
-    warnings = [f"- {': '.join(filter(None, about))}" for about in doubts(result)] or ["- none"]
+    warnings = [f"- {': '.join(filter(None, about))}" for about in all_warnings(result)] or ["- none"]
     return "\n".join(
         [
             f"# {network} on {dataset}, unlearned",

@@ -10,7 +10,7 @@ import numpy as np
 from lightning.pytorch.loggers import Logger
 
 from dau_lightning.evaluation.outputs import confidence, read_outputs
-from dau_lightning.storage.run_folder import given_files
+from dau_lightning.storage.run_folder import user_files
 from dau_lightning.storage.run_name import called
 from dau_lightning.tracking.wandb import WandB
 
@@ -26,7 +26,7 @@ def place(names: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -
         settings: the composed configuration.
         folder: of the run, whose name ends in the hash of its settings.
     """
-    shared = [*called(names, settings, given_files(settings)), names["sparsity"]]
+    shared = [*called(names, settings, user_files(settings)), names["sparsity"]]
     return {
         "name": f"{names['baseline']}, {', '.join(shared)}, {folder.name}",
         "group": " ".join(shared)[:128],  # W&B takes no longer ones

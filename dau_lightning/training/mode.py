@@ -59,7 +59,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def float32(device: torch.device) -> torch.autocast:
-    """Switch autocast off on a device; `Training.trainer` switches TF32 off."""
+    """Switch autocast off on a device; `trainer.process_settings` switches TF32 off."""
     return torch.autocast(device.type, enabled=False)
 
 

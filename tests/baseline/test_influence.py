@@ -184,7 +184,7 @@ def test_it_is_near_exact_retraining_of_a_convex_model(tiny: Any) -> None:
     forgotten = (targets == 0) & (torch.arange(1500) % 10 == 0)  # a tenth of a class
     whole = Images(pixels, targets, tiny.classes, tuple(map(str, range(1500))))
     retain, forget = whole[(~forgotten).nonzero().flatten()], whole[forgotten.nonzero().flatten()]
-    parts = {name: getattr(tiny.split(), name) for name in ("val", "judge", "outside", "test_retain", "test_forget")}
+    parts = {name: getattr(tiny.split(), name) for name in ("val", "judge", "judge_nonmembers", "test_retain", "test_forget")}
     split = Split(whole, retain, forget, **parts, data_hash="", split_hash="")
 
     defender = Defender(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)))

@@ -8,7 +8,7 @@ import pytest
 from dau_lightning import report
 from dau_lightning.base.error import InputError
 from dau_lightning.report.__main__ import main
-from dau_lightning.storage.run_folder import write_result
+from tests.world import leave_result
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,7 +119,7 @@ def test_runs_without_a_result_are_named(runs, tmp_path, capsys):
 
 def test_an_edited_result_is_refused(runs, tmp_path):
     path = next(tmp_path.rglob("result.json"))
-    write_result(path.parent, json.loads(path.read_text()))
+    leave_result(path.parent, json.loads(path.read_text()))
     path.write_text(path.read_text().replace('"seed"', '"sede"'))
     with pytest.raises(InputError, match="its bytes changed"):
         main([str(tmp_path)])

@@ -137,7 +137,7 @@ def test_accepts(line: str) -> None:
     assert not GlobalHydra.instance().is_initialized()
 
 
-DATASETS = "cifar10, cifar100, digits, imagefolder, svhn"
+DATASETS = "cifar10, cifar100, digits, fashion, fashion_mnist, imagefolder, svhn"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import train
 from dau_lightning.base.error import InputError
 from dau_lightning.run import command_line as settings
 from dau_lightning.run.sweep import Sweep
-from dau_lightning.storage.run_folder import write_result
+from tests.world import leave_result
 
 ROOT = Path(__file__).parents[1]
 ROW = {"UA": 1.0, "MIA": 2.0, "RA": 99.0, "TA": 98.5, "disparity": 0.5}
@@ -66,7 +66,7 @@ def no_training(monkeypatch):
             raise InputError("seed must not be 1")
         if config.seed == 2:
             raise ZeroDivisionError("of seed 2")
-        write_result(
+        leave_result(
             folder,
             {
                 "settings": {},

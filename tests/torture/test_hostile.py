@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from dau_lightning.dataset.imagefolder import imagefolder
-from dau_lightning.evaluation.metrics_callback import MetricsCallback
+from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
 from dau_lightning.metric.mia import SVMAttack
 from tests.tiny import TINY, results
 
@@ -103,7 +103,11 @@ def test_fifty_evaluations_take_no_memory(tiny: Any) -> None:
     module, sizes = tiny.module(), []
     roles = {"retain": "member", "test_retain": "nonmember", "forget": "forget"}
     for _ in range(60):
-        tiny.test(module, MetricsCallback([*roles], 3, {"confidence": SVMAttack("confidence", seed=0)}, roles), parts=[*roles])
+        tiny.test(
+            module,
+            MetricsCallback([*roles], 3, {"confidence": Measure(SVMAttack("confidence", seed=0), roles)}),
+            parts=[*roles],
+        )
         gc.collect()
         sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE)
     assert sizes[-1] - sizes[9] < 5, sizes

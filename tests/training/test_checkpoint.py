@@ -67,8 +67,7 @@ def influence(tiny: Any) -> UnlearningModule:
 
 
 def fit(tiny: Any, module: UnlearningModule, *callbacks: L.Callback, seconds: float = 0) -> dict[str, Tensor]:
-    training = tiny.training()
-    training.settings["checkpoint"]["seconds"] = seconds
+    training = tiny.training(checkpoint_seconds=seconds)
     training.fit(module, tiny.split(), tiny.folder / "it.checkpoint", {"who": module.label}, callbacks)
     (tiny.folder / "it.checkpoint").unlink(missing_ok=True)  # as the store does once it has the weights
     return module.state_dict()

@@ -18,6 +18,7 @@ from dau_lightning.sparsity.omp import OMP
 from dau_lightning.storage.store import RECIPE_NUMBER
 from dau_lightning.training.rewinding import Rewinding
 from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.trainer import process_settings
 
 # Of the digits original after 3 epochs: loss of its first step, and the norm of its weights. A change of more than
 # rounding means that stored originals are not what a training gives today: raise RECIPE_NUMBER and enter the new values.
@@ -146,9 +147,11 @@ def test_a_sparse_original_goes_on_from_its_own_dense_weights(tiny: Any) -> None
 
 def test_float32_is_not_shortened_to_tf32(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    tiny.training().trainer([])
-    assert not torch.backends.cudnn.allow_tf32
-    assert torch.get_float32_matmul_precision() == "highest"
+    with process_settings():
+        tiny.training().trainer([])
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_a_run_takes_no_part_in_the_slurm_around_it(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
