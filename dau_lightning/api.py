@@ -120,6 +120,7 @@ def unlearn(
     own = [f"seed={seed}", *_transform(mean, std), *settings]
     config = _config(model, network, positions, method, run, own)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    plain["baseline"].pop("search", None)
     require(plain["trainer"]["devices"] == 1, "trainer.devices must be 1 from Python: more devices need the command")
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     run.mkdir(parents=True, exist_ok=True)
@@ -170,7 +171,7 @@ def _config(
     overrides += [f"network._target_={target.replace('<locals>.', '')}", "wandb.mode=disabled", "reference=off", *settings]
     overrides.append(f"scheme.file=forget-{key(*sorted(positions)) % 16**8:08x}")  # tells lists apart, as files are
     check(overrides, CONFIG_FOLDER)
-    config = composed(overrides)
+    config, _ = composed(overrides)
     with open_dict(config):
         config.network.name = network
         if not any(setting.startswith("store.root=") for setting in settings):

@@ -310,6 +310,8 @@ def _read(node: DictConfig, key: Any) -> Any:
 
 def _verify(name: str, default: Any, value: Any) -> None:
     """Raise unless a value, or all that a node holds, is what the table or else its default asks for."""
+    if name == "baseline.search":  # ranges of settings, not settings
+        return
     if isinstance(default, DictConfig) and isinstance(value, DictConfig):
         for key in default:
             _verify(f"{name}.{key}".lstrip("."), _read(default, key), _read(value, key))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.version import VersionBase
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 
@@ -25,7 +25,11 @@ def projects_yaml() -> Iterator[None]:
         host.hydra, version.version_base = hydra, base
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of a command line."""
+def composed(overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+    """The configuration of a command line, and the choice in every group."""
     with projects_yaml():
-        return compose("config", overrides=list(overrides))
+        config = compose("config", overrides=list(overrides), return_hydra_config=True)
+    choices = dict(config.hydra.runtime.choices)
+    with open_dict(config):
+        del config["hydra"]
+    return config, choices

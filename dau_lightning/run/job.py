@@ -39,27 +39,45 @@ def run(config: DictConfig, job: HydraConf) -> None:
     quiet = further(config.trainer.devices, folder.path)
     try:
         if quiet or not (result := folder.finished()):
-            return _make(config, job, folder, quiet)
+            command = typed_command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN)
+            result = make(config, dict(job.runtime.choices), folder, command, quiet)
+            return None if quiet else _print(result, folder)
     except FinishedMeanwhile:
         result = folder.finished() or {}
     except TrainingError as error:
         with atomic_write(folder.path / FAILED) as temporary:
             temporary.write_text(f"{error}\n")
         raise
-    from dau_lightning.report import print_run
-
     print("finished before; overwrite=true runs it again, with the images as they are now")
     if config.figures and not (folder.path / "report.html").is_file():  # killed while it drew
         from dau_lightning.report.draw import draw
 
         draw(result, folder.path)
+    _print(result, folder)
+
+
+def _print(result: dict[str, Any], folder: RunFolder) -> None:
+    from dau_lightning.report import print_run
+
     print_run(result, folder.path)
 
 
-def _make(config: DictConfig, job: HydraConf, folder: RunFolder, quiet: bool) -> None:
-    """Make the objects of a run, and run it; a quiet process of a further device leaves the end to the first one."""
+def make(
+    config: DictConfig, choices: dict[str, str], folder: RunFolder, command: str = "", quiet: bool = False
+) -> dict[str, Any]:
+    """Make the objects of a run, and run it.
+
+    Args:
+        config: composed.
+        choices: in every group.
+        folder: of the run.
+        command: that the user typed.
+        quiet: the process belongs to a further device, and leaves the end to the first one.
+
+    Returns:
+        The content of `result.json`; empty in a quiet process.
+    """
     from dau_lightning.network.build import with_input_format  # torch, after every check that needs none
-    from dau_lightning.report import print_run
     from dau_lightning.report.draw import draw
     from dau_lightning.run.experiment import Experiment
     from dau_lightning.run.record import Description, record
@@ -68,16 +86,17 @@ def _make(config: DictConfig, job: HydraConf, folder: RunFolder, quiet: bool) ->
     from dau_lightning.training.trainer import process_settings
 
     settings = with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
+    settings["baseline"].pop("search", None)
     plan = _plan(settings, folder)
-    names = {group: job.runtime.choices[group] for group in GROUPS}
+    names = {group: choices[group] for group in GROUPS}
     tracking = settings["wandb"] | place(names, settings, folder.path) | {"settings": settings | {"choices": names}}
     with process_settings(), ExitStack() as held, nullcontext([]) if quiet else loggers(folder.path, **tracking) as made:
         experiment = Experiment(
             names=names,
             dataset=instantiate(settings["dataset"]),
             scheme=instantiate(settings["scheme"]),
-            method=instantiate(config.baseline),
-            attacks={name: instantiate(attack) for name, attack in config.metric.items()},
+            method=instantiate(settings["baseline"]),
+            attacks={name: instantiate(attack) for name, attack in settings["metric"].items()},
             plan=plan,
             training=training_of(settings, folder, made),
             folder=folder,
@@ -86,11 +105,10 @@ def _make(config: DictConfig, job: HydraConf, folder: RunFolder, quiet: bool) ->
             trajectory_points=config.dynamics,
         )
         if (outcome := experiment.run()) is None:
-            return
-        command = typed_command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN)
+            return {}
         result = record(experiment, outcome, Description(command, settings, config.selection))
         show(made, result, draw(result, folder.path) if config.figures else {}, folder.path)
-    print_run(result, folder.path)
+    return result
 
 
 def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":

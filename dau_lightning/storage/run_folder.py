@@ -140,8 +140,8 @@ def config_hash(config: DictConfig) -> str:
     """SHA-256 of a composed configuration without paths, loggers and display; a file that it names counts by its content."""
     content: Any = OmegaConf.to_container(config, resolve=False)
     content = {name: node for name, node in content.items() if name not in NOT_IN_HASH}
-    for path in ("root", "cache"):
-        content.get("dataset", {}).pop(path, None)
+    for group, name in (("dataset", "root"), ("dataset", "cache"), ("baseline", "search")):
+        content.get(group, {}).pop(name, None)
     for setting, file in user_files(content).items():
         *node, name = setting.split(".")
         (content[node[0]] if node else content)[name] = file["sha256"]
