@@ -160,7 +160,10 @@ def unlearn(
             figures=plain["figures"],
             dynamics=plain["dynamics"],
             given=StartingWeights(
-                "Original", "model", {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}, saw_all=True
+                "Original",
+                "model",
+                {k: v.detach().cpu().clone() for k, v in model.state_dict().items()},
+                trained_on_all=True,
             ),
             val_from_test=val_from_test,
         ).run()

@@ -11,12 +11,12 @@ from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split, emptied_share
 from dau_lightning.evaluation.checks import flags
 from dau_lightning.evaluation.metrics_callback import MetricsCallback
-from dau_lightning.evaluation.outputs_collector import OutputsCallback, OutputsCollector
+from dau_lightning.evaluation.outputs_collector import OutputsCollector
 from dau_lightning.metric.disparity import disparity, gaps, time_ratio
 from dau_lightning.metric.selection import selection_score
 from dau_lightning.sparsity.omp import measured_sparsity
 from dau_lightning.storage.run_folder import evaluated
-from dau_lightning.storage.store import digest
+from dau_lightning.storage.seal import tensors_digest
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.trainer import Training
 
@@ -46,16 +46,16 @@ class Judge:
     first_RA: float | None = None
 
     def row(self, kind: str, module: UnlearningModule) -> Row:
-        """The numbers of a model; without pictures, for which outputs are kept, those of a run that was killed are taken."""
+        """The numbers of a model, evaluated now or before this run was killed."""
         if self.witness:
-            return self._evaluate(module, self.witness.recorder(kind))
-        key = f"{self.split.split_hash} {digest(module.defender.network.state_dict())}"
+            self.witness.collect(kind, module.defender, self.training.device)
+        key = f"{self.split.split_hash} {tensors_digest(module.defender.network.state_dict())}"
         return evaluated(self.training.folder, key, partial(self._evaluate, module))
 
-    def _evaluate(self, module: UnlearningModule, recorder: OutputsCallback | None = None) -> Row:
-        """Accuracies and attacks of a defender, as in EVALUATION section 1; the recorder wants val images, too."""
+    def _evaluate(self, module: UnlearningModule) -> Row:
+        """Accuracies and attacks of a defender, as in EVALUATION section 1."""
         split, tested = self.split, () if self.selection else ("test_retain", "test_forget")
-        parts = ["retain", "forget", *tested, *(["val"] if recorder else []), "judge", "outside"]
+        parts = ["retain", "forget", *tested, "judge", "outside"]
         parts = [part for part in parts if len(getattr(split, part))]
         attacked = [] if self.selection else [("test_retain", "forget")]  # nonmembers to fit on, and what is attacked
         attacked += [("outside", "forget"), ("outside", "judge")] if self.selection or self.scored else []
@@ -69,7 +69,7 @@ class Judge:
             for nonmembers, target in attacked
         ]
         data = UnlearningDataModule(split, self.training.transform, self.training.seed, evaluate=tuple(parts))
-        self.training.trainer([*evaluations, *([recorder] if recorder else [])]).test(module, datamodule=data, verbose=False)
+        self.training.trainer(evaluations).test(module, datamodule=data, verbose=False)
         accuracy, efficacy = evaluations[0].accuracy(), evaluations[0].efficacy()
         row = {"UA": 100 - accuracy["forget"], "MIA": efficacy["confidence"], "RA": accuracy["retain"]}
         row["sparsity"] = measured_sparsity(module.defender.network)

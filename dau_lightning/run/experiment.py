@@ -17,6 +17,7 @@ from dau_lightning.evaluation.evaluator import Judge, Row
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
 from dau_lightning.run.ledger import PreviousRun
 from dau_lightning.run.record import record
+from dau_lightning.storage.store import get
 from dau_lightning.storage.weights import StartingWeights
 from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training.module import UnlearningModule
@@ -88,7 +89,7 @@ class Experiment:
             training.seed,
             self.selection or self.scored,
             val_from_test=self.val_from_test,
-            hold_out=not (self.given and self.given.saw_all),
+            hold_out=not (self.given and self.given.trained_on_all),
             forgotten=self.former.ids if self.former else (),
         )
         training.transform.check(split.train.images)
@@ -96,7 +97,7 @@ class Experiment:
         modules["original"] = training.module(Original, split)
         modules.setdefault(name, training.module(self.method, split))
         if self.given:
-            self.given.into(modules["original"].defender.network)
+            self.given.load_into(modules["original"].defender.network)
         self._check(modules, split)
         gather(**training.settings["trainer"])
         if leads():
@@ -135,7 +136,7 @@ class Experiment:
         if self.reference == "off" and not self.selection:
             warnings.append(NO_RETRAIN)
         earlier = self.former.lines if self.former else ()
-        start = {"source": self.given.source, "saw_all": self.given.saw_all} if self.given else {"saw_all": False}
+        start = {"source": self.given.source, "saw_all": self.given.trained_on_all} if self.given else {"saw_all": False}
         start |= {"recipe": self._recipe, "RA": rows["original"]["RA"] if first_RA is None else first_RA}
         about = {"selection": self.selection, "command": self.command, "warnings": warnings, "start": start}
         return record(training, split, modules[name], rows, earlier, **self.names, **about)
@@ -170,7 +171,8 @@ class Experiment:
                 module.defender.try_training_on_one(training.transform.normalise(split.train.images[:1]))
         training.store.check_writable()
         cached = self.reference == "cached" and modules.get("retrain")
-        if cached and training.store.get("retrain", training.content(cached, split)) is None:
+        content = training.content(cached, split) if cached else {}
+        if cached and get(training.store.path("retrain", content), content) is None:
             raise InputError(
                 f"reference=cached needs a Retrain of this split and recipe in {training.store.root}, there is none; "
                 "use reference=train to train it or reference=off to go without"

@@ -55,7 +55,7 @@ def _make(config: DictConfig, job: HydraConf, folder: Path, quiet: bool) -> None
     from dau_lightning.report.draw import draw
     from dau_lightning.run.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.run.ledger import previous_run
-    from dau_lightning.storage.weights import checkpoint
+    from dau_lightning.storage.weights import read_weights
     from dau_lightning.tracking.wandb import loggers
     from dau_lightning.tracking.wandb_summary import place, show
     from dau_lightning.training.trainer import Training
@@ -66,7 +66,7 @@ def _make(config: DictConfig, job: HydraConf, folder: Path, quiet: bool) -> None
         before is None or Path(plain["continue_from"]).expanduser().resolve() != folder.resolve(),
         f"continue_from must be another run than the one that is made, got {folder} for both: it would be written over",
     )
-    own = checkpoint(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
+    own = read_weights(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
     names = {group: job.runtime.choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")}
     about = plain["wandb"] | place(names, plain, folder) | {"settings": plain | {"choices": names}}
     with ExitStack() as held, nullcontext([]) if quiet else loggers(folder, **about) as made:

@@ -13,7 +13,8 @@ from dau_lightning.run.ledger import write as write_ledger
 from dau_lightning.run.model_card import model_card
 from dau_lightning.storage.atomic import atomic_write
 from dau_lightning.storage.run_folder import given_files, write_result
-from dau_lightning.storage.store import digest, save_weights
+from dau_lightning.storage.seal import save_tensors, tensors_digest
+from dau_lightning.tracking.wandb_summary import numbers
 from dau_lightning.training.module import UnlearningModule, log
 from dau_lightning.training.trainer import Training
 
@@ -51,12 +52,10 @@ def record(
         The content of `result.json`.
     """
     for name, row in rows.items():
-        numbers = {column: value for column, value in row.items() if isinstance(value, int | float)}
-        nested = {f"{group}/{column}": value for group in ("gaps", "attacks") for column, value in row.get(group, {}).items()}
-        log(training.loggers, f"row/{name}", 0, numbers | nested)
+        log(training.loggers, f"row/{name}", 0, numbers(row))
     hashes = {"data_hash": split.data_hash, "split_hash": split.split_hash}
     if method.from_scratch:
-        save_weights(training.folder / "unlearned.safetensors", method.defender.network.state_dict(), hashes)
+        save_tensors(training.folder / "unlearned.safetensors", method.defender.network.state_dict(), hashes)
     result = {
         **about,
         "seed": training.seed,
@@ -75,7 +74,7 @@ def record(
     if result["baseline"] != "original":  # which forgets nothing
         entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **{name: result[name] for name in IN_LEDGER}}
         entry |= {"settings": training.settings["baseline"], "evidence": rows[result["baseline"]]}
-        entry |= {"weights_sha256": digest(method.defender.network.state_dict())}
+        entry |= {"weights_sha256": tensors_digest(method.defender.network.state_dict())}
         result["ledger"] = write_ledger(training.folder, earlier, entry, split.forget.ids)
         with atomic_write(training.folder / "model_card.md") as temporary:
             temporary.write_text(model_card(result), encoding="utf-8")

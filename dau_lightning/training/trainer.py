@@ -24,8 +24,9 @@ from dau_lightning.data.transform import Transform
 from dau_lightning.network.defender import Defender
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.storage.run_folder import content_of
-from dau_lightning.storage.store import RECIPE_NUMBER, Store, checkpoint, digest, get_or_train
-from dau_lightning.training.checkpoint import Checkpoint
+from dau_lightning.storage.seal import tensors_digest
+from dau_lightning.storage.store import RECIPE_NUMBER, Store, get_or_train, resume_path
+from dau_lightning.training.checkpoint import CheckpointWriter
 from dau_lightning.training.clock import Clock
 from dau_lightning.training.guard import Guard
 from dau_lightning.training.module import UnlearningModule
@@ -116,7 +117,7 @@ class Training:
             return dict(find(original.defender.network)), 0.0, {}
 
         content = self.content(original, split, sparse=False) | {"sparsity": self._pruning()}
-        entry, _ = led(partial(self.store.get_or_train, "mask", content), find_mask)
+        entry, _ = led(partial(get_or_train, self.store.path("mask", content), content), find_mask)
         return entry.weights
 
     def from_scratch(self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -142,7 +143,7 @@ class Training:
         """
         module.defender.hold(mask)
         content = content_of(self.settings) | {"data_hash": split.data_hash, "split_hash": split.split_hash}
-        content |= {"recipe_number": RECIPE_NUMBER, "original": digest(module.defender.network.state_dict())}
+        content |= {"recipe_number": RECIPE_NUMBER, "original": tensors_digest(module.defender.network.state_dict())}
         return self._trained(module, split, self.folder / "unlearned.safetensors", content, mask, watchers)
 
     def _trained(
@@ -157,7 +158,7 @@ class Training:
         """Weights from a file, trained into it first where it is missing, from the last checkpoint on where there is one."""
 
         def train() -> tuple[dict[str, Tensor], float, dict[str, Any]]:
-            seconds = self.fit(module, split, checkpoint(path), content, callbacks)
+            seconds = self.fit(module, split, resume_path(path), content, callbacks)
             return module.defender.network.state_dict(), seconds, {**module.findings, "measured_on": self._measured_on()}
 
         entry, trained = led(partial(get_or_train, path, content), train)
@@ -191,7 +192,7 @@ class Training:
         if backend := self.settings["compile"]:  # the attacker is small, and a penalty on its slope needs second derivatives
             module.defender.compile(backend=backend)
         clock, guard = Clock(bool(self.settings["compile"])), Guard(module.label, self.folder / "last_good.safetensors")
-        kept = Checkpoint(path, {**content, "file": path.name}, self.settings["checkpoint"]["seconds"])
+        kept = CheckpointWriter(path, {**content, "file": path.name}, self.settings["checkpoint"]["seconds"])
         watching = [clock, guard, TrainingBar(module.label), kept, *callbacks]
         trainer = self.trainer(watching, self.devices, max_epochs=module.epochs, plugins=[kept.io])
         trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.found())

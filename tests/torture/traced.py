@@ -16,8 +16,7 @@ import dau_lightning.tracking.wandb
 import dau_lightning.training.trainer  # noqa: F401, with torch and Lightning: loaded once, and there in every forked process
 from dau_lightning.dau import DAU
 from dau_lightning.run import record
-from dau_lightning.storage import image_cache as decode
-from dau_lightning.storage import run_folder as folder
+from dau_lightning.storage import image_cache, run_folder
 from dau_lightning.training.module import UnlearningModule
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -104,13 +103,13 @@ def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
     before(DAU, "before_pretraining", lambda module, step: ("pretraining", step), after=True)
     before(UnlearningModule, "test_step", lambda *_: ("evaluation", None))
     before(record, "write_result", lambda *_: ("record", None))
-    before(folder, "config_hash", lambda *_: ("start", None))
-    chunk = decode._decode_chunk
+    before(run_folder, "config_hash", lambda *_: ("start", None))
+    chunk = image_cache._decode_chunk
 
     def decode_chunk(paths: Sequence[Path], size: int, leader: int) -> Any:
         begin("decoding", int(paths[0].stem))
         return chunk(paths, size, leader)
 
-    decode._decode_chunk, decode.SHARD_SECONDS = decode_chunk, seconds
-    decode.CHUNK_BYTES = IMAGES_A_CHUNK * 3 * 8 * 8
-    decode.PARALLEL_BYTES = 1 << 40  # in this process
+    image_cache._decode_chunk, image_cache.SHARD_SECONDS = decode_chunk, seconds
+    image_cache.CHUNK_BYTES = IMAGES_A_CHUNK * 3 * 8 * 8
+    image_cache.PARALLEL_BYTES = 1 << 40  # in this process
