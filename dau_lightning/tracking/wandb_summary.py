@@ -79,8 +79,9 @@ def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], fo
         if name.endswith(".png")
     }
     histograms = {f"confidence/{name}": wandb.Histogram(np_histogram=found) for name, found in _histograms(folder)}
-    run.log({**method, "rows": wandb.Table(columns=["row", *columns], data=list[Any](cells)), **histograms, **shown})
-    run.summary["method/flags"] = "; ".join(result["rows"][result["baseline"]].get("flags", []))
+    flags = "; ".join(result["rows"][result["baseline"]].get("flags", []))
+    table = wandb.Table(columns=["row", *columns], data=list[Any](cells))
+    run.log({**method, "method/flags": flags, "rows": table, **histograms, **shown})
     for kind, file in (("model", "unlearned.safetensors"), ("result", "result.json")):
         artifact = wandb.Artifact(f"{kind}-{run.id}", kind, metadata={"split_hash": result["split_hash"]})
         artifact.add_file(str(folder / file), policy="immutable")  # uploaded from the run folder, without a second copy
