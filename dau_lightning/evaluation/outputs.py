@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from scipy import special
 
 from dau_lightning.storage.atomic import set_aside
 from dau_lightning.storage.seal import load_tensors, save_tensors
@@ -49,7 +49,7 @@ class Outputs:
 
     def probabilities(self, model: str, part: str) -> Array:
         """Probabilities float32 `(N, K)` of a model on a part."""
-        return softmax(self.logits(model, part), axis=1)
+        return special.softmax(self.logits(model, part), axis=1)
 
     def confidence(self, model: str, part: str) -> Array:
         """The probability of the true label, float32 `(N,)`."""

@@ -79,7 +79,7 @@ class MetricsCSV(Logger):
 
     @cached_property
     def rows(self) -> dict[Key, Row]:
-        """All rows so far, read with `columns` when the first is logged; a line that a killed run left incomplete is cut off."""
+        """All rows so far, read with `columns` when the first is logged; an incomplete line of a killed run is cut off."""
         text = self.path.read_text() if self.path.is_file() else ""
         lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         if text and not text.endswith("\n"):
