@@ -1,6 +1,7 @@
-"""Weights that the user brings: a file of theirs, compared with the network name by name, then loaded."""
+"""Weights that a run starts from: those of a user's file, of an earlier run or of a model in memory."""
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,13 @@ class StartingWeights:
         Raises:
             InputError: names or shapes differ from the network's, or a number is not finite.
         """
-        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
-        reshaped = [
-            f"{name} {found[name]} for {wanted[name]}" for name in wanted if found.get(name, wanted[name]) != wanted[name]
-        ]
-        differences = [
-            _counted("missing", (name for name in wanted if name not in found)),
-            _counted("not of the network", (name for name in found if name not in wanted)),
-            _counted("of other shape", reshaped),
-        ]
-        if told := "; ".join(filter(None, differences)):
-            raise InputError(f"{self.source} must hold the weights of this {type(network).__name__}: {told}")
         broken = [name for name, tensor in self.weights.items() if not bool(torch.isfinite(tensor).all())]
-        require(not broken, f"{self.source} must hold finite weights; {_counted('not finite', broken)}")
-        network.load_state_dict(self.weights)
+        require(not broken, f"{self.source} must hold finite weights, some are not: {', '.join(broken[:3])}")
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            difference = textwrap.shorten(str(error).partition("\n")[2], 300)
+            raise InputError(f"{self.source} must hold the weights of this {type(network).__name__}: {difference}") from error
 
 
 def read_weights(path: str) -> StartingWeights:
@@ -84,11 +77,6 @@ def _content(file: Path, source: str) -> Any:
         raise InputError(
             f"{source} must be safetensors or a state dict (torch.save(model.state_dict(), FILE)), it cannot be read: {reason}"
         ) from error
-
-
-def _counted(problem: str, names: Iterable[str]) -> str:
-    every = list(names)
-    return f"{len(every)} {problem} ({', '.join(every[:3])}{', ...' if len(every) > 3 else ''})" if every else ""
 
 
 def _kind(content: Any) -> str:

@@ -1,7 +1,7 @@
 """What Weights & Biases shows of a finished run beside its metrics, so that a project page compares methods and seeds."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from dau_lightning.storage.run_folder import given_files
 from dau_lightning.storage.run_name import called
 from dau_lightning.tracking.wandb import WandB
 
-LOWER = ("disparity", "seconds", "time_ratio", "score")  # are better when lower, as every gap is; UA, MIA, RA, TA are neither
+LOWER = "gaps/*", "disparity", "score*", "seconds", "time_ratio"  # are better when lower: the summary keeps the lowest
 BINS = np.linspace(0, 1, 51)
 
 
@@ -70,7 +70,8 @@ def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], fo
 
     rows = {kind: numbers(row) for kind, row in result["rows"].items()}
     method = {f"method/{name}": value for name, value in rows[result["baseline"]].items()}  # the same keys for all methods
-    _define(run, method)
+    for name in LOWER:
+        run.define_metric(f"method/{name}", summary="min")
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     cells = [[result["rows"][kind]["label"], *(row.get(name) for name in columns)] for kind, row in rows.items()]
     shown = {
@@ -86,13 +87,6 @@ def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], fo
         artifact = wandb.Artifact(f"{kind}-{run.id}", kind, metadata={"split_hash": result["split_hash"]})
         artifact.add_file(str(folder / file), policy="immutable")  # uploaded from the run folder, without a second copy
         run.log_artifact(artifact)
-
-
-def _define(run: Any, names: Iterable[str]) -> None:
-    """Tell W&B which numbers are better when lower: the summary then keeps the lowest."""
-    for name in names:
-        if name.split("/")[-1].startswith(LOWER) or "/gaps/" in name:
-            run.define_metric(name, summary="min")
 
 
 def _histograms(folder: Path) -> Iterator[tuple[str, tuple[Any, Any]]]:

@@ -22,7 +22,7 @@ from dau_lightning.storage.atomic import atomic_write, set_aside
 from dau_lightning.storage.seal import sha256
 
 SEAL = 64  # bytes: the hex digits of a SHA-256
-CLOCK_INTERVAL = 1.0  # seconds between two looks at the leader's clock, where several devices share it
+STRIDE = 10  # steps between two looks at the clock, where several devices have to ask the leader for it
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
@@ -77,8 +77,7 @@ class CheckpointWriter(L.Callback):
 
     def __init__(self, path: Path, content: Mapping[str, Any], seconds: float) -> None:
         self.path, self.seconds, self.io = path, seconds, SealedCheckpointIO(content)
-        self.written = self.looked = time.monotonic()
-        self.stride = self.left = 1  # steps between two looks at the clock, and until the next
+        self.written, self.asked = time.monotonic(), 0
 
     def found(self) -> Path | None:
         """The path, if a checkpoint of this training is there; a file that cannot be used is set aside."""
@@ -99,18 +98,11 @@ class CheckpointWriter(L.Callback):
         self.save_if_due(trainer)
 
     def save_if_due(self, trainer: L.Trainer) -> None:
-        """Write a checkpoint if the interval is over.
-
-        Several devices have to write it together. They ask for the leader's clock about once a second, not at every step.
-        """
-        self.left -= 1
-        if count() > 1 and self.left:
+        """Write a checkpoint if the interval is over. Several devices, which do so together, ask every `STRIDE` steps."""
+        self.asked += 1
+        if count() > 1 and self.asked % STRIDE:
             return
-        now = time.monotonic()
-        if count() > 1:
-            self.stride = agreed(self._next_stride(now))
-            self.left, self.looked = self.stride, now
-        if agreed(now - self.written >= self.seconds):
+        if agreed(time.monotonic() - self.written >= self.seconds):
             self.save(trainer)
 
     def save(self, trainer: L.Trainer) -> None:
@@ -119,10 +111,3 @@ class CheckpointWriter(L.Callback):
             logger.save()
         trainer.save_checkpoint(self.path)
         self.written = time.monotonic()
-
-    def _next_stride(self, now: float) -> int:
-        """The number of steps in `CLOCK_INTERVAL` at the speed of the last stride, at most twice that stride.
-
-        The first steps of a training are slow or fast without meaning, hence the limit.
-        """
-        return max(1, min(2 * self.stride, round(self.stride * CLOCK_INTERVAL / max(now - self.looked, 1e-9))))

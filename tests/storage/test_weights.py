@@ -58,12 +58,9 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"0.weight": torch.zeros(3, 1, 3, 3)},
-            r"this Sequential: 1 of other shape \(0\.weight \(3, .*\) for \(2, .*\)\)$",
-        ),
-        ({f"more.{i}": torch.zeros(1) for i in range(4)}, r"4 not of the network \(more\.0, more\.1, more\.2, \.\.\.\)$"),
-        ({"0.bias": torch.tensor([float("nan"), 0])}, r"must hold finite weights; 1 not finite \(0\.bias\)$"),
+        ({"0.weight": torch.zeros(3, 1, 3, 3)}, r"weights of this Sequential: size mismatch for 0\.weight: .*\[3, 1, 3, 3\]"),
+        ({f"more.{i}": torch.zeros(1) for i in range(99)}, r'this Sequential: Unexpected key.*"more\.0", .* \[\.\.\.\]$'),
+        ({"0.bias": torch.tensor([float("nan"), 0])}, r"must hold finite weights, some are not: 0\.bias$"),
         ({"0.bias": None}, r"names and tensors alone; got a dict of 0\.weight, 0\.bias, 1\.weight"),
     ],
 )
@@ -77,5 +74,5 @@ def test_weights_of_another_network_are_refused_with_the_difference(
 
 def test_weights_that_are_missing_are_named(tmp_path: Path) -> None:
     torch.save({"0.weight": STATE["0.weight"]}, tmp_path / "own.pt")
-    with pytest.raises(InputError, match=r"6 missing \(0\.bias, 1\.weight, 1\.bias, \.\.\.\)$"):
+    with pytest.raises(InputError, match=r'Missing key.* "0\.bias", "1\.weight", "1\.bias"'):
         read_weights(str(tmp_path / "own.pt")).load_into(network())

@@ -85,7 +85,7 @@ def outcome(where: Path) -> dict[str, Any]:
     with open(result.parent / "metrics.csv", newline="") as file:
         table = [{name: text for name, text in row.items() if name.split("/")[-1] not in TIMES} for row in csv.DictReader(file)]
     names = [path.name for path in where.rglob("*")]
-    left = sorted(name for name in names if name.endswith((".checkpoint", ".tmp", ".bad")) or "-from-" in name)
+    left = sorted(name for name in names if name.endswith((".checkpoint", ".tmp", ".bad")))
     return {
         "weights": weights,
         "rows": {kind: {name: value for name, value in row.items() if name not in TIMES} for kind, row in rows.items()},
