@@ -138,7 +138,7 @@ def unlearn(
             scheme=Positions(positions),
             method=instantiate(plain["baseline"]),
             attacks={name: instantiate(attack) for name, attack in plain["metric"].items()},
-            plan=Plan.of("off", False, val_from_test, StartingWeights("Original", "model", weights, saw_all=True)),
+            plan=Plan.of("off", False, val_from_test, StartingWeights("Original", "model", weights, trained_on_all=True)),
             training=training_of(plain, files, made, lambda num_classes, in_channels: copy.deepcopy(model).cpu()),
             folder=files,
             start=partial(files.start, held),
