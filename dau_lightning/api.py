@@ -10,18 +10,18 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.randomness import key
 from dau_lightning.dataset.images import Data, Images
 from dau_lightning.network.torchvision import published_as
 from dau_lightning.report.draw import draw
-from dau_lightning.run import command_line
+from dau_lightning.run.check import check
+from dau_lightning.run.composition import composing
 from dau_lightning.run.experiment import Experiment
 from dau_lightning.scheme.indices import Indices
 from dau_lightning.storage.run_folder import read_result, start
@@ -29,7 +29,6 @@ from dau_lightning.storage.weights import StartingWeights
 from dau_lightning.tracking.wandb import loggers
 from dau_lightning.training.trainer import Training
 
-CONF = CONFIG_FOLDER
 APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compile", "checkpoint.", "store.")
 APPLIED += ("figures", "dynamics", "network.features")
 INSTEAD = {  # of settings that other arguments stand for, by their first part
@@ -135,8 +134,8 @@ def unlearn(
         *(f"baseline={method}", f"seed={seed}", f"val_from_test={'null' if val_from_test is None else val_from_test}"),
         *(f"transform.mean={list(mean)}", f"transform.std={list(std)}", *settings),
     ]
-    command_line.check(given, CONF)
-    with initialize_config_dir(str(CONF), version_base=None):
+    check(given)
+    with composing():
         config = compose("config", overrides=given)
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     require(plain["trainer"]["devices"] == 1, "trainer.devices must be 1 from Python: more start the program once for each")

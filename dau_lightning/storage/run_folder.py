@@ -59,7 +59,9 @@ def config_hash(config: DictConfig) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
-OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
+def register_resolver() -> None:
+    """Let a yaml file write `${config_hash:}`; only a command does this, it changes OmegaConf for the whole process."""
+    OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
 
 
 def given_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
