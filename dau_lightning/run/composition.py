@@ -47,13 +47,14 @@ def parsed(settings: Sequence[str]) -> list[Override]:
     Raises:
         InputError: one of them is no `KEY=VALUE`.
     """
-    parser, found = OverridesParser.create(GlobalHydra.instance().config_loader()), []
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    found = []
     for setting in settings:
         try:
-            found.append(parser.parse_override(setting))
+            found += parser.parse_overrides([setting])
         except HydraException as error:
-            hint = "special characters within \"KEY='VALUE'\""
-            raise InputError(f"cannot read {setting!r}: write KEY=VALUE, {hint} ({error})") from error
+            hint = "write KEY=VALUE, special characters within \"KEY='VALUE'\""
+            raise InputError(f"cannot read {setting!r}: {hint}") from error
     return found
 
 
@@ -93,5 +94,5 @@ def composed(settings: Sequence[str]) -> DictConfig:
         known = options(group, [setting for setting in settings if setting.startswith("hydra.searchpath")])
         raise InputError(f"unknown {group} {name!r}; choose from {', '.join(known)}{did_you_mean(name, known, 1)}") from error
     except Exception as error:  # a yaml file of the user's own can fail in any way
-        reason = " ".join(str((str(error) and error) or error.__cause__).split())
+        reason = " ".join((str(error) or str(error.__cause__)).split("full_key:")[0].split())
         raise InputError(f"cannot compose {' '.join(settings) or 'the settings'}: {reason}") from error
