@@ -17,11 +17,11 @@ import torchvision
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-import train
 from dau_lightning.report.__main__ import main as report
 from tests.own_network import Wide
 from tests.tiny import TINY, results
 
+ROOT = Path(__file__).parents[1]
 LIST = ["scheme=indices", "scheme.file=forget.csv", "baseline=finetune", "baseline.epochs=1", *TINY]
 
 
@@ -345,6 +345,6 @@ def test_the_lines_of_the_card_load_the_weights_without_this_package(
 def test_the_shell_takes_the_quotes_off_a_condition(own: Path) -> None:
     Path("table.csv").write_text("path,user_id\ntrain/cat/01.png,17\ntrain/dog/02.png,3\n")
     arguments = ["scheme=indices", "scheme.file=table.csv", "scheme.where=user_id == 17", "--cfg", "job"]
-    done = subprocess.run([sys.executable, str(Path(train.__file__)), *arguments], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, ROOT / "train.py", *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "where: user_id == 17" in done.stdout

@@ -148,7 +148,9 @@ def config_hash(config: DictConfig) -> str:
     return json_sha256(content)
 
 
-OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_)[:8], replace=True)
+def register_resolver() -> None:
+    """Let a yaml file ask for the hash of its own configuration, as `${config_hash:}`; only a command does this."""
+    OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_)[:8], replace=True)
 
 
 def user_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import train
-from dau_lightning.run import command_line as settings
+from dau_lightning.run.command_line import main
 from dau_lightning.tracking.wandb_summary import numbers, place
 from tests.offline import without_credentials
 from tests.tiny import TINY
@@ -60,8 +59,7 @@ def run(tmp_path_factory):
         few = ["baseline=finetune", "baseline.epochs=1", "dynamics=2"]
         arguments = ["train.py", *few, *online]
         patch.setattr(sys, "argv", arguments)
-        settings.check(sys.argv[1:], train.CONF)
-        train.main()
+        main()
         wandb.teardown()  # files are complete once its process has ended
     (path,) = folder.rglob("result.json")
     (log,) = path.parent.glob("wandb/offline-run-*/run-*.wandb")
@@ -141,5 +139,5 @@ def test_a_run_that_was_killed_while_it_drew_draws_when_it_is_started_again(run,
     (run.folder / "report.html").unlink()
     monkeypatch.chdir(run.root)
     monkeypatch.setattr(sys, "argv", run.arguments)
-    train.main()
+    main()
     assert (run.folder / "report.html").read_text() == page

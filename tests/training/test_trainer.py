@@ -2,7 +2,6 @@
 
 import csv
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import train
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
 from dau_lightning.sparsity.omp import OMP
@@ -25,11 +23,10 @@ from dau_lightning.training.trainer import process_settings
 PINNED = {2: (2.365689, 12.49480)}
 
 
-def test_the_recipe_gives_what_its_number_says(tmp_path, monkeypatch):
+def test_the_recipe_gives_what_its_number_says(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
     settings = ["baseline=original", "reference=off", "recipe.epochs=3", "wandb.mode=disabled", "trainer.accelerator=cpu"]
-    monkeypatch.setattr(sys, "argv", ["train.py", *settings])
-    train.main()
+    run(*settings)
     (table,) = Path("runs").rglob("metrics.csv")
     with open(table) as file:
         loss = next(float(line["original/loss"]) for line in csv.DictReader(file) if line["original/loss"])
