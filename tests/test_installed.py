@@ -88,7 +88,7 @@ def test_the_command_writes_its_runs_and_store_where_it_is_called(call: Callable
 def test_a_sweep_runs_its_jobs_and_the_report_reads_them(call: Callable[..., str], tmp_path: Path) -> None:
     call("dau-lightning", "-m", "seed=0,1", "baseline=finetune", *TINY)
     assert len(list(tmp_path.glob("runs/**/result.json"))) == 2
-    assert "finetune" in call("python", "-m", "dau_lightning.report", "runs").lower()
+    assert "Retrain" in call("python", "-m", "dau_lightning.report", "runs")
 
 
 def test_python_imports_unlearn_from_the_installed_package(call: Callable[..., str], programs: Path, tmp_path: Path) -> None:
