@@ -38,7 +38,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
         with atomic_write(folder / FAILED) as temporary:
             temporary.write_text(f"{error}\n")
         raise
-    from dau_lightning.report import print_run
+    from dau_lightning.report.terminal import print_run
 
     print("finished before; overwrite=true runs it again, with the images as they are now")
     if config.figures and not (folder / "report.html").is_file():  # killed while it drew
@@ -51,8 +51,8 @@ def run(config: DictConfig, job: HydraConf) -> None:
 def _make(config: DictConfig, job: HydraConf, folder: Path, quiet: bool) -> None:
     """Make the objects of a run, and run it; a quiet one belongs to a further device, and leaves the end to its leader."""
     from dau_lightning.network.build import builder, with_input_format
-    from dau_lightning.report import print_run
     from dau_lightning.report.draw import draw
+    from dau_lightning.report.terminal import print_run
     from dau_lightning.run.experiment import Experiment  # torch, after every check that needs none
     from dau_lightning.run.ledger import previous_run
     from dau_lightning.storage.weights import checkpoint

@@ -9,8 +9,8 @@ from typing import Any
 from dau_lightning.base.devices import hardware
 from dau_lightning.data.split import Split, emptied_classes
 from dau_lightning.evaluation.evaluator import Row
+from dau_lightning.report.model_card import model_card
 from dau_lightning.run.ledger import write as write_ledger
-from dau_lightning.run.model_card import model_card
 from dau_lightning.storage.atomic import atomic_write
 from dau_lightning.storage.run_folder import given_files, write_result
 from dau_lightning.storage.store import digest, save_weights

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger
 
 from dau_lightning.evaluation.outputs import confidence, read_outputs
 from dau_lightning.storage.run_folder import given_files
-from dau_lightning.storage.run_name import called
+from dau_lightning.storage.run_name import run_name
 from dau_lightning.tracking.wandb import WandB
 
 LOWER = ("disparity", "seconds", "time_ratio", "score")  # are better lower, as every gap; UA, MIA, RA and TA have no direction
@@ -26,7 +26,7 @@ def place(names: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -
         settings: the composed configuration.
         folder: of the run, whose name ends in the hash of its settings.
     """
-    shared = [*called(names, settings, given_files(settings)), names["sparsity"]]
+    shared = [*run_name(names, settings, given_files(settings)), names["sparsity"]]
     return {
         "name": f"{names['baseline']}, {', '.join(shared)}, {folder.name}",
         "group": " ".join(shared)[:128],  # W&B takes no longer ones
