@@ -57,7 +57,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
 
 
 def _print(result: dict[str, Any], folder: RunFolder) -> None:
-    from dau_lightning.report import print_run
+    from dau_lightning.report.terminal import print_run
 
     print_run(result, folder.path)
 

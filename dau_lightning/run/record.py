@@ -9,9 +9,9 @@ from typing import Any
 
 from dau_lightning.base.devices import hardware
 from dau_lightning.data.split import emptied_classes
+from dau_lightning.report.model_card import model_card
 from dau_lightning.run.experiment import Experiment, Outcome
 from dau_lightning.run.ledger import write as write_ledger
-from dau_lightning.run.model_card import model_card
 from dau_lightning.storage.atomic import atomic_write
 from dau_lightning.storage.seal import save_tensors, tensors_digest
 from dau_lightning.training.module import log

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger
 
 from dau_lightning.evaluation.outputs import read_outputs
 from dau_lightning.storage.run_folder import user_files
-from dau_lightning.storage.run_name import called
+from dau_lightning.storage.run_name import run_name
 from dau_lightning.tracking.wandb import WandB
 
 LOWER = "gaps/*", "disparity", "score*", "seconds", "time_ratio"  # are better when lower: the summary keeps the lowest
@@ -26,7 +26,7 @@ def place(names: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -
         settings: the composed configuration.
         folder: of the run; its name ends in the hash of the settings.
     """
-    shared = [*called(names, settings, user_files(settings)), names["sparsity"]]
+    shared = [*run_name(names, settings, user_files(settings)), names["sparsity"]]
     return {
         "name": f"{names['baseline']}, {', '.join(shared)}, {folder.name}",
         "group": " ".join(shared)[:128],  # W&B refuses longer ones
