@@ -2,34 +2,25 @@
 
 import copy
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dau_lightning.base.error import require
 from dau_lightning.base.randomness import key
-from dau_lightning.data.samples import Samples, as_images, as_positions, as_tensors
-from dau_lightning.dataset.images import Data
+from dau_lightning.data.samples import Samples, as_data, as_positions
 from dau_lightning.network.torchvision import published_as
-from dau_lightning.report.draw import draw
 from dau_lightning.run.check import check
 from dau_lightning.run.composition import configuration
-from dau_lightning.run.experiment import Experiment
-from dau_lightning.run.job import training_of
+from dau_lightning.run.job import make
 from dau_lightning.run.plan import Plan
-from dau_lightning.run.record import Description, record
 from dau_lightning.scheme.indices import Positions
 from dau_lightning.storage.run_folder import RunFolder, read_result
 from dau_lightning.storage.weights import StartingWeights
-from dau_lightning.tracking.wandb import loggers
-from dau_lightning.training.trainer import process_settings
 
 # Settings that are applied here; the others belong to the command.
 APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compile", "checkpoint.", "store.")
@@ -107,51 +98,29 @@ def unlearn(
     """
     run = Path(folder)
     require(
-        read_result(run) is None, f"folder must not hold a finished run, {run} does: remove it, or name another with folder=..."
+        read_result(run) is None, f"folder must not hold a finished run, {run} does: remove it, or choose another folder=..."
     )
     _check_settings(settings)
-    sets = {"train": train, "test": test} | ({"val": val} if val is not None else {})
-    images = {name: as_tensors(name, samples) for name, samples in sets.items()}
-    names = tuple(class_names or map(str, range(1 + max(int(labels.max()) for _, labels in images.values()))))
-    positions = as_positions(forget, len(images["train"][1]))
-    data = Data(**{name: as_images(name, *tensors, names) for name, tensors in images.items()})
-    network = published_as(model, len(names))
-    own = [f"seed={seed}", *_transform(mean, std), *settings]
-    config = _config(model, network, positions, method, run, own)
+    data = as_data({"train": train, "test": test, "val": val}, class_names)
+    positions = as_positions(forget, len(data.train))
+    network = published_as(model, len(data.train.class_names))
+    config = _config(model, network, positions, method, run, [f"seed={seed}", *_transform(mean, std), *settings])
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    plain["baseline"].pop("search", None)
     require(plain["trainer"]["devices"] == 1, "trainer.devices must be 1 from Python: more devices need the command")
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    run.mkdir(parents=True, exist_ok=True)
-    files = RunFolder.of(run, config)
-    with process_settings(), ExitStack() as held, loggers(run, "disabled", "", run.name, plain) as made:
-        experiment = Experiment(
-            names={
-                "dataset": "python",
-                "network": "torchvision" if network else type(model).__name__,
-                "scheme": "indices",
-                "sparsity": "dense",
-                "baseline": method,
-            },
-            dataset=lambda: data,
-            scheme=Positions(positions),
-            method=instantiate(plain["baseline"]),
-            attacks={name: instantiate(attack) for name, attack in plain["metric"].items()},
-            plan=Plan.of("off", False, val_from_test, StartingWeights("Original", "model", weights, trained_on_all=True)),
-            training=training_of(plain, files, made, lambda num_classes, in_channels: copy.deepcopy(model).cpu()),
-            folder=files,
-            start=partial(files.start, held),
-            figures=plain["figures"],
-            trajectory_points=plain["dynamics"],
-        )
-        outcome = experiment.run()
-        assert outcome, "one device gives an outcome"
-        result = record(experiment, outcome, Description("", plain, selection=False))
-    if plain["figures"]:
-        draw(result, run)
-    unlearned = copy.deepcopy(model).cpu()
+    choices = {"network": "torchvision" if network else type(model).__name__, "baseline": method}
+    result = make(
+        plain,
+        choices | {"dataset": "python", "scheme": "indices", "sparsity": "dense"},
+        RunFolder.of(run, config),
+        plan=Plan.of("off", False, val_from_test, StartingWeights("Original", "model", weights, trained_on_all=True)),
+        dataset=lambda: data,
+        scheme=Positions(positions),
+        network=lambda num_classes, in_channels: copy.deepcopy(model).cpu(),
+    )
+    unlearned = copy.deepcopy(model).cpu().eval()
     unlearned.load_state_dict(load_file(run / "unlearned.safetensors"))
-    return Unlearned(unlearned.eval(), result, run)
+    return Unlearned(unlearned, result, run)
 
 
 def _transform(mean: Sequence[float], std: Sequence[float]) -> list[str]:

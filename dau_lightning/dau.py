@@ -10,7 +10,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from dau_lightning.base.devices import gather_shares
-from dau_lightning.base.error import InputError
+from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
@@ -24,6 +24,11 @@ from dau_lightning.game.projector import ProjectedRegulariser
 from dau_lightning.game.regulariser import NoRegulariser, Regulariser
 from dau_lightning.game.sensitivity import Sensitivity
 from dau_lightning.training.sgd import SGDMethod
+
+UNEQUAL = (
+    "baseline.forget_batch_size and baseline.val_batch_size must be equal for the regulariser and for pairs of a class; got {} "
+    "and {} (or set baseline.regulariser_weight=0 and baseline.pairing=random)"
+)
 
 
 class DAU(SGDMethod):
@@ -86,24 +91,19 @@ class DAU(SGDMethod):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.automatic_optimization = False
+        self.automatic_optimization, self.extra_losses = False, dict(term)
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input)
-        plays = adversarial_weight and adversarial_steps != 0
-        pretraining = Pretraining(self.query, pretraining_steps if plays else 0, pretraining_batch_size, pretraining_refresh)
-        network = attacker(self.defender.num_classes)
-        self.attacker = AttackerPlayer(network, objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode)
+        steps = pretraining_steps if adversarial_weight and adversarial_steps != 0 else 0
+        pretraining = Pretraining(self.query, steps, pretraining_batch_size, pretraining_refresh)
+        made = attacker(self.defender.num_classes)
+        self.attacker = AttackerPlayer(made, objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode)
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight
-        self.extra_losses = dict(term)
-        if (self.regulariser_weight or self.pairs) and forget_batch_size != val_batch_size:
-            raise InputError(
-                f"baseline.forget_batch_size and baseline.val_batch_size must be equal for the regulariser and for pairs of a "
-                f"class; got {forget_batch_size} and {val_batch_size} (or set baseline.regulariser_weight=0 and "
-                "baseline.pairing=random)"
-            )
+        if self.regulariser_weight or self.pairs:
+            require(forget_batch_size == val_batch_size, UNEQUAL.format(forget_batch_size, val_batch_size))
 
     @property
     def alpha(self) -> float:

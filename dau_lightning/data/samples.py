@@ -1,6 +1,6 @@
 """Images, labels and positions that a Python program gives, as this package holds them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dau_lightning.base.error import InputError, require
-from dau_lightning.dataset.images import Images
+from dau_lightning.dataset.images import Data, Images
 
 Samples = Any  # a torch data set of (image, label), or a pair of tensors (images, labels)
 
@@ -26,7 +26,18 @@ def as_positions(forget: Iterable[int] | Tensor, count: int) -> list[int]:
     return values.tolist()
 
 
-def as_tensors(name: str, samples: Samples) -> tuple[Tensor, Tensor]:
+def as_data(sets: Mapping[str, Samples | None], class_names: Sequence[str] | None) -> Data:
+    """The sets `train`, `test` and `val`, of which the last may be None, with ids such as `train/00017`.
+
+    Raises:
+        InputError: a set has no images, images of several sizes or ranges, or labels of no class.
+    """
+    images = {name: _tensors(name, samples) for name, samples in sets.items() if samples is not None}
+    names = tuple(class_names or map(str, range(1 + max(int(labels.max()) for _, labels in images.values()))))
+    return Data(**{name: _images(name, *tensors, names) for name, tensors in images.items()})
+
+
+def _tensors(name: str, samples: Samples) -> tuple[Tensor, Tensor]:
     """Images uint8 `(N, C, H, W)` and labels int64 `(N,)`."""
     if isinstance(samples, tuple) and len(samples) == 2 and isinstance(samples[0], Tensor):
         pixels, labels = samples
@@ -57,8 +68,7 @@ def _tensor(image: Any) -> Tensor:
     return torch.from_numpy(array[:, :, None] if array.ndim == 2 else array).permute(2, 0, 1)
 
 
-def as_images(name: str, pixels: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Images:
-    """A set with ids such as `train/00017`; labels must be those of the classes."""
+def _images(name: str, pixels: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Images:
     low, high = int(labels.min()), int(labels.max())
     require(
         low >= 0 and high < len(class_names), f"{name} must have labels from 0 to {len(class_names) - 1}, got {low} to {high}"

@@ -12,8 +12,8 @@ from dau_lightning.evaluation.checks import row_warnings
 from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
 from dau_lightning.metric.auc import AUC
 from dau_lightning.metric.disparity import disparity, gaps, time_ratio
-from dau_lightning.metric.mia import DRAWS
 from dau_lightning.metric.selection import selection_score
+from dau_lightning.metric.svm_attack import DRAWS
 from dau_lightning.sparsity.omp import measured_sparsity
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.training import Training

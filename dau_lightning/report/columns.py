@@ -37,8 +37,10 @@ COLUMNS = {
         Column("MIA", "MIA", "accuracy", "share of the forget set that the attack calls nonmember, percent"),
         Column("RA", "RA", "accuracy", "accuracy on the retain set, percent"),
         Column("TA", "TA", "accuracy", "accuracy on test images of retained classes, percent"),
+        Column("AUC", "AUC", "accuracy", "forget against unseen images by the confidence, percent: 50 cannot be told apart"),
         Column("judge_error", "judge_error", "score", "error on the validation images that only the score uses, percent"),
         Column("judge_MIA", "judge_MIA", "score", "share of these images that the attack calls nonmember, percent"),
+        Column("judge_AUC", "judge_AUC", "score", "AUC of the forget set against these images, percent"),
         Column("score", "score", "score", "distance to images never seen, plus lost accuracy; lower is better", noted=True),
         Column(
             "disparity", "disparity", "disparity", "mean distance to Retrain over UA, MIA, RA, TA; lower is better", noted=True
@@ -53,6 +55,7 @@ COLUMNS = {
         Column("gap_MIA", "ΔMIA", "details", "distance of MIA to Retrain's, percentage points"),
         Column("gap_RA", "ΔRA", "details", "distance of RA to Retrain's, percentage points"),
         Column("gap_TA", "ΔTA", "details", "distance of TA to Retrain's, percentage points"),
+        Column("AUC_gap", "ΔAUC", "details", "distance of AUC to Retrain's, percentage points"),
         Column("TA_forgotten", "TA_forgotten", "details", "test accuracy on the forgotten classes, percent", noted=True),
         Column("zeros", "zeros", "details", "share of convolution weights that are zero, percent", key="sparsity", noted=True),
         Column("paper_UA", "paper UA", "paper", "UA in arXiv 2402.06864, five seeds, percent", noted=True),

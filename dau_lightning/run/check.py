@@ -72,8 +72,7 @@ def _check_job(settings: Sequence[Override], composition: DictConfig, sweep: boo
             return
         raise InputError(f"cannot use {error.full_key or 'the settings'}: {str(error).splitlines()[0]}") from error
     typed = tuple(override.key_or_group for override in settings)
-    names = [name for name in found if not name.startswith("baseline.search.")]  # ranges of a search are no settings
-    for name in sorted(names, key=lambda name: not name.startswith(typed)):  # what was typed before what follows from it
+    for name in sorted(found, key=lambda name: not name.startswith(typed)):  # what was typed before what follows from it
         if name not in defaults:
             raise InputError(_unknown(name, defaults, hydra["runtime"]["choices"]))
         require(found[name] != "???", f"{name} must be given: write {name}=VALUE")

@@ -27,7 +27,7 @@ from dau_lightning.storage.run_folder import register_resolver
 # OpenMP's threads spin for microseconds while they wait, then sleep. Spinning on costs tenfold where cores are shared,
 # sleeping at once costs half where they are not. The third variable makes Hydra hand errors on to `one_line`.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "HYDRA_FULL_ERROR": "1"}
-NO_CHOICES = "hydra", "paper", "tuned"  # folders of yaml files that Hydra takes by itself
+NO_CHOICES = "hydra", "paper", "search", "tuned"  # folders of yaml files that Hydra takes by itself
 
 
 def main() -> None:

@@ -10,12 +10,13 @@ from torchmetrics import Metric
 from dau_lightning.base.devices import is_rank_zero, launch
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
-from dau_lightning.data.request import Scheme, described
-from dau_lightning.data.split import Split, emptied_classes, emptied_share
+from dau_lightning.data.request import Scheme
+from dau_lightning.data.split import Split
 from dau_lightning.dataset.images import Data
 from dau_lightning.evaluation.checks import few_samples
 from dau_lightning.evaluation.evaluator import Evaluator, Row
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
+from dau_lightning.run.announcement import announce, run_title
 from dau_lightning.run.plan import Plan
 from dau_lightning.run.requirements import check
 from dau_lightning.storage.run_folder import RunFolder
@@ -95,7 +96,8 @@ class Experiment:
         launch(**vars(training.trainer_settings))
         if is_rank_zero():
             self.start(split.split_hash)
-        self._announce(modules[self.names["baseline"]], split)
+        method = modules[self.names["baseline"]]
+        announce(self.names, training.seed, split, method.plan(len(training.data(method, split).train_dataloader()), split))
 
         collector = self._collector(split)
         first_RA = plan.previous.first_RA if plan.previous else None
@@ -114,7 +116,7 @@ class Experiment:
         warnings += [] if plan.with_retrain or not plan.with_test else [NO_RETRAIN]
         start = {"source": plan.start.source, "saw_all": plan.start.trained_on_all} if plan.start else {"saw_all": False}
         start |= {"recipe": plan.recipe(training.recipe), "RA": rows["original"]["RA"] if first_RA is None else first_RA}
-        return Outcome(split, modules[self.names["baseline"]], rows, warnings, start)
+        return Outcome(split, method, rows, warnings, start)
 
     def _modules(self, split: Split) -> dict[str, UnlearningModule]:
         """The modules of the run by kind, in the order in which they are trained."""
@@ -164,24 +166,8 @@ class Experiment:
         if collector:
             labels = {kind: row["label"] for kind, row in rows.items()}
             (metrics,) = (logger for logger in self.training.loggers if isinstance(logger, MetricsCSV))
-            title = self._title(collector.split)
+            title = run_title(self.names, self.training.seed, collector.split)
             collector.save(self.folder.path, labels, self.names["baseline"], title, metrics.logged("dynamics"))
-
-    def _announce(self, method: UnlearningModule, split: Split) -> None:
-        """Say what is about to happen to which images."""
-        emptied = ", ".join(emptied_classes(split))
-        of_test = f" and {len(split.test_forget):,} of {emptied}" if emptied else ""
-        head = ", ".join([self.names["dataset"], self.names["scheme"], f"seed {self.training.seed}"])
-        print(f"{head}: forget {len(split.forget):,}{_emptied(split)} of {len(split.train):,} training images;")
-        print(f"{len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test")
-        print(described(split.request))
-        print(method.plan(len(self.training.data(method, split).train_dataloader()), split))
-
-    def _title(self, split: Split) -> str:
-        """What the run forgets, in one line."""
-        what = f"{len(split.forget):,} of {len(split.train):,} images{_emptied(split)}"
-        names = ", ".join(self.names[group] for group in ("dataset", "network", "scheme", "sparsity"))
-        return f"{names}, seed {self.training.seed}: {what} forgotten"
 
     def _warnings(self, evaluator: Evaluator, original: Row, module: UnlearningModule) -> list[str]:
         """Warnings about an original that this project did not train, printed before anything is made of it."""
@@ -197,10 +183,3 @@ class Experiment:
         for warning in found:
             print(f"warning: {warning}")
         return found
-
-
-def _emptied(split: Split) -> str:
-    """The classes that are forgotten completely, in brackets; empty where there are none."""
-    if not (emptied := ", ".join(emptied_classes(split))):
-        return ""
-    return f" (class {emptied})" if emptied_share(split) == 1 else f" (all of {emptied} among them)"

@@ -1,5 +1,7 @@
 """One job: from a composed configuration to a finished run, its pictures and its table."""
 
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from dau_lightning.base.child_process import further
 from dau_lightning.base.error import TrainingError, require
 from dau_lightning.storage.atomic import atomic_write
-from dau_lightning.storage.run_folder import FAILED, FinishedMeanwhile, RunFolder, typed_command
+from dau_lightning.storage.run_folder import FAILED, FinishedMeanwhile, RunFolder
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -40,7 +42,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
     try:
         if quiet or not (result := folder.finished()):
             command = typed_command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN)
-            result = make(config, dict(job.runtime.choices), folder, command, quiet)
+            result = make(settings_of(config), job.runtime.choices, folder, command, quiet)
             return None if quiet else _print(result, folder)
     except FinishedMeanwhile:
         result = folder.finished() or {}
@@ -63,52 +65,63 @@ def _print(result: dict[str, Any], folder: RunFolder) -> None:
 
 
 def make(
-    config: DictConfig, choices: dict[str, str], folder: RunFolder, command: str = "", quiet: bool = False
+    settings: dict[str, Any],
+    choices: Mapping[str, str],
+    folder: RunFolder,
+    command: str = "",
+    quiet: bool = False,
+    **given: Any,
 ) -> dict[str, Any]:
     """Make the objects of a run, and run it.
 
     Args:
-        config: composed.
+        settings: the composed configuration.
         choices: in every group.
         folder: of the run.
         command: that the user typed.
         quiet: the process belongs to a further device, and leaves the end to the first one.
+        given: `plan`, `dataset`, `scheme` and `network` in place of those that the settings name.
 
     Returns:
         The content of `result.json`; empty in a quiet process.
     """
-    from dau_lightning.network.build import with_input_format  # torch, after every check that needs none
-    from dau_lightning.report.draw import draw
+    from dau_lightning.report.draw import draw  # torch, after every check that needs none
     from dau_lightning.run.experiment import Experiment
     from dau_lightning.run.record import Description, record
     from dau_lightning.tracking.wandb import loggers
     from dau_lightning.tracking.wandb_summary import place, show
     from dau_lightning.training.trainer import process_settings
 
-    settings = with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
-    settings["baseline"].pop("search", None)
-    plan = _plan(settings, folder)
     names = {group: choices[group] for group in GROUPS}
     tracking = settings["wandb"] | place(names, settings, folder.path) | {"settings": settings | {"choices": names}}
+    plan = given.get("plan") or _plan(settings, folder)
+    folder.path.mkdir(parents=True, exist_ok=True)
     with process_settings(), ExitStack() as held, nullcontext([]) if quiet else loggers(folder.path, **tracking) as made:
         experiment = Experiment(
             names=names,
-            dataset=instantiate(settings["dataset"]),
-            scheme=instantiate(settings["scheme"]),
+            dataset=given.get("dataset") or instantiate(settings["dataset"]),
+            scheme=given.get("scheme") or instantiate(settings["scheme"]),
             method=instantiate(settings["baseline"]),
             attacks={name: instantiate(attack) for name, attack in settings["metric"].items()},
             plan=plan,
-            training=training_of(settings, folder, made),
+            training=training_of(settings, folder, made, given.get("network")),
             folder=folder,
             start=partial(folder.start, held),
-            figures=config.figures,
-            trajectory_points=config.dynamics,
+            figures=settings["figures"],
+            trajectory_points=settings["dynamics"],
         )
         if (outcome := experiment.run()) is None:
             return {}
-        result = record(experiment, outcome, Description(command, settings, config.selection))
-        show(made, result, draw(result, folder.path) if config.figures else {}, folder.path)
+        result = record(experiment, outcome, Description(command, settings, settings["selection"]))
+        show(made, result, draw(result, folder.path) if settings["figures"] else {}, folder.path)
     return result
+
+
+def settings_of(config: DictConfig) -> dict[str, Any]:
+    """The settings of a run: what the configuration leaves to the network follows it."""
+    from dau_lightning.network.build import with_input_format
+
+    return with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
 
 
 def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":
@@ -160,3 +173,12 @@ def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logg
         checkpoint_seconds=settings["checkpoint"]["seconds"],
         compile=settings["compile"],
     )
+
+
+def typed_command(overrides: Sequence[str], sweep: bool) -> str:
+    """The command of one job, as a user would type it.
+
+    >>> typed_command(["seed=1", "dataset.root=my images"], sweep=False)
+    "python train.py seed=1 'dataset.root=my images'"
+    """
+    return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])

@@ -1,6 +1,7 @@
 """Requests over time: what was removed when, in lines that each carry the hash of the former, and the run to continue from."""
 
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,8 @@ def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Co
     Returns:
         The hash of the new entry.
     """
-    chained = {"entry": len(before) + 1, "former": sha256(before[-1]) if before else None, **entry}
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    chained = {"entry": len(before) + 1, "former": sha256(before[-1]) if before else None, "time": now, **entry}
     line = json.dumps(chained | {"forgotten": len(ids), "forgotten_sha256": ids_hash(ids)}, sort_keys=False)
     for name, each in ((FORGOTTEN, ids), (LEDGER, (*before, line))):
         with atomic_write(folder / name) as temporary:

@@ -1,8 +1,7 @@
 """What a run leaves in its folder: weights, `result.json`, the ledger, the model card; and its rows in the loggers."""
 
 import platform
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +13,7 @@ from dau_lightning.run.experiment import Experiment, Outcome
 from dau_lightning.run.ledger import write as write_ledger
 from dau_lightning.storage.atomic import atomic_write
 from dau_lightning.storage.seal import save_tensors, tensors_digest
+from dau_lightning.tracking.wandb_summary import numbers
 from dau_lightning.training.module import log
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
@@ -46,7 +46,7 @@ def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict
     training, split, weights = experiment.training, outcome.split, outcome.module.defender.network.state_dict()
     folder, method = experiment.folder, experiment.names["baseline"]
     for kind, row in outcome.rows.items():
-        log(training.loggers, f"row/{kind}", 0, _numbers(row))
+        log(training.loggers, f"row/{kind}", 0, numbers(row))
     if outcome.module.from_scratch:
         hashes = {"data_hash": split.data_hash, "split_hash": split.split_hash}
         save_tensors(folder.path / "unlearned.safetensors", weights, hashes)
@@ -71,21 +71,11 @@ def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict
         "rows": outcome.rows,
     }
     if method != "original":  # which forgets nothing
-        earlier: Sequence[str] = experiment.plan.previous.lines if experiment.plan.previous else ()
-        entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **{name: result[name] for name in IN_LEDGER}}
-        entry |= {
-            "settings": about.settings["baseline"],
-            "evidence": outcome.rows[method],
-            "weights_sha256": tensors_digest(weights),
-        }
+        earlier = experiment.plan.previous.lines if experiment.plan.previous else ()
+        entry = {**{name: result[name] for name in IN_LEDGER}, "settings": about.settings["baseline"]}
+        entry |= {"evidence": outcome.rows[method], "weights_sha256": tensors_digest(weights)}
         result["ledger"] = write_ledger(folder.path, earlier, entry, split.forget.ids)
         with atomic_write(folder.path / "model_card.md") as temporary:
             temporary.write_text(model_card(result), encoding="utf-8")
     folder.write_result(result)
     return result
-
-
-def _numbers(row: Mapping[str, Any]) -> Mapping[str, float]:
-    """The numbers of a row by column; those of gaps and attacks as `gaps/UA`."""
-    nested = {f"{group}/{column}": value for group in ("gaps", "attacks") for column, value in row.get(group, {}).items()}
-    return {column: value for column, value in row.items() if isinstance(value, int | float)} | nested

@@ -10,18 +10,20 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, one_line, require
 
 USAGE = """Search the settings of a method by the selection score, which sees neither test data nor Retrain.
 
   python -m dau_lightning.search baseline=finetune dataset=fashion trials=20
 
-Settings and choices are those of python train.py; the ranges stand in the method's yaml under `search`.
+Settings and choices are those of python train.py; the ranges stand in conf/search/METHOD.yaml, or in a file of your own.
   trials=20        trials in all; the same command goes on with a search, and several processes share it
   seeds=8          seeds of a trial, from 100 on
-  folder=search    of the trials' runs and of the database"""
+  folder=search    of the trials' runs and of the database
+  ranges=FILE      ranges in place of conf/search/METHOD.yaml"""
 
-OWN = {"trials": "20", "seeds": "8", "folder": "search"}
+OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
 # A run of a trial: scored on the validation set alone, and without pictures.
 FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "wandb.mode=disabled")
 
@@ -50,10 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dau_lightning.search.study import Search  # torch, after the mistakes that need none
 
     check([*settings, *FIXED])
-    config, choices = configuration([*settings, *FIXED])
+    _, choices = configuration([*settings, *FIXED])
     names: dict[str, str] = {group: choices[group] for group in GROUPS}
-    ranges: Any = OmegaConf.to_container(config.baseline.get("search") or OmegaConf.create({}))
-    require(bool(ranges), f"conf/baseline/{names['baseline']}.yaml has no ranges to search: add them under search")
+    ranges = _ranges(own["ranges"] or CONFIG_FOLDER / "search" / f"{names['baseline']}.yaml")
     study_name = "-".join([*names.values(), *_tags(settings)])
     root = Path(own["folder"])
     score = partial(_score, settings, root / study_name)
@@ -66,10 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("use it with: dau-lightning --config-dir . ...")
 
 
+def _ranges(file: str | Path) -> Any:
+    """The ranges in a yaml file."""
+    require(Path(file).is_file(), f"there is no file {file} with the ranges to search: write one, and name it with ranges=FILE")
+    return OmegaConf.to_container(OmegaConf.load(file))
+
+
 def _score(settings: Sequence[str], folder: Path, values: Mapping[str, Any], seed: int) -> float:
     """The score of a trial's run, whose folder is named by its values: a killed trial goes on with it."""
     from dau_lightning.run.composition import configuration
-    from dau_lightning.run.job import make
+    from dau_lightning.run.job import make, settings_of
     from dau_lightning.storage.run_folder import RunFolder
 
     chosen = [f"baseline.{name}={value}" for name, value in values.items()]
@@ -78,7 +85,7 @@ def _score(settings: Sequence[str], folder: Path, values: Mapping[str, Any], see
     run = RunFolder.of(folder / name / f"seed={seed}", config)
     run.path.mkdir(parents=True, exist_ok=True)
     with open(run.path / "output.txt", "a") as file, redirect_stdout(file), redirect_stderr(file):
-        result = run.finished() or make(config, choices, run)
+        result = run.finished() or make(settings_of(config), choices, run)
     return result["rows"][choices["baseline"]]["score"]
 
 

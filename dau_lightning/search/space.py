@@ -1,4 +1,4 @@
-"""The ranges of a search, which stand in a method's yaml under `search`."""
+"""The ranges of a search: `conf/search/METHOD.yaml`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,7 @@
 """The run folder: one folder holds one configuration; `result.json` says that its run is finished."""
 
 import json
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -140,8 +139,8 @@ def config_hash(config: DictConfig) -> str:
     """SHA-256 of a composed configuration without paths, loggers and display; a file that it names counts by its content."""
     content: Any = OmegaConf.to_container(config, resolve=False)
     content = {name: node for name, node in content.items() if name not in NOT_IN_HASH}
-    for group, name in (("dataset", "root"), ("dataset", "cache"), ("baseline", "search")):
-        content.get(group, {}).pop(name, None)
+    for name in ("root", "cache"):
+        content.get("dataset", {}).pop(name, None)
     for setting, file in user_files(content).items():
         *node, name = setting.split(".")
         (content[node[0]] if node else content)[name] = file["sha256"]
@@ -198,12 +197,3 @@ def _hash_in(folder: Path) -> str | None:
         return config_hash(OmegaConf.load(folder / "config.yaml"))  # type: ignore[arg-type]
     except (OSError, ValueError, YAMLError):
         return None
-
-
-def typed_command(overrides: Sequence[str], sweep: bool) -> str:
-    """The command of one job, as a user would type it.
-
-    >>> typed_command(["seed=1", "dataset.root=my images"], sweep=False)
-    "python train.py seed=1 'dataset.root=my images'"
-    """
-    return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
+from dau_lightning.base.nested import flatten
 from dau_lightning.evaluation.outputs import read_outputs
 from dau_lightning.storage.run_folder import user_files
 from dau_lightning.storage.run_name import run_name
@@ -41,13 +42,7 @@ def numbers(row: Mapping[str, Any]) -> dict[str, float]:
     >>> numbers({"label": "DAU", "UA": 1.5, "gaps": {"UA": 0.5}})
     {'UA': 1.5, 'gaps/UA': 0.5}
     """
-    flat: dict[str, float] = {}
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}/{key}": number for key, number in numbers(value).items()}
-        elif isinstance(value, int | float):
-            flat[name] = value
-    return flat
+    return {name: value for name, value in flatten(row, "/").items() if isinstance(value, int | float)}
 
 
 def show(loggers: Sequence[Logger], result: Mapping[str, Any], pictures: Mapping[str, bytes], folder: Path) -> None:

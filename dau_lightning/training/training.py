@@ -28,6 +28,9 @@ from dau_lightning.training.rewinding import Rewinding
 from dau_lightning.training.trainer import TrainerSettings, make_trainer
 
 Method = Callable[..., UnlearningModule]
+Mask = Mapping[str, Tensor]  # which weights stay, bool, by the parameter's name
+Content = Mapping[str, Any]  # all that weights depend on
+Callbacks = Sequence[L.Callback]
 
 
 class Configured(NamedTuple):
@@ -70,10 +73,9 @@ class Training:
     compile: str | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    @property
-    def devices(self) -> int:
-        """Number of devices that train together."""
-        return self.trainer_settings.devices
+    def __post_init__(self) -> None:
+        """Read what is used often."""
+        self.devices = self.trainer_settings.devices
 
     def module(self, method: Method, split: Split) -> UnlearningModule:
         """A method around a network with new weights; a method that trains from scratch takes the recipe."""
@@ -102,15 +104,10 @@ class Training:
         if self.devices > 1:
             content["devices"] = self.devices  # each device has batch statistics of its own
         if self.sparsity and sparse:
-            content["sparsity"] = self.sparsity.settings if module.part == "train" else self._pruning()
+            content["sparsity"] = self.sparsity.settings if module.part == "train" else _pruning(self.sparsity)
         return content
 
-    def _pruning(self) -> dict[str, Any]:
-        """The settings that a mask depends on: only the original is rewound."""
-        assert self.sparsity
-        return {name: value for name, value in self.sparsity.settings.items() if name != "rewind_epochs"}
-
-    def mask(self, split: Split, original_method: Method) -> Mapping[str, Tensor]:
+    def mask(self, split: Split, original_method: Method) -> Mask:
         """Which weights stay, by name: found once on the trained dense original; empty where no weight is pruned."""
         if self.sparsity is None:
             return {}
@@ -121,11 +118,11 @@ class Training:
             self.from_scratch(original, split, {})
             return dict(find(original.defender.network)), 0.0, {}
 
-        content = self.content(original, split, sparse=False) | {"sparsity": self._pruning()}
+        content = self.content(original, split, sparse=False) | {"sparsity": _pruning(self.sparsity)}
         entry, _ = on_rank_zero(partial(get_or_train, self.store.path("mask", content), content), find_mask)
         return entry.weights
 
-    def from_scratch(self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor]) -> dict[str, Any]:
+    def from_scratch(self, module: UnlearningModule, split: Split, mask: Mask) -> dict[str, Any]:
         """Take weights from the store, where they are trained first if they are missing; return seconds and findings.
 
         A sparse original is dense for `rewind_epochs`. Retrain has the mask, which was found on `D`, from the start.
@@ -139,9 +136,7 @@ class Training:
         path = self.store.path(module.phase, content)
         return self._trained(module, split, path, content, mask, rewinding) | {"store": str(path)}
 
-    def unlearned(
-        self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor], watchers: Sequence[L.Callback] = ()
-    ) -> dict[str, Any]:
+    def unlearned(self, module: UnlearningModule, split: Split, mask: Mask, watchers: Callbacks = ()) -> dict[str, Any]:
         """Apply a method to the original in its defender, and write the run's weights; return seconds and findings."""
         module.defender.hold(mask)
         content = {"configuration": self.configuration, "data_hash": split.data_hash, "split_hash": split.split_hash}
@@ -149,13 +144,7 @@ class Training:
         return self._trained(module, split, self.folder / "unlearned.safetensors", content, mask, watchers)
 
     def _trained(
-        self,
-        module: UnlearningModule,
-        split: Split,
-        path: Path,
-        content: Mapping[str, Any],
-        mask: Mapping[str, Tensor],
-        callbacks: Sequence[L.Callback] = (),
+        self, module: UnlearningModule, split: Split, path: Path, content: Content, mask: Mask, callbacks: Callbacks = ()
     ) -> dict[str, Any]:
         """Weights from a file, which is trained first if it is missing, from the last checkpoint on if there is one."""
 
@@ -175,14 +164,7 @@ class Training:
         """The batches that a module is trained on."""
         return UnlearningDataModule(split, self.transform, key(self.seed, module.phase), module.loader)
 
-    def fit(
-        self,
-        module: UnlearningModule,
-        split: Split,
-        path: Path,
-        content: Mapping[str, Any],
-        callbacks: Sequence[L.Callback] = (),
-    ) -> float:
+    def fit(self, module: UnlearningModule, split: Split, path: Path, content: Content, callbacks: Callbacks = ()) -> float:
         """Train a module, from the checkpoint at `path` on if it has the same content; return the seconds of all parts.
 
         Raises:
@@ -204,3 +186,8 @@ class Training:
         trainer = make_trainer(self.trainer_settings, callbacks, self.loggers, devices, **more)
         self.device = trainer.strategy.root_device  # modules are back on the CPU once a fit or test is over
         return trainer
+
+
+def _pruning(sparsity: Configured) -> dict[str, Any]:
+    """The settings that a mask depends on: only the original is rewound."""
+    return {name: value for name, value in sparsity.settings.items() if name != "rewind_epochs"}

@@ -6,7 +6,7 @@ from dau_lightning.evaluation import outputs_collector
 from dau_lightning.evaluation.outputs import FILE, read_outputs
 from dau_lightning.evaluation.outputs_collector import OutputsCollector, _thumbnails
 from dau_lightning.evaluation.trajectory import ROLES, measured
-from dau_lightning.metric.mia import SVMAttack
+from dau_lightning.metric.svm_attack import SVMAttack
 
 ATTACK = SVMAttack("confidence", seed=0)
 CPU = torch.device("cpu")

@@ -9,8 +9,9 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from dau_lightning.base.randomness import generator
-from dau_lightning.metric import mia
-from dau_lightning.metric.mia import SVMAttack, efficacy, fitted, is_inverted
+from dau_lightning.metric import mia, svm_attack
+from dau_lightning.metric.mia import efficacy, fitted
+from dau_lightning.metric.svm_attack import DRAWS, SVMAttack, is_inverted
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
 VECTOR = torch.tensor([[0.7, 0.2, 0.1]])
@@ -203,7 +204,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, seed: int, members: int, nonmembers: 
         )
         return fitted(scores[0] + 1, scores[1])
 
-    monkeypatch.setattr(mia, "fitted", keep)
+    monkeypatch.setattr(svm_attack, "fitted", keep)
     attack = SVMAttack("confidence", seed)
     for role, count in (("member", members), ("nonmember", nonmembers), ("forget", 3)):
         confidence = (torch.arange(count) + 0.5) / count
@@ -215,7 +216,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, seed: int, members: int, nonmembers: 
 @pytest.mark.parametrize(("members", "nonmembers"), [(50, 12), (12, 50)])
 def test_each_draw_cuts_to_the_smaller_count_at_random(monkeypatch: pytest.MonkeyPatch, members: int, nonmembers: int) -> None:
     draws = drawn(monkeypatch, 0, members, nonmembers)
-    assert len(draws) == mia.DRAWS
+    assert len(draws) == DRAWS
     larger = [draw[members < nonmembers] for draw in draws]
     assert all(sorted(draw[members > nonmembers]) == list(range(12)) for draw in draws)
     assert all(len(set(numbers)) == 12 for numbers in larger)
@@ -240,7 +241,7 @@ def test_the_median_of_the_draws_counts(monkeypatch: pytest.MonkeyPatch) -> None
     draws = generator(3, "members and nonmembers")
     scores = {role: mia.confidence(logits.softmax(1), targets) for role, (logits, targets) in parts.items()}
     found = []
-    for _ in range(mia.DRAWS):
+    for _ in range(DRAWS):
         members, nonmembers = (
             scores[role][torch.randperm(len(scores[role]), generator=draws)[:40]] for role in ("member", "nonmember")
         )
@@ -262,7 +263,7 @@ def test_an_inverted_svm_does_not_vote() -> None:
     for role, scores in (("member", members), ("nonmember", nonmembers), ("forget", certain)):
         column = torch.from_numpy(scores[:, 0]).float().clamp(max=1 - 1e-7)
         attack.update(role, torch.stack([column, 1 - column], 1).log(), torch.zeros(len(column), dtype=torch.long))
-    assert attack.compute().voided == mia.DRAWS
+    assert attack.compute().voided == DRAWS
 
 
 def test_attack_computes_in_float32() -> None:

@@ -10,6 +10,7 @@ from dau_lightning.report import draw as drawing
 from dau_lightning.report.__main__ import main
 from dau_lightning.report.figure import CAPTIONS
 from dau_lightning.report.figure.attacks import CAPTION
+from tests.report.figure.conftest import make
 
 
 class Reader(HTMLParser):
@@ -114,8 +115,8 @@ def test_the_page_of_a_sweep(write, tmp_path):
     assert sum(source.startswith("data:image/svg") for source in page.sources) == 1  # Figure 2, one for both schemes
 
 
-def test_pictures_are_drawn_again_from_the_outputs_alone(write, tmp_path, outputs):
-    folder = write(0)
+def test_pictures_are_drawn_again_from_the_outputs_alone(write, tmp_path):
+    folder, outputs = write(0), make()
     write(1)  # a run without outputs keeps its page without pictures
     outputs.write(folder)
     main([str(tmp_path / "runs"), "--redraw", "--format", "csv"])

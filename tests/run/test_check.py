@@ -24,7 +24,7 @@ def refusal(line: str) -> str:
     return message
 
 
-DATASETS = "cifar10, cifar100, digits, imagefolder, svhn"
+DATASETS = "cifar10, cifar100, digits, fashion, fashion_mnist, imagefolder, svhn"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_every_experiment_passes(experiment: str) -> None:
 
 def test_every_folder_of_yaml_files_is_tested_above() -> None:
     folders = {path.parent.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")}
-    assert folders == {*GROUPS, *PARTS, ".", "hydra/launcher", "paper", "tuned", "experiment"}
+    assert folders == {*GROUPS, *PARTS, ".", "hydra/launcher", "paper", "search", "tuned", "experiment"}
 
 
 def leaves(node: DictConfig, prefix: str = "") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from dau_lightning.dataset.imagefolder import imagefolder
 from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
-from dau_lightning.metric.mia import SVMAttack
+from dau_lightning.metric.svm_attack import SVMAttack
 from tests.tiny import TINY, results
 
 ROOT = Path(__file__).parents[2]
