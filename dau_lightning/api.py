@@ -105,12 +105,11 @@ def unlearn(
     positions = as_positions(forget, len(data.train))
     network = published_as(model, len(data.train.class_names))
     config = _config(model, network, positions, method, run, [f"seed={seed}", *_transform(mean, std), *settings])
-    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    require(plain["trainer"]["devices"] == 1, "trainer.devices must be 1 from Python: more devices need the command")
+    require(config.trainer.devices == 1, "trainer.devices must be 1 from Python: more devices need the command")
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     choices = {"network": "torchvision" if network else type(model).__name__, "baseline": method}
     result = make(
-        plain,
+        cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)),
         choices | {"dataset": "python", "scheme": "indices", "sparsity": "dense"},
         RunFolder.of(run, config),
         plan=Plan.of("off", False, val_from_test, StartingWeights("Original", "model", weights, trained_on_all=True)),
