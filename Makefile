@@ -16,13 +16,16 @@ install: .venv/installed  ## create .venv and install everything into it
 run: install    ## python train.py, on digits: under a minute
 	$(BIN)/python train.py $(ARGS)
 
-test: install   ## the tests, with coverage
+test: install   ## tests and doctests, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/torture --cov --cov-report=term-missing:skip-covered
 
 torture: install ## runs killed in every phase, damaged files, full disks, malformed command lines: under 40 minutes; FORM=quick: five
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture $(if $(filter quick,$(FORM)),-m "not long")
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.kill $(or $(FORM),long)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.faults
+
+test-installed: install  ## build the package, install it into a fresh environment, and run it from an empty folder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m installed tests/test_installed.py
 
 test-slurm: install  ## a sweep on a Slurm of one node, which this starts and stops; as root on Debian or Ubuntu
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --editable '.[dev,slurm]'
@@ -57,7 +60,7 @@ format: install ## let ruff rewrite
 	$(BIN)/ruff format .
 
 clean:   ## remove what can be made again; runs/ and store/ stay
-	rm -rf .venv .pytest_cache .ruff_cache .coverage build *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .coverage dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run test torture test-slurm test-page table1 table2 figure2 bench check format clean
+.PHONY: help install run test torture test-installed test-slurm test-page table1 table2 figure2 bench check format clean

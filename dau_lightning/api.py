@@ -13,15 +13,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import require
 from dau_lightning.base.randomness import key
 from dau_lightning.data.samples import Samples, as_images, as_positions, as_tensors
 from dau_lightning.dataset.images import Data
 from dau_lightning.network.torchvision import published_as
 from dau_lightning.report.draw import draw
-from dau_lightning.run.command_line import check
-from dau_lightning.run.composition import composed
+from dau_lightning.run.check import check
+from dau_lightning.run.composition import configuration
 from dau_lightning.run.experiment import Experiment
 from dau_lightning.run.job import training_of
 from dau_lightning.run.plan import Plan
@@ -138,7 +137,7 @@ def unlearn(
             scheme=Positions(positions),
             method=instantiate(plain["baseline"]),
             attacks={name: instantiate(attack) for name, attack in plain["metric"].items()},
-            plan=Plan.of("off", False, val_from_test, StartingWeights("Original", "model", weights, saw_all=True)),
+            plan=Plan.of("off", False, val_from_test, StartingWeights("Original", "model", weights, trained_on_all=True)),
             training=training_of(plain, files, made, lambda num_classes, in_channels: copy.deepcopy(model).cpu()),
             folder=files,
             start=partial(files.start, held),
@@ -170,8 +169,8 @@ def _config(
     overrides = [f"baseline={method}", "dataset=imagefolder", "dataset.root=python", "scheme=indices", "network=own"]
     overrides += [f"network._target_={target.replace('<locals>.', '')}", "wandb.mode=disabled", "reference=off", *settings]
     overrides.append(f"scheme.file=forget-{key(*sorted(positions)) % 16**8:08x}")  # tells lists apart, as files are
-    check(overrides, CONFIG_FOLDER)
-    config, _ = composed(overrides)
+    check(overrides)
+    config, _ = configuration(overrides)
     with open_dict(config):
         config.network.name = network
         if not any(setting.startswith("store.root=") for setting in settings):

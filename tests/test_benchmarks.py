@@ -33,7 +33,7 @@ CASES = {
 }
 
 
-class StartingWeights:
+class FixedBatch:
     """In place of a stream: the batch that the module has."""
 
     batch: Batch
@@ -47,7 +47,7 @@ class SameSteps(L.Callback):
 
     def __init__(self, plain: Any, steps: int) -> None:
         self.plain, self.steps = plain, steps
-        self.given = [StartingWeights() for _ in PARTS]
+        self.given = [FixedBatch() for _ in PARTS]
         plain.stream, plain.streams = self.given[0], self.given[1:]
         self.ours: list[float] = []
         self.others: list[float] = []

@@ -1,6 +1,7 @@
 """A file imports only from earlier ones, and what comes in many has one name in conf/, dau_lightning/ and tests/."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ ORDER = [
     "tracking",
     "report",
     "run",
+    "search",
     "workspace",
     "api",
 ]
@@ -83,3 +85,66 @@ def test_a_part_of_the_game_stands_in_the_room_of_its_name(group):
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_file_says_its_idea(path):
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def private(name: str) -> bool:
+    """Whether a name begins with an underscore; ``__version__`` and OmegaConf's ``_root_`` are public all the same."""
+    return name.startswith("_") and not name.endswith("_")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def definitions(tree: ast.AST) -> Iterator[str]:
+    """Functions, classes, variables, fields and attributes of `self`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            yield node.attr
+
+
+def uses(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Attributes, keywords, and names that `getattr` and its like are given; each with the expression that it stands in."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr, ast.unparse(node)
+        elif isinstance(node, ast.Call):
+            yield from ((keyword.arg, ast.unparse(node)) for keyword in node.keywords if keyword.arg)
+            if ast.unparse(node.func) in ("getattr", "setattr", "hasattr", "delattr"):
+                yield from ((str(name.value), ast.unparse(node)) for name in node.args[1:2] if isinstance(name, ast.Constant))
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_private_name_of_another_package_is_used(path):
+    tree = ast.parse(path.read_text())
+    own = {*definitions(tree), "_exit"}  # Python documents os._exit
+    found = [name for name in imports(tree) if any(map(private, name.split(".")))]
+    assert not [*found, *(where for name, where in uses(tree) if private(name) and name not in own)]
+
+
+@pytest.mark.parametrize(("folder", "most"), [("dau_lightning", 200), ("tests", 400)])
+def test_no_file_is_long(folder, most):
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    long = [f"{name}: {length} lines" for name, length in sorted(lengths.items()) if length > most]
+    assert not long, f"more than {most} lines:\n" + "\n".join(long)
+
+
+def length(function: ast.FunctionDef) -> int:
+    """Lines without the docstring."""
+    docstring = function.body[0] if ast.get_docstring(function) else None
+    lines = function.end_lineno - function.lineno + 1
+    return lines - (docstring.end_lineno - docstring.lineno + 1 if docstring else 0)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_function_has_more_than_40_lines(path):
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    assert not {function.name: length(function) for function in functions if length(function) > 40}

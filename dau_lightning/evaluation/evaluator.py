@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import lightning as L
 from torchmetrics import Metric
 
 from dau_lightning.data.datamodule import UnlearningDataModule
@@ -42,16 +41,10 @@ class Evaluator:
     with_score: bool
     first_RA: float | None = None
 
-    def row(self, module: UnlearningModule, watcher: L.Callback | None = None) -> Row:
-        """Accuracies and attacks of a defender, in percent (EVALUATION, section 1).
-
-        Args:
-            module: holds the defender.
-            watcher: sees the same test passes, with the val images among them.
-        """
+    def row(self, module: UnlearningModule) -> Row:
+        """Accuracies and attacks of a module's defender, in percent."""
         tests = ("test_retain", "test_forget") if self.with_test else ()
-        parts = ["retain", "forget", *tests, *(["val"] if watcher else []), "judge", "judge_nonmembers"]
-        callback = self._measure(module, parts, self._measures(), [watcher] if watcher else [])
+        callback = self._measure(module, ["retain", "forget", *tests, "judge", "judge_nonmembers"], self._measures())
         accuracy, found = callback.accuracy(), callback.measured()
         row = {"UA": 100 - accuracy["forget"], "RA": accuracy["retain"]}
         row["sparsity"] = measured_sparsity(module.defender.network)
@@ -89,14 +82,12 @@ class Evaluator:
         }
         return attacks | areas
 
-    def _measure(
-        self, module: UnlearningModule, parts: list[str], measures: Mapping[str, Measure], watchers: list[L.Callback]
-    ) -> MetricsCallback:
+    def _measure(self, module: UnlearningModule, parts: list[str], measures: Mapping[str, Measure]) -> MetricsCallback:
         """Test a module once on all parts that have samples."""
         parts = [part for part in parts if len(getattr(self.split, part))]
         callback = MetricsCallback(parts, len(self.split.train.class_names), measures)
         data = UnlearningDataModule(self.split, self.training.transform, self.training.seed, evaluate=tuple(parts))
-        self.training.trainer([callback, *watchers]).test(module, datamodule=data, verbose=False)
+        self.training.trainer([callback]).test(module, datamodule=data, verbose=False)
         return callback
 
     def compare(self, rows: dict[str, Row]) -> None:
@@ -118,7 +109,7 @@ class Evaluator:
         """A warning where an original of unknown training classifies `D_v` as well as `D`, within one standard error."""
         split = self.split
         seen = (len(split.retain) * original["RA"] + len(split.forget) * (100 - original["UA"])) / len(split.train)
-        unseen = self._measure(module, ["val"], {}, []).accuracy()["val"]
+        unseen = self._measure(module, ["val"], {}).accuracy()["val"]
         if unseen < seen - (seen * (100 - seen) / len(split.val)) ** 0.5:
             return None
         return (

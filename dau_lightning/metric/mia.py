@@ -106,7 +106,8 @@ def fitted(members: np.ndarray, nonmembers: np.ndarray, resolution: float | None
         scores = (scores / step).round() * step
     labelled = np.column_stack([scores, labels])
     points, counts = np.unique(labelled, axis=0, return_counts=True)
-    return SVC(C=3, gamma="auto", kernel="rbf").fit(points[:, :-1], points[:, -1], sample_weight=counts)
+    svm = SVC(C=3, gamma="auto", kernel="rbf", random_state=0)  # without the last, `fit` draws from numpy's global generator
+    return svm.fit(points[:, :-1], points[:, -1], sample_weight=counts)
 
 
 def is_member(svm: SVC, scores: np.ndarray) -> np.ndarray:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dau_lightning.base.error import InputError
-from dau_lightning.storage.run_folder import FAILED, opened
+from dau_lightning.storage.run_folder import FAILED
 from dau_lightning.storage.run_name import called
+from dau_lightning.storage.seal import unseal
 
 NEEDED = ("dataset", "network", "scheme", "sparsity", "baseline", "seed", "split_hash", "selection", "settings", "rows")
 
@@ -114,7 +115,7 @@ def unfinished(folders: Iterable[Path]) -> list[str]:
 
 def _result(path: Path) -> dict[str, Any]:
     try:
-        result = opened(json.loads(path.read_text()))
+        result = unseal(json.loads(path.read_text()))
     except (ValueError, AttributeError) as error:  # no JSON, or no object
         raise InputError(f"{path} is no result of a run: {error}") from error
     if missing := [name for name in NEEDED if name not in result]:

@@ -19,7 +19,7 @@ from dau_lightning.evaluation.outputs_collector import OutputsCollector
 from dau_lightning.run.plan import Plan
 from dau_lightning.run.requirements import check
 from dau_lightning.storage.run_folder import RunFolder
-from dau_lightning.storage.store import digest
+from dau_lightning.storage.seal import tensors_digest
 from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.training import Method, Training
@@ -112,7 +112,7 @@ class Experiment:
         evaluator.compare(rows)
         self._save_outputs(collector, rows)
         warnings += [] if plan.with_retrain or not plan.with_test else [NO_RETRAIN]
-        start = {"source": plan.start.source, "saw_all": plan.start.saw_all} if plan.start else {"saw_all": False}
+        start = {"source": plan.start.source, "saw_all": plan.start.trained_on_all} if plan.start else {"saw_all": False}
         start |= {"recipe": plan.recipe(training.recipe), "RA": rows["original"]["RA"] if first_RA is None else first_RA}
         return Outcome(split, modules[self.names["baseline"]], rows, warnings, start)
 
@@ -124,7 +124,7 @@ class Experiment:
         modules["original"] = training.module(Original, split)
         modules.setdefault(self.names["baseline"], training.module(self.method, split))
         if plan.start:
-            plan.start.into(modules["original"].defender.network)
+            plan.start.load_into(modules["original"].defender.network)
         return modules
 
     def _train(
@@ -153,10 +153,10 @@ class Experiment:
         return OutputsCollector(split, training.seed, training.transform, self.attacks["confidence"], self.trajectory_points)
 
     def _evaluated(self, evaluator: Evaluator, kind: str, module: UnlearningModule, collector: OutputsCollector | None) -> Row:
-        """The numbers of a model; where no outputs are collected, those of a run that was killed are used again."""
+        """The numbers of a model, and its outputs for pictures; numbers from before the run was killed are used again."""
         if collector:
-            return evaluator.row(module, collector.recorder(kind))
-        key = f"{evaluator.split.split_hash} {digest(module.defender.network.state_dict())}"
+            collector.collect(kind, module.defender, self.training.device)
+        key = f"{evaluator.split.split_hash} {tensors_digest(module.defender.network.state_dict())}"
         return self.folder.evaluated(key, partial(evaluator.row, module))
 
     def _save_outputs(self, collector: OutputsCollector | None, rows: Mapping[str, Row]) -> None:

@@ -115,12 +115,12 @@ def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":
     """What the run does, and the weights and requests that it goes on from."""
     from dau_lightning.run.ledger import previous_run
     from dau_lightning.run.plan import Plan
-    from dau_lightning.storage.weights import checkpoint
+    from dau_lightning.storage.weights import read_weights
 
     modes = settings["reference"], settings["selection"], settings["val_from_test"]
     if not (earlier := settings["continue_from"]):
         path = settings["original"]["checkpoint"]
-        return Plan.of(*modes, checkpoint(path) if path else None)
+        return Plan.of(*modes, read_weights(path) if path else None)
     require(
         Path(earlier).expanduser().resolve() != folder.path.resolve(),
         f"continue_from must be another run than the one that is made, got {folder.path} for both: it would be written over",

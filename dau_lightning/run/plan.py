@@ -65,7 +65,7 @@ class Plan:
             seed,
             self.with_score,
             val_from_test=self.val_from_test,
-            hold_out=not (self.start and self.start.saw_all),
+            hold_out=not (self.start and self.start.trained_on_all),
             forgotten=self.previous.ids if self.previous else (),
         )
 

@@ -13,7 +13,7 @@ from dau_lightning.run.experiment import Experiment, Outcome
 from dau_lightning.run.ledger import write as write_ledger
 from dau_lightning.run.model_card import model_card
 from dau_lightning.storage.atomic import atomic_write
-from dau_lightning.storage.store import digest, save_weights
+from dau_lightning.storage.seal import save_tensors, tensors_digest
 from dau_lightning.training.module import log
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
@@ -49,7 +49,7 @@ def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict
         log(training.loggers, f"row/{kind}", 0, _numbers(row))
     if outcome.module.from_scratch:
         hashes = {"data_hash": split.data_hash, "split_hash": split.split_hash}
-        save_weights(folder.path / "unlearned.safetensors", weights, hashes)
+        save_tensors(folder.path / "unlearned.safetensors", weights, hashes)
     result = {
         **experiment.names,
         "selection": about.selection,
@@ -73,7 +73,11 @@ def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict
     if method != "original":  # which forgets nothing
         earlier: Sequence[str] = experiment.plan.previous.lines if experiment.plan.previous else ()
         entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **{name: result[name] for name in IN_LEDGER}}
-        entry |= {"settings": about.settings["baseline"], "evidence": outcome.rows[method], "weights_sha256": digest(weights)}
+        entry |= {
+            "settings": about.settings["baseline"],
+            "evidence": outcome.rows[method],
+            "weights_sha256": tensors_digest(weights),
+        }
         result["ledger"] = write_ledger(folder.path, earlier, entry, split.forget.ids)
         with atomic_write(folder.path / "model_card.md") as temporary:
             temporary.write_text(model_card(result), encoding="utf-8")

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dau_lightning.base.error import require
 from dau_lightning.data.split import Split
 from dau_lightning.run.plan import Plan
+from dau_lightning.storage.store import get
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.training import Training
@@ -33,7 +34,8 @@ def check(
         _check_batches(training, module, split)
     training.store.check_writable()
     if plan.with_retrain and plan.retrain_from_store:
-        known = training.store.get("retrain", training.content(modules["retrain"], split))
+        content = training.content(modules["retrain"], split)
+        known = get(training.store.path("retrain", content), content)
         require(
             known is not None,
             f"reference=cached needs a Retrain of this split and recipe in {training.store.root}, and there is none; "

@@ -10,7 +10,6 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, one_line, require
 
 USAGE = """Search the settings of a method by the selection score, which sees neither test data nor Retrain.
@@ -44,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if clash := [setting for setting in settings if setting.partition("=")[0] in taken]:
         raise InputError(f"the search sets {', '.join(sorted(taken))} itself, got {clash[0]}")
 
-    from dau_lightning.run.command_line import check
-    from dau_lightning.run.composition import composed
+    from dau_lightning.run.check import check
+    from dau_lightning.run.composition import configuration
     from dau_lightning.run.job import GROUPS
     from dau_lightning.search.preset import preset, preset_path, write
     from dau_lightning.search.study import Search  # torch, after the mistakes that need none
 
-    check([*settings, *FIXED], CONFIG_FOLDER)
-    config, choices = composed([*settings, *FIXED])
+    check([*settings, *FIXED])
+    config, choices = configuration([*settings, *FIXED])
     names: dict[str, str] = {group: choices[group] for group in GROUPS}
     ranges: Any = OmegaConf.to_container(config.baseline.get("search") or OmegaConf.create({}))
     require(bool(ranges), f"conf/baseline/{names['baseline']}.yaml has no ranges to search: add them under search")
@@ -69,13 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _score(settings: Sequence[str], folder: Path, values: Mapping[str, Any], seed: int) -> float:
     """The score of a trial's run, whose folder is named by its values: a killed trial goes on with it."""
-    from dau_lightning.run.composition import composed
+    from dau_lightning.run.composition import configuration
     from dau_lightning.run.job import make
     from dau_lightning.storage.run_folder import RunFolder
 
     chosen = [f"baseline.{name}={value}" for name, value in values.items()]
     name = re.sub(r"[^\w.=-]", "_", ",".join(setting.removeprefix("baseline.") for setting in chosen))[:200]
-    config, choices = composed([*settings, *FIXED, *chosen, f"seed={seed}"])
+    config, choices = configuration([*settings, *FIXED, *chosen, f"seed={seed}"])
     run = RunFolder.of(folder / name / f"seed={seed}", config)
     run.path.mkdir(parents=True, exist_ok=True)
     with open(run.path / "output.txt", "a") as file, redirect_stdout(file), redirect_stderr(file):

@@ -1,6 +1,5 @@
 """The run folder: one folder holds one configuration; `result.json` says that its run is finished."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from yaml import YAMLError
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.storage.atomic import atomic_write, locked, set_aside
+from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
 
 NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics"  # paths, loggers, display
 LEFT_BY_A_RUN = (  # result.json, which says that the others are complete, is removed first
@@ -126,13 +126,13 @@ class RunFolder:
         if key not in known:
             known[key] = evaluate()
             with atomic_write(path) as temporary:
-                temporary.write_text(json.dumps(_sealed(known)))
+                temporary.write_text(json.dumps(seal(known)))
         return known[key]
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write `result.json` in one step: it says that the run is finished."""
         with atomic_write(self.path / "result.json") as temporary:
-            temporary.write_text(json.dumps(_sealed(result), indent=2, allow_nan=False) + "\n")
+            temporary.write_text(json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
         (self.path / "evaluated.json").unlink(missing_ok=True)
 
 
@@ -145,10 +145,12 @@ def config_hash(config: DictConfig) -> str:
     for setting, file in user_files(content).items():
         *node, name = setting.split(".")
         (content[node[0]] if node else content)[name] = file["sha256"]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_sha256(content)
 
 
-OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_)[:8], replace=True)
+def register_resolver() -> None:
+    """Let a yaml file ask for the hash of its own configuration, as `${config_hash:}`; only a command does this."""
+    OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_)[:8], replace=True)
 
 
 def user_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -168,8 +170,7 @@ def _sha256(path: Path) -> str:
 @lru_cache
 def _sha256_of(path: Path, size: int, modified: int) -> str:
     """Once for each state of a file: Hydra asks for the hash of a configuration several times."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -183,32 +184,12 @@ def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not content.keys() >= set(needed):
             raise ValueError("it holds something else")
-        return opened(content)
+        return unseal(content)
     except FileNotFoundError:
         return None
     except ValueError as error:
         set_aside(path, error)
         return None
-
-
-def opened(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a JSON file without its seal.
-
-    Raises:
-        ValueError: its bytes changed since it was sealed.
-    """
-    bare = {name: value for name, value in content.items() if name != "sha256"}
-    if content.get("sha256", _seal(bare)) != _seal(bare):
-        raise ValueError("its bytes changed")
-    return bare
-
-
-def _sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {**content, "sha256": _seal(content)}
-
-
-def _seal(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _hash_in(folder: Path) -> str | None:

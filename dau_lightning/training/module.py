@@ -14,7 +14,7 @@ from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.network.defender import Defender
-from dau_lightning.training.checkpoint import Checkpoint
+from dau_lightning.training.checkpoint import CheckpointWriter
 from dau_lightning.training.mode import eager, float32
 
 LOG_EVERY = 50  # steps; each logged step costs a synchronisation of the device
@@ -106,7 +106,7 @@ class UnlearningModule(L.LightningModule):
     def save_checkpoint(self, only_if_due: bool = False) -> None:
         """Write a checkpoint, or let one be written if its interval is over, within work that Lightning does not see."""
         for callback in self.trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
-            if isinstance(callback, Checkpoint):
+            if isinstance(callback, CheckpointWriter):
                 (callback.save_if_due if only_if_due else callback.save)(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

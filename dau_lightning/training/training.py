@@ -17,8 +17,9 @@ from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
 from dau_lightning.network.defender import Defender
-from dau_lightning.storage.store import RECIPE_NUMBER, Store, checkpoint, digest, get_or_train
-from dau_lightning.training.checkpoint import Checkpoint
+from dau_lightning.storage.seal import tensors_digest
+from dau_lightning.storage.store import RECIPE_NUMBER, Store, get_or_train, resume_path
+from dau_lightning.training.checkpoint import CheckpointWriter
 from dau_lightning.training.clock import Clock
 from dau_lightning.training.guard import Guard
 from dau_lightning.training.module import UnlearningModule
@@ -121,7 +122,7 @@ class Training:
             return dict(find(original.defender.network)), 0.0, {}
 
         content = self.content(original, split, sparse=False) | {"sparsity": self._pruning()}
-        entry, _ = on_rank_zero(partial(self.store.get_or_train, "mask", content), find_mask)
+        entry, _ = on_rank_zero(partial(get_or_train, self.store.path("mask", content), content), find_mask)
         return entry.weights
 
     def from_scratch(self, module: UnlearningModule, split: Split, mask: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class Training:
         """Apply a method to the original in its defender, and write the run's weights; return seconds and findings."""
         module.defender.hold(mask)
         content = {"configuration": self.configuration, "data_hash": split.data_hash, "split_hash": split.split_hash}
-        content |= {"recipe_number": RECIPE_NUMBER, "original": digest(module.defender.network.state_dict())}
+        content |= {"recipe_number": RECIPE_NUMBER, "original": tensors_digest(module.defender.network.state_dict())}
         return self._trained(module, split, self.folder / "unlearned.safetensors", content, mask, watchers)
 
     def _trained(
@@ -159,7 +160,7 @@ class Training:
         """Weights from a file, which is trained first if it is missing, from the last checkpoint on if there is one."""
 
         def train() -> tuple[dict[str, Tensor], float, dict[str, Any]]:
-            seconds = self.fit(module, split, checkpoint(path), content, callbacks)
+            seconds = self.fit(module, split, resume_path(path), content, callbacks)
             about = hardware(self.device)
             measured_on = f"{self.devices} x {about['name']}, {about['threads']} threads"
             return module.defender.network.state_dict(), seconds, {**module.findings, "measured_on": measured_on}
@@ -190,7 +191,7 @@ class Training:
         if self.compile:  # the attacker is small, and a penalty on its slope needs second derivatives
             module.defender.compile(backend=self.compile)
         clock, guard = Clock(bool(self.compile)), Guard(module.label, self.folder / "last_good.safetensors")
-        kept = Checkpoint(path, {**content, "file": path.name}, self.checkpoint_seconds)
+        kept = CheckpointWriter(path, {**content, "file": path.name}, self.checkpoint_seconds)
         watching = [clock, guard, TrainingBar(module.label), kept, *callbacks]
         trainer = self.trainer(watching, self.devices, max_epochs=module.epochs, plugins=[kept.io])
         trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.found())

@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dau_lightning.evaluation.outputs import FILE
 from dau_lightning.report import draw as drawing
 from dau_lightning.report.__main__ import main
 from dau_lightning.report.figure import CAPTIONS
@@ -129,11 +128,9 @@ def test_one_figure_2_for_all_schemes(write, tmp_path):
 
 
 def test_pictures_are_drawn_again_from_the_evidence_alone(write, tmp_path, evidence):
-    from safetensors.numpy import save_file
-
     folder = write(0)
     write(1)  # a run without evidence keeps its page without pictures
-    save_file(evidence.arrays, folder / FILE, evidence.about())
+    evidence.write(folder)
     main([str(tmp_path / "runs"), "--redraw", "--format", "csv"])
     names = {path.name for path in (folder / "figures").iterdir()}
     expected = {"attacks", "dynamics", "confidence", "roc", "features", "sheet"}

@@ -27,10 +27,8 @@ import resource, sys
 import dau_lightning.run.experiment, wandb, matplotlib.pyplot, jinja2
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 sys.argv = ["train.py", *sys.argv[1:]]
-import train
-from dau_lightning.run import command_line as settings
-settings.check(sys.argv[1:], train.CONF)
-train.main()
+from dau_lightning.run.command_line import main
+main()
 print("MiB beyond the imports:", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from dau_lightning.evaluation.outputs import Outputs, confidence
+from dau_lightning.evaluation.outputs import Outputs
 from dau_lightning.report.figure.style import PARTS
 
 BINS = np.linspace(0, 1, 26)
@@ -19,7 +19,7 @@ def draw(evidence: Outputs) -> Figure:
     smallest = min(1 / len(evidence.targets(part)) for part in parts.values())
     for axis, (model, label) in zip(axes, stages.items(), strict=True):
         for name, part in parts.items():
-            values = confidence(evidence.logits(model, part), evidence.targets(part))
+            values = evidence.confidence(model, part)
             shares = np.histogram(values, BINS)[0] / len(values)
             style = {key: PARTS[name][key] for key in ("color", "linestyle")}
             shown = f"{name}, {len(values):,}" + (" of the class" if part == "test_forget" else "")

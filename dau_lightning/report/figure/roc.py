@@ -4,7 +4,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from dau_lightning.evaluation.outputs import Outputs, softmax
+from dau_lightning.evaluation.outputs import Outputs
 from dau_lightning.metric.mia import STATISTICS
 from dau_lightning.report.figure.style import COLOURS, DAU
 
@@ -45,7 +45,7 @@ def scored(evidence: Outputs, model: str, attack: str) -> tuple[list[int], list[
     members: list[int] = []
     scores: list[float] = []
     for part, member in (("forget", 1), (evidence.unseen, 0)):
-        probabilities = torch.from_numpy(softmax(evidence.logits(model, part)))
+        probabilities = torch.from_numpy(evidence.probabilities(model, part))
         values = STATISTICS[attack](probabilities, torch.from_numpy(evidence.targets(part)))
         scores += (values if ATTACKS[attack] else -values).tolist()
         members += [member] * len(values)

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from dau_lightning.evaluation.outputs import Outputs, softmax
+from dau_lightning.evaluation.outputs import Outputs
 from dau_lightning.report.figure.style import DAU, RETRAIN
 
 COLUMNS = 8
@@ -15,7 +15,7 @@ def draw(evidence: Outputs) -> Figure:
     images = evidence.arrays["forget/thumbnails"].transpose(0, 2, 3, 1)
     shown = evidence.arrays["forget/shown"]
     targets = evidence.targets("forget")[shown]
-    models = {evidence.labels[model]: softmax(evidence.logits(model, "forget")[shown]) for model in evidence.stages}
+    models = {evidence.labels[model]: evidence.probabilities(model, "forget")[shown] for model in evidence.stages}
     columns, rows = min(COLUMNS, len(images)), -(-len(images) // COLUMNS)
     step = 1.35 + LINE * len(models)
     figure = Figure(figsize=(max(3, 1.15 * columns * 1.1), 1.1 * rows * step + 0.4))

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from dau_lightning.evaluation.outputs import confidence
 from dau_lightning.report.figure.confidence import BINS, draw
 
 
@@ -11,7 +10,7 @@ def test_shares_are_those_of_a_histogram(evidence):
     for axis, model in zip(figure.axes, ("original", "dau", "retrain"), strict=True):
         lines = {patch.get_label().split(",")[0]: patch for patch in axis.patches if patch.get_label()}
         for name, part in (("retain", "retain"), ("test", "test_retain"), ("forget", "forget")):
-            values = confidence(evidence.logits(model, part), evidence.targets(part))
+            values = evidence.confidence(model, part)
             counts, _ = np.histogram(values, BINS)
             assert list(lines[name].get_data().values) == pytest.approx(list(counts / len(values)))
             assert sum(lines[name].get_data().values) == pytest.approx(1)

@@ -1,15 +1,12 @@
 import numpy as np
 import pytest
 
-from dau_lightning.evaluation.outputs import confidence
 from dau_lightning.report.figure.roc import ATTACKS, draw, scored
 
 
 def area_by_counting(evidence, model):
     """The share of pairs in which the forgotten image is surer of its label than the unseen one; ties are halves."""
-    forgotten, unseen = (
-        confidence(evidence.logits(model, part), evidence.targets(part)) for part in ("forget", evidence.unseen)
-    )
+    forgotten, unseen = (evidence.confidence(model, part) for part in ("forget", evidence.unseen))
     differences = forgotten[:, None] - unseen[None, :]
     return np.mean((differences > 0) + 0.5 * (differences == 0))
 

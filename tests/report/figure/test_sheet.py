@@ -1,6 +1,5 @@
 import numpy as np
 
-from dau_lightning.evaluation.outputs import softmax
 from dau_lightning.report.figure.sheet import draw
 from dau_lightning.report.figure.style import DAU
 
@@ -16,7 +15,7 @@ def test_every_image_has_its_label_and_the_predictions(evidence):
         target = evidence.targets("forget")[index]
         assert label == names[target]
         for line, (model, name) in zip(lines, (("original", "Original"), ("dau", "DAU"), ("retrain", "Retrain")), strict=True):
-            probabilities = softmax(evidence.logits(model, "forget"))[index]
+            probabilities = evidence.probabilities(model, "forget")[index]
             found = int(np.argmax(probabilities))
             said = f"{name}: {names[found]} {100 * probabilities[found]:.0f}%" + ("" if found == target else " (!)")
             assert line == said
