@@ -59,8 +59,8 @@ class PerSamplePass:
         finally:
             for hook in hooks:
                 hook.remove()
-        called_once = sorted(map(id, layers)) == sorted(id(call.layer) for call in self.calls)
-        self.layers = layers if layers and called_once and _used_once(self.log_probabilities, in_graph.values()) else {}
+        every_sample = len(self.calls) == len(layers) > 0  # else a layer mixes samples and positions
+        self.layers = layers if every_sample and _used_once(self.log_probabilities, in_graph.values()) else {}
 
     @property
     def bytes(self) -> int:
@@ -114,9 +114,7 @@ def _layers(model: nn.Module) -> dict[nn.Module, list[str]]:
         for prefix, layer in model.named_modules()
         if any(True for _ in layer.parameters(recurse=False))
     }
-    names = [name for each in layers.values() for name in each]
-    shared = sorted(names) != sorted(name for name, _ in model.named_parameters())  # a parameter of two layers
-    return layers if not shared and all(map(_is_known, layers)) else {}
+    return layers if all(map(_is_known, layers)) else {}
 
 
 def _is_known(layer: nn.Module) -> bool:
@@ -128,7 +126,10 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def _used_once(outputs: Tensor, parameters: Iterable[Tensor]) -> bool:
-    """Whether one edge of the outputs' graph leads to each parameter; a second one is a use outside of its layer."""
+    """Whether one edge of the outputs' graph leads to each parameter.
+
+    None leads to an unused one; several lead to one that is used outside of its layer, by two layers, or in two calls.
+    """
     uses, nodes = Counter[Any](), [outputs.grad_fn]
     while nodes:
         for node, _ in cast(Any, nodes.pop()).next_functions:

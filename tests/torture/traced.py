@@ -15,7 +15,6 @@ from typing import Any
 import dau_lightning.tracking.wandb
 import dau_lightning.training.trainer  # noqa: F401, with torch and Lightning: loaded once, and there in every forked process
 from dau_lightning.game.pretraining import Pretraining
-from dau_lightning.run import record
 from dau_lightning.storage import image_cache, run_folder
 from dau_lightning.training.module import UnlearningModule
 
@@ -102,7 +101,7 @@ def _trace(log: Path, kill: tuple[str, int] | None) -> None:
     before(UnlearningModule, "on_train_batch_start", lambda module, *_: (module.phase, module.step))
     before(Pretraining, "before_step", lambda _, module, step: ("pretraining", step), after=True)
     before(UnlearningModule, "test_step", lambda *_: ("evaluation", None))
-    before(record, "write_result", lambda *_: ("record", None))
+    before(run_folder.RunFolder, "write_result", lambda *_: ("record", None))
     before(run_folder, "config_hash", lambda *_: ("start", None))
     chunk = image_cache._decode_chunk
 
