@@ -15,10 +15,11 @@ from omegaconf import OmegaConf
 
 from dau_lightning.data.split import Split, make_split
 from dau_lightning.dataset.images import Data, Images
-from dau_lightning.dau import DAU
+from dau_lightning.game.player import AttackerPlayer
 from dau_lightning.network.build import with_input_format
+from dau_lightning.run.job import training_of
+from dau_lightning.storage.run_folder import RunFolder
 from dau_lightning.training.module import UnlearningModule
-from dau_lightning.training.trainer import Training
 
 CONF = Path(__file__).parent.parent / "conf"
 SHAPES = {"convnet": (1, 8, 8), "resnet9": (3, 32, 32), "resnet18": (3, 32, 32)}
@@ -45,7 +46,8 @@ class Workload:
         OmegaConf.set_struct(config, False)
         config.dataset = {"image_size": SHAPES[network][1]}  # the images are made here
         plain = with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
-        self.training = Training(instantiate(config.network), None, plain, [], Path(tempfile.mkdtemp()))
+        folder = RunFolder.of(Path(tempfile.mkdtemp()), config)
+        self.training = training_of(plain, folder, [])
         draws = torch.Generator().manual_seed(0)
         data = Data(
             *(_random(count, num_classes, SHAPES[network], draws) for count in (images, max(images // 10, num_classes)))
@@ -70,11 +72,11 @@ class Workload:
     def fit(self, module: UnlearningModule, *callbacks: L.Callback) -> float:
         """Train as a run does, watched by some callbacks more; the seconds by a run's own clock.
 
-        Without judging the attacker before and after the game, which that clock leaves out and a thousand classes make long.
+        Without the attacker's findings before and after the game, which that clock leaves out and a thousand classes make long.
         """
         checkpoint = self.training.folder / "checkpoint"
         checkpoint.unlink(missing_ok=True)  # a training that was stopped leaves one, from which the next would go on
-        with patch.multiple(DAU, unseen_accuracy=lambda _: 50.0, on_train_end=lambda _: None):
+        with patch.multiple(AttackerPlayer, unseen_accuracy=lambda *_: 50.0, findings=lambda *_: {}):
             return self.training.fit(module, self.split, checkpoint, {}, callbacks)
 
 

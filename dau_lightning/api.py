@@ -1,38 +1,31 @@
-"""Unlearning from Python: a model, its data sets and what to forget in; an unlearned copy and the evidence out."""
+"""Unlearning from Python: a model, its data sets and what to forget in; an unlearned copy and its numbers out."""
 
 import copy
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dau_lightning.base.config_folder import CONFIG_FOLDER
-from dau_lightning.base.error import InputError, require
+from dau_lightning.base.error import require
 from dau_lightning.base.randomness import key
-from dau_lightning.dataset.images import Data, Images
+from dau_lightning.data.samples import Samples, as_data, as_positions
 from dau_lightning.network.torchvision import published_as
-from dau_lightning.report.draw import draw
-from dau_lightning.run import command_line
-from dau_lightning.run.experiment import Experiment
-from dau_lightning.scheme.indices import Indices
-from dau_lightning.storage.run_folder import read_result, start
+from dau_lightning.run.check import check
+from dau_lightning.run.composition import configuration
+from dau_lightning.run.job import make
+from dau_lightning.run.plan import Plan
+from dau_lightning.scheme.indices import Positions
+from dau_lightning.storage.run_folder import RunFolder, read_result
 from dau_lightning.storage.weights import StartingWeights
-from dau_lightning.tracking.wandb import loggers
-from dau_lightning.training.trainer import Training
 
-CONF = CONFIG_FOLDER
+# Settings that are applied here; the others belong to the command.
 APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compile", "checkpoint.", "store.")
 APPLIED += ("figures", "dynamics", "network.features")
-INSTEAD = {  # of settings that other arguments stand for, by their first part
+USE_INSTEAD = {  # by the first part of a setting
     "dataset": "give the images as train= and test=",
     "scheme": "give the positions as forget=",
     "network": "give the network itself as model=",
@@ -42,17 +35,16 @@ INSTEAD = {  # of settings that other arguments stand for, by their first part
     "val_from_test": "give val_from_test=",
     "reference": "reference must be off, a model that is given has no recipe to retrain by; `python train.py` trains one",
 }
-Samples = Any  # a torch data set of (image, label), or a pair of tensors (images, labels)
 
 
 @dataclass(frozen=True)
 class Unlearned:
-    """What came out.
+    """What `unlearn` gives.
 
     Attributes:
         model: a copy of the model that has forgotten, on the CPU, in evaluation mode.
-        result: the content of `result.json`; `rows` are the numbers before and after.
-        folder: the run, with the weights, the model card and the ledger.
+        result: the content of `result.json`; `rows` has the numbers before and after.
+        folder: of the run, with the weights, the model card and the ledger.
     """
 
     model: nn.Module
@@ -63,18 +55,6 @@ class Unlearned:
     def row(self) -> dict[str, Any]:
         """UA, MIA, RA, TA, attacks and the selection score of the unlearned model."""
         return self.result["rows"][self.result["baseline"]]
-
-
-class Positions(Indices):
-    """The scheme of positions in a list, matched as those of a file are."""
-
-    def __init__(self, positions: Iterable[int]) -> None:
-        super().__init__("forget", None, None)
-        self.positions = list(positions)
-
-    def entries(self) -> list[str]:
-        """The positions as a file would have them."""
-        return [str(position) for position in self.positions]
 
 
 def unlearn(
@@ -114,125 +94,62 @@ def unlearn(
             default.
 
     Raises:
-        InputError: something given cannot be used; before anything is trained or written.
+        InputError: an argument cannot be used; raised before anything is trained or written.
     """
-    run, kind = Path(folder), type(model)
+    run = Path(folder)
     require(
-        read_result(run) is None, f"folder must not hold a finished run, {run} does: remove it, or name another with folder=..."
+        read_result(run) is None, f"folder must not hold a finished run, {run} does: remove it, or choose another folder=..."
     )
-    _check(settings)
-    images = _images("train", train), _images("test", test)
-    names = tuple(class_names or map(str, range(1 + max(int(part[1].max()) for part in images))))
-    positions = _positions(forget, len(images[0][1]))
-    named = f"forget-{key(*sorted(positions)) % 16**8:08x}"  # as other files tell lists apart
-    target = f"network._target_={kind.__module__}.{kind.__qualname__}".replace("<locals>.", "")
-    published = published_as(model, len(names))  # can be made again by its name
-    given = [
-        *("dataset=imagefolder", "dataset.root=python", "scheme=indices", f"scheme.file={named}"),
-        *(["network=torchvision", f"network.name={published}"] if published else ["network=own", target]),
-        "wandb.mode=disabled",
-        *("reference=off", "transform.crop_padding=0", "transform.flip=false", f"store.root='{run / 'store'}'"),
-        *(f"baseline={method}", f"seed={seed}", f"val_from_test={'null' if val_from_test is None else val_from_test}"),
-        *(f"transform.mean={list(mean)}", f"transform.std={list(std)}", *settings),
-    ]
-    command_line.check(given, CONF)
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("config", overrides=given)
+    _check_settings(settings)
+    data = as_data({"train": train, "test": test, "val": val}, class_names)
+    positions = as_positions(forget, len(data.train))
+    network = published_as(model, len(data.train.class_names))
+    config = _config(model, network, positions, method, run, [f"seed={seed}", *_transform(mean, std), *settings])
     plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    require(plain["trainer"]["devices"] == 1, "trainer.devices must be 1 from Python: more start the program once for each")
-    network = "torchvision" if published else kind.__name__
-    unseen = _named("val", _images("val", val), names) if val is not None else None
-    data = Data(_named("train", images[0], names), _named("test", images[1], names), unseen)
-
-    run.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held, loggers(run, "disabled", "", run.name, plain) as made:
-        training = Training(lambda num_classes, in_channels: copy.deepcopy(model).cpu(), None, plain, made, run)
-        result = Experiment(
-            names={"dataset": "python", "network": network, "scheme": "indices", "sparsity": "dense", "baseline": method},
-            dataset=lambda: data,
-            scheme=Positions(positions),
-            method=instantiate(plain["baseline"]),
-            attacks={name: instantiate(attack) for name, attack in plain["metric"].items()},
-            reference="off",
-            selection=False,
-            training=training,
-            start=partial(start, run, config, held),
-            figures=plain["figures"],
-            dynamics=plain["dynamics"],
-            given=StartingWeights(
-                "Original", "model", {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}, saw_all=True
-            ),
-            val_from_test=val_from_test,
-        ).run()
-    if plain["figures"]:
-        draw(result, run)
-    return Unlearned(_with_weights(model, run), result, run)
-
-
-def _with_weights(model: nn.Module, run: Path) -> nn.Module:
-    from safetensors.torch import load_file
-
-    unlearned = copy.deepcopy(model).cpu()
+    require(plain["trainer"]["devices"] == 1, "trainer.devices must be 1 from Python: more devices need the command")
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    choices = {"network": "torchvision" if network else type(model).__name__, "baseline": method}
+    result = make(
+        plain,
+        choices | {"dataset": "python", "scheme": "indices", "sparsity": "dense"},
+        RunFolder.of(run, config),
+        plan=Plan.of("off", False, val_from_test, StartingWeights("Original", "model", weights, trained_on_all=True)),
+        dataset=lambda: data,
+        scheme=Positions(positions),
+        network=lambda num_classes, in_channels: copy.deepcopy(model).cpu(),
+    )
+    unlearned = copy.deepcopy(model).cpu().eval()
     unlearned.load_state_dict(load_file(run / "unlearned.safetensors"))
-    return unlearned.eval()
+    return Unlearned(unlearned, result, run)
 
 
-def _check(settings: Sequence[str]) -> None:
-    """Refuse what would be recorded and not applied."""
+def _transform(mean: Sequence[float], std: Sequence[float]) -> list[str]:
+    """Normalisation, and neither crops nor flips unless the settings ask for them."""
+    plain = f"transform.mean={list(mean)}", f"transform.std={list(std)}"
+    return [*plain, "transform.crop_padding=0", "transform.flip=false"]
+
+
+def _config(
+    model: nn.Module, network: str | None, positions: Sequence[int], method: str, folder: Path, settings: Sequence[str]
+) -> DictConfig:
+    """The configuration of the run, which describes the given objects to those who read the result."""
+    kind = type(model)
+    target = "dau_lightning.network.torchvision.torchvision_network" if network else f"{kind.__module__}.{kind.__qualname__}"
+    overrides = [f"baseline={method}", "dataset=imagefolder", "dataset.root=python", "scheme=indices", "network=own"]
+    overrides += [f"network._target_={target.replace('<locals>.', '')}", "wandb.mode=disabled", "reference=off", *settings]
+    overrides.append(f"scheme.file=forget-{key(*sorted(positions)) % 16**8:08x}")  # tells lists apart, as files are
+    check(overrides)
+    config, _ = configuration(overrides)
+    with open_dict(config):
+        config.network.name = network
+        if not any(setting.startswith("store.root=") for setting in settings):
+            config.store.root = str(folder / "store")
+    return config
+
+
+def _check_settings(settings: Sequence[str]) -> None:
+    """Refuse settings that would be recorded and not applied."""
     for setting in settings:
         name = setting.partition("=")[0]
-        instead = INSTEAD.get(name.partition(".")[0], "it is of the command `python train.py` alone")
+        instead = USE_INSTEAD.get(name.partition(".")[0], "only the command `python train.py` takes it")
         require(name.startswith(APPLIED), f"settings cannot take {setting} from Python: {instead}")
-
-
-def _positions(forget: Iterable[int] | Tensor, count: int) -> list[int]:
-    """Positions among `count` images, from positions or a mask."""
-    values = np.asarray(forget.cpu() if isinstance(forget, Tensor) else list(forget))
-    if values.dtype == bool:
-        require(values.shape == (count,), f"forget must be a mask of all {count} images of train, got shape {values.shape}")
-        return values.nonzero()[0].tolist()
-    if values.size and (values.ndim != 1 or values.dtype.kind not in "iu"):
-        raise InputError(
-            f"forget must hold integers, positions in train, or be a mask of it; got {values.dtype}, shape {values.shape}"
-        )
-    return values.tolist()
-
-
-def _images(name: str, samples: Samples) -> tuple[Tensor, Tensor]:
-    """Images uint8 `(N, C, H, W)` and labels int64 `(N,)`."""
-    if isinstance(samples, tuple) and len(samples) == 2 and isinstance(samples[0], Tensor):
-        pixels, labels = samples
-    else:
-        items = [samples[index] for index in range(len(samples))]
-        require(bool(items), f"{name} must hold at least one image")
-        made = [_tensor(image) for image, _ in items]
-        if len({image.shape for image in made}) > 1:
-            raise InputError(f"{name} must hold images of one size and number of channels: resize them first")
-        pixels, labels = torch.stack(made), torch.tensor([int(label) for _, label in items])
-    require(pixels.ndim == 4 and len(pixels) == len(labels), f"{name} must hold images (N, C, H, W) and as many labels (N,)")
-    if pixels.is_floating_point():
-        low, high = float(pixels.min()), float(pixels.max())
-        if not 0 <= low <= high <= 1:
-            raise InputError(
-                f"{name} must hold uint8 images, or floats in [0, 1] before normalisation (that is mean= and std=); "
-                f"got {low:.2f} to {high:.2f}"
-            )
-        pixels = pixels.mul(255).round()
-    return pixels.to(torch.uint8).contiguous(), labels.long()
-
-
-def _tensor(image: Any) -> Tensor:
-    """An image `(C, H, W)`."""
-    if isinstance(image, Tensor):
-        return image
-    array = np.array(image)
-    return torch.from_numpy(array[:, :, None] if array.ndim == 2 else array).permute(2, 0, 1)
-
-
-def _named(name: str, samples: tuple[Tensor, Tensor], class_names: tuple[str, ...]) -> Images:
-    pixels, labels = samples
-    low, high = int(labels.min()), int(labels.max())
-    require(
-        low >= 0 and high < len(class_names), f"{name} must have labels from 0 to {len(class_names) - 1}, got {low} to {high}"
-    )
-    return Images(pixels, labels, class_names, tuple(f"{name}/{i:05d}" for i in range(len(labels))))

@@ -1,4 +1,4 @@
-"""The objectives of the game as pure functions of tensors, one an equation of the paper."""
+"""The equations of the paper as pure functions of tensors, one function an equation."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ def attacker_loss(forget_logits: Tensor, val_logits: Tensor) -> Tensor:
         val_logits: those of validation samples, `(B',)` or `(B', A)`.
 
     Returns:
-        A scalar in nats; `2 log 2` where the attacker says 0.5 everywhere.
+        A scalar in nats; `2 log 2` where the attacker's output is 0.5 everywhere.
 
     >>> import torch
     >>> attacker_loss(torch.zeros(4), torch.zeros(2))
@@ -23,15 +23,15 @@ def attacker_loss(forget_logits: Tensor, val_logits: Tensor) -> Tensor:
 
 
 def defender_adversarial_loss(forget_logits: Tensor, val_logits: Tensor, saturating: bool) -> Tensor:
-    """What the defender minimises of the game, before its weight alpha.
+    """The game's part of the defender's loss, before its weight alpha.
 
-    Saturating, as Eq. 1 prints it: `L_A` itself. Otherwise the form of section 3.3 with the labels exchanged:
-    `-E_f[log(1 - A)] - E_v[log A]`.
+    Saturating, as Eq. 1 prints it, it is `L_A`; otherwise the form of section 3.3, in which forget and validation samples
+    exchange their roles: `-E_f[log(1 - A)] - E_v[log A]`.
 
     Args:
         forget_logits: the attacker's membership logits of forget samples, `(B,)`.
         val_logits: those of validation samples, `(B',)`.
-        saturating: which of the two.
+        saturating: which of the two forms.
 
     Returns:
         A scalar in nats.
@@ -42,14 +42,14 @@ def defender_adversarial_loss(forget_logits: Tensor, val_logits: Tensor, saturat
 
 
 def redundancy_loss(forget_features: Tensor, val_features: Tensor, off_diagonal_weight: float) -> Tensor:
-    """`V_ss` of Eq. 2: the cross-correlation of two feature batches is drawn to the identity (Barlow Twins).
+    """`V_ss` of Eq. 2: draws the cross-correlation of two feature batches to the identity (Barlow Twins).
 
-    Features are centred over the batch, correlations computed in float32. A dimension without variance in a batch has
-    correlation 0 with everything.
+    Features are centred over the batch, and correlations are computed in float32. A feature without variance in a batch
+    has correlation 0 with everything.
 
     Args:
         forget_features: `(B, D)`.
-        val_features: `(B, D)`, paired with the former by position.
+        val_features: `(B, D)`, paired with `forget_features` by position.
         off_diagonal_weight: lambda.
 
     Returns:
@@ -72,5 +72,5 @@ def redundancy_loss(forget_features: Tensor, val_features: Tensor, off_diagonal_
 def _standardise(features: Tensor) -> Tensor:
     """Centre each column and scale it to length one; a constant column becomes zero."""
     centred = features - features.mean(0)
-    centred = centred - centred.mean(0)  # what rounding left of a constant column, which must not be scaled up to one
+    centred = centred - centred.mean(0)  # or the scaling below would blow up what rounding left of a constant column
     return F.normalize(centred, dim=0, eps=1e-6)

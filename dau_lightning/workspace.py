@@ -1,4 +1,4 @@
-"""The page of a project in Weights & Biases that compares methods, schemes and seeds: `python -m dau_lightning.workspace`."""
+"""A page in Weights & Biases that compares methods, schemes and seeds of a project: `python -m dau_lightning.workspace`."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from dau_lightning.base.error import InputError, one_line
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
-# Bars over the runs' own method: the mean of a group of seeds. Distances are lowest, as their summary keeps them.
+# Bars show the mean of a group of seeds. Distances end in `.min`: the lowest value is what the summary keeps of them.
 BARS = {
     "Distance to Retrain (lower is better)": [
         "method/disparity.min",
@@ -26,7 +26,7 @@ PICTURES = [f"figures/{name}" for name in ("attacks", "dynamics", "confidence", 
 
 
 def workspace(entity: str, project: str) -> "Workspace":
-    """Runs grouped by what may be compared and by method, seeds averaged; sections of bars, lines and pictures.
+    """The page: runs grouped by what may be compared and by method, seeds averaged; sections of bars, lines and pictures.
 
     Args:
         entity: the user or team.
@@ -52,9 +52,9 @@ def workspace(entity: str, project: str) -> "Workspace":
         name="Methods against Retrain",
         sections=[
             *bars,
-            workspaces.Section(name="The way of the unlearning", is_open=True, panels=lines),
+            workspaces.Section(name="Trajectory of the unlearning", is_open=True, panels=lines),
             workspaces.Section(name="Pictures", panels=[panels.MediaBrowser(media_keys=PICTURES)]),
-            workspaces.Section(name="AttackerInputs", panels=[panels.WeavePanelSummaryTable(table_name="rows")]),
+            workspaces.Section(name="Rows", panels=[panels.WeavePanelSummaryTable(table_name="rows")]),
         ],
         runset_settings=workspaces.RunsetSettings(
             groupby=[workspaces.Metric("Group"), workspaces.Metric("JobType")],
@@ -67,19 +67,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Save the page, or print what would be saved.
 
     Raises:
-        InputError: the extra is not installed, or nobody is named whose project it is.
+        InputError: the extra is not installed, or the owner of the project is not named.
     """
-    parser = argparse.ArgumentParser(prog="python -m dau_lightning.workspace", description="A comparison page in W&B.")
+    parser = argparse.ArgumentParser(prog="python -m dau_lightning.workspace", description="Make a comparison page in W&B.")
     parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY", ""), help="user or team (WANDB_ENTITY)")
-    parser.add_argument("--project", default="dau-lightning", help="of the runs")
-    parser.add_argument("--print", action="store_true", help="print the specification as JSON, without any network")
+    parser.add_argument("--project", default="dau-lightning", help="the project of the runs")
+    parser.add_argument("--print", action="store_true", help="print the page as JSON, without any network")
     options = parser.parse_args(arguments)
     try:
         made = workspace(options.entity, options.project)
     except ImportError as error:
         raise InputError(f"this needs the extra workspace: pip install --editable '.[workspace]' ({error})") from error
     if options.print:
-        print(made._to_model().spec.model_dump_json(by_alias=True, indent=2))  # what `save` would send
+        from pydantic import TypeAdapter
+
+        print(TypeAdapter(type(made)).dump_json(made, indent=2, exclude_defaults=True).decode())
         return
     if not options.entity:
         raise InputError("--entity must name the user or team whose project it is, got nothing; --print needs none")

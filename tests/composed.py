@@ -1,14 +1,12 @@
 """The project's yaml as a command line composes it."""
 
 from itertools import zip_longest
-from pathlib import Path
 
-from hydra import initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
-from dau_lightning.run import command_line as settings
+from dau_lightning.base.config_folder import CONFIG_FOLDER as CONF
+from dau_lightning.run import composition
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = ["dataset", "network", "recipe", "scheme", "sparsity", "baseline", "metric"]
 PARTS = [f"baseline/{part}" for part in ("attacker", "penalty", "objective", "regulariser", "projector", "term")]
 
@@ -34,8 +32,11 @@ def complete(*overrides: str) -> list[str]:
 
 def composed(*overrides: str) -> DictConfig:
     """The configuration of a complete command line, for the caller to change."""
-    with initialize_config_dir(str(CONF), version_base=None):
-        return settings._compose("config", [], complete(*overrides))[0]
+    with composition.composing():
+        config = composition.composed(complete(*overrides))
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def every_choice() -> list[list[str]]:

@@ -1,19 +1,13 @@
-"""What tests are given. The process that hands them out to others reads this too, and needs no torch for it."""
+"""Fixtures. The process that hands tests out to others reads this file too: it imports no torch."""
 
-import copy
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra._internal.hydra import Hydra
-from hydra.core.global_hydra import GlobalHydra
 
-import train
-from dau_lightning.base.error import one_line
-from dau_lightning.run import command_line as settings
+from dau_lightning.run.command_line import main
 
 
 @pytest.fixture
@@ -34,29 +28,12 @@ def make_images() -> Callable[..., Any]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Call the command line in this process; gives what it printed."""
+    """Call the command in this process; gives what it printed."""
 
     def call(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        with one_line():
-            settings.check(sys.argv[1:], train.CONF)
-            train.main()
+        main()
         return capsys.readouterr().out
-
-    return call
-
-
-def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same without the tracer of coverage, which doubles the time of what runs in libraries."""
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        tracer = sys.gettrace()
-        sys.settrace(None)
-        try:
-            return function(*arguments, **named)
-        finally:
-            sys.settrace(tracer)
-            sys._getframe().f_trace = tracer  # so that it sees this call return, as it saw it begin
 
     return call
 
@@ -71,22 +48,3 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         sys.settrace(tracer)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def composing_costs_little() -> Iterator[None]:
-    """Hydra composes untraced, and the check of a command line each choice once: it takes 0.1 s, and most choose the same."""
-    compose = settings._compose
-
-    @cache
-    def composed(searched: str, name: str, hydra: tuple[str, ...], picked: tuple[str, ...]) -> Any:
-        return compose(name, [*hydra], [*picked])
-
-    def copied(name: str, hydra: list[str], picked: list[str]) -> Any:
-        searched = GlobalHydra.instance().config_loader().get_search_path()
-        return copy.deepcopy(composed(str(searched), name, tuple(hydra), tuple(picked)))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, "_compose", copied)
-        patch.setattr(Hydra, "compose_config", untraced(Hydra.compose_config))
-        yield

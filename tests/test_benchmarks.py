@@ -33,7 +33,7 @@ CASES = {
 }
 
 
-class StartingWeights:
+class FixedBatch:
     """In place of a stream: the batch that the module has."""
 
     batch: Batch
@@ -47,7 +47,7 @@ class SameSteps(L.Callback):
 
     def __init__(self, plain: Any, steps: int) -> None:
         self.plain, self.steps = plain, steps
-        self.given = [StartingWeights() for _ in PARTS]
+        self.given = [FixedBatch() for _ in PARTS]
         plain.stream, plain.streams = self.given[0], self.given[1:]
         self.ours: list[float] = []
         self.others: list[float] = []
@@ -68,7 +68,7 @@ def test_hand_written_loop_does_the_same_work(method: str) -> None:
     network, transform, sizes = module.defender.network, work.training.transform, tuple(module.batch_sizes.values())
     if method == "dau":
         plain = PlainDAU(network, work.split, transform, sizes, bfloat16=False)
-        plain.attacker.load_state_dict(module.attacker.state_dict())
+        plain.attacker.load_state_dict(module.attacker.network.state_dict())
     else:
         plain = PlainLoop(network, work.split.retain, transform, sizes[0], bfloat16=False)
     both = SameSteps(plain, steps=8)
@@ -88,8 +88,8 @@ def test_every_training_starts_anew() -> None:
     work, steps = Workload("convnet", "dau", CASES["dau"], images=200), list[int]()
     for _ in range(2):
         module: Any = work.module()
-        module.pretraining_steps = 2
-        module.before_pretraining = steps.append
+        module.attacker.pretraining.steps = 2
+        module.attacker.pretraining.before_step = lambda _, step: steps.append(step)
         work.fit(module, ByTurns(lambda: None, blocks=1, warm_up=0))  # which stops it early
     assert steps == [0, 1, 0, 1]
 

@@ -5,10 +5,11 @@ import itertools
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 
+from dau_lightning.run.composition import composed as composition
+from dau_lightning.run.composition import composing
 from dau_lightning.run.sweep import names
 from tests.composed import CONF, PARTS, choices, composed, every_choice
 
@@ -33,7 +34,7 @@ def test_targets_bind_to_their_signatures(line):
         "scheme": {"train": 0, "generator": 0},
         "network": {"num_classes": 2, "in_channels": 1},
         **{name: {"num_classes": 2} for name in ("attacker", "transformer", "statistics")},
-        "penalty": {"judge": 0, "forget": 0, "val": 0},
+        "penalty": {"membership": 0, "forget": 0, "val": 0},
         "regulariser": {"forget": 0, "val": 0, "retain": 0},
         "projector": {"num_features": 2},
     }
@@ -104,10 +105,10 @@ def test_every_preset_names_a_combination(folder):
 
 def swept(experiment: str, *overrides: str) -> list[dict[str, str]]:
     """The jobs of an experiment."""
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("config", overrides=[f"experiment={experiment}"], return_hydra_config=True)
-    config.hydra.overrides.task += overrides
-    return [dict(override.split("=") for override in job.split()) for job in names(config)]
+    with composing():
+        config = composition([f"experiment={experiment}"])
+        config.hydra.overrides.task += overrides
+        return [dict(override.split("=") for override in job.split()) for job in names(config)]
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))

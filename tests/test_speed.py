@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.tracking.metrics_csv import MetricsCSV
+from dau_lightning.training.trainer import TrainerSettings
 from tests.composed import composed
 
 GAME = ["baseline=dau", "baseline.retain_batch_size=12", "baseline.forget_batch_size=6", "baseline.val_batch_size=6"]
@@ -38,8 +39,8 @@ class Record(L.Callback):
 def trained(tiny: Any, settings: Sequence[str], precision: str = "32-true", compiled: str | None = None) -> Record:
     """Twelve steps with what a run composes."""
     config = composed("baseline.epochs=4", "baseline.lr=0.005", *settings)
-    training, record = tiny.training(), Record()
-    training.settings["trainer"]["precision"], training.settings["compile"] = precision, compiled
+    training = tiny.training(trainer_settings=TrainerSettings("cpu", 1, precision), compile=compiled)
+    record = Record()
     split = tiny.split()
     module = training.module(instantiate(config.baseline), split)
     if not compiled:  # which would take the hook in
@@ -114,7 +115,8 @@ def test_only_a_logged_step_reads_a_number(tiny: Any, method: list[str], amount:
         def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
             self.mode = Reads()
             self.mode.__enter__()
-            module.before_pretraining = lambda step: self.before.append(self.mode.count)
+            if hasattr(module, "attacker"):
+                module.attacker.pretraining.before_step = lambda *_: self.before.append(self.mode.count)
 
         def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, index: int) -> None:
             self.start = self.mode.count

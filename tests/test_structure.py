@@ -26,6 +26,7 @@ ORDER = [
     "tracking",
     "report",
     "run",
+    "search",
     "workspace",
     "api",
 ]

@@ -102,7 +102,7 @@ def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     for kind, row in before["rows"].items():
         assert row | times == after["rows"][kind] | times
     os.truncate(folder / "unlearned.safetensors", 100)
-    with pytest.raises(SystemExit, match=r"without whole weights; overwrite=true makes unlearned\.safetensors again") as raised:
+    with pytest.raises(SystemExit, match=r"weights are missing or damaged .* overwrite=true") as raised:
         run(*TINY_DAU)
     assert len(str(raised.value).splitlines()) == 1
     run(*TINY_DAU, "overwrite=true")
@@ -169,7 +169,7 @@ def test_a_selection_run_needs_neither_retrain_nor_test_data(run):
     _, result = the_result()
     assert list(result["rows"]) == ["original", "dau"]
     row = result["rows"]["dau"]
-    assert row["score"] == pytest.approx(sum(row[f"score_{term}"] for term in ("UA", "MIA", "RA", "judge")) / 4)
+    assert row["score"] == pytest.approx(sum(row[f"score_{term}"] for term in ("UA", "MIA", "AUC", "RA", "judge")) / 5)
     assert "TA" not in row
     assert not stored("retrain")
 
@@ -220,10 +220,6 @@ def test_a_single_image_may_be_forgotten(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dataset=cifr10"], "unknown dataset 'cifr10'.*did you mean 'cifar10'"),
-        (["seed=abc"], "seed must be an integer.*'abc'"),
-        (["+unknown=1"], "unknown"),
-        (["scheme.fraction=nan"], "scheme.fraction must.*nan"),
         (["scheme=classwise", "scheme.target=eleven"], "scheme.target must.*eleven"),
         (["scheme=classwise", "scheme.target=10"], r"scheme.target must.*\[0, 9\].*10"),
         (["scheme.fraction=0.999"], "scheme.fraction must leave every class"),
@@ -234,7 +230,7 @@ def test_a_single_image_may_be_forgotten(run):
         (["transform.mean=[0.5,0.5,0.5]"], "transform.mean"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(run, arguments, message):
+def test_input_that_only_a_run_can_judge_is_refused_in_one_line_and_writes_nothing(run, arguments, message):
     if "trainer.accelerator=gpu" in arguments and torch.cuda.is_available():
         return
     tiny = [setting for setting in TINY_DAU if not setting.startswith(("trainer.acc", "dataset.t"))]
@@ -273,33 +269,14 @@ def test_a_mistake_leaves_the_finished_run_that_it_would_overwrite(run):
     assert the_result() == (folder, result)
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:__main__"}
-    return subprocess.run(
-        [sys.executable, ROOT / "train.py", *arguments], capture_output=True, text=True, env=environment, timeout=120
-    )
-
-
-def test_the_command_itself():
-    done = command("seed=-1")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines() == ["error: seed must be an integer of at least 0, got -1"]
-    assert not Path("runs").exists()
-
-
-def test_help_needs_no_torch():
-    tail = "try: train.main()\nfinally: assert 'torch' not in sys.modules"
-    code = f"import sys; sys.argv = ['train.py', '--help']; import train\n{tail}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "classwise" in done.stdout
-
-
 def test_a_run_without_account_or_network_is_offline(monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(Path.cwd()))
-    done = command("baseline=original", *[setting for setting in TINY if not setting.startswith("wandb")])
+    online = [setting for setting in TINY if not setting.startswith("wandb")]
+    command = [sys.executable, ROOT / "train.py", "baseline=original", *online]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:__main__"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
     folder, _ = the_result()
     assert list(folder.glob("wandb/offline-run-*/*.wandb"))
@@ -339,7 +316,7 @@ def test_a_refused_run_leaves_a_finished_one_as_it_is(run):
     folder, _ = the_result()
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     make_folder(Path("other"), count=12, size=8)
-    with pytest.raises(SystemExit, match=r"dataset\.root must be"):
+    with pytest.raises(SystemExit, match=r"images in dataset\.root="):
         run(*small, "dataset.root=other")
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -1,7 +1,6 @@
 """A small world for tests that train: three classes of 4x4 images, a network with batch-norm, the Trainer of a run."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,14 @@ from dau_lightning.dataset.images import Images
 from dau_lightning.network import convnet
 from dau_lightning.network.defender import Defender
 from dau_lightning.sparsity.omp import OMP
+from dau_lightning.storage.run_folder import RunFolder
+from dau_lightning.storage.store import Store
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.sgd import SGDMethod
-from dau_lightning.training.trainer import Training
+from dau_lightning.training.trainer import TrainerSettings
+from dau_lightning.training.training import Configured, Training
 
-SIZES = {"retain": 36, "forget": 12, "val": 12, "judge": 0, "outside": 0, "test_retain": 18, "test_forget": 0}
+SIZES = {"retain": 36, "forget": 12, "val": 12, "judge": 0, "judge_nonmembers": 0, "test_retain": 18, "test_forget": 0}
 
 
 class Tiny:
@@ -61,22 +63,22 @@ class Tiny:
         settings |= {"schedule": "constant", "milestones": []}
         return kind(**({"defender": self.defender()} | settings | changes))
 
-    def training(self, loggers: Sequence[Logger] = (), seed: int = 0, sparsity: OMP | None = None) -> Training:
+    def training(self, loggers: Sequence[Logger] = (), seed: int = 0, sparsity: OMP | None = None, **changes: Any) -> Training:
         """What makes modules and trainers in a run."""
         recipe = {"epochs": 2, "batch_size": 12, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
         settings = {
-            "seed": seed,
-            "transform": asdict(self.transform),
-            "store": {"root": str(self.folder / "store")},
-            "checkpoint": {"seconds": 60},
-            "network": {"width": 4},
-            "sparsity": {"amount": sparsity.amount, "rewind_epochs": sparsity.rewind_epochs} if sparsity else {},
+            "network": Configured(partial(convnet, width=4), {"width": 4}),
+            "sparsity": Configured(sparsity, vars(sparsity)) if sparsity else None,
             "recipe": recipe | {"schedule": "constant", "milestones": []},
-            "compile": None,
-            "trainer": {"accelerator": "cpu", "devices": 1, "precision": "32-true"},
+            "transform": self.transform,
+            "trainer_settings": TrainerSettings("cpu", 1, "32-true"),
+            "seed": seed,
+            "store": Store(self.folder / "store"),
+            "folder": self.folder,
+            "configuration": "settings",
+            "loggers": list(loggers),
         }
-        network = partial(convnet, width=4)
-        return Training(network, sparsity, settings, list(loggers), self.folder)
+        return Training(**(settings | changes))
 
     def fit(
         self,
@@ -135,3 +137,8 @@ def random_images(per_class: int, num_classes: int = 4, shape: tuple[int, int, i
 def normal_images(count: int, channels: int, size: int) -> Tensor:
     """Inputs of a network, float `(count, channels, size, size)`, the same at every call."""
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def leave_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write the `result.json` of a finished run."""
+    RunFolder(folder, "", "", {}, ".", overwrite=False).write_result(result)

@@ -71,14 +71,14 @@ def measure(device: torch.device) -> Table:
 
 
 def _attacker_seconds(module: Any, size: int, device: torch.device, finetune: PlainLoop) -> float:
-    """Of the attacker's step on `size` forget and as many val rows."""
+    """Of the attacker's step on `size` forget and as many val samples."""
     optimizer = module.configure_optimizers()[1]
     draws = torch.randn(2 * size, 10, device=device).softmax(1)
-    rows = AttackerInputs(draws, draws, torch.arange(2 * size, device=device) % 10)
+    inputs = AttackerInputs(draws, draws, torch.arange(2 * size, device=device) % 10)
 
     def step() -> None:
         optimizer.zero_grad()
-        module.attacker_loss(*rows.split([size, size])).backward()
+        module.attacker.attacker_loss(*inputs.split([size, size])).backward()
         optimizer.step()
 
     return alternate({"attacker": step, "finetune": finetune}, device)["attacker"]

@@ -17,7 +17,7 @@ from benchmarks.table import Table
 from benchmarks.workload import SHAPES, Workload
 from dau_lightning.baseline.fisher import fisher_diagonal
 from dau_lightning.training.per_sample_gradient import per_sample_gradients
-from dau_lightning.training.per_sample_pass import Samplewise
+from dau_lightning.training.per_sample_pass import PerSamplePass
 
 TARGETS = {"convnet": 10, "resnet9": 3}
 BACKWARDS = {"FF": 10, "IU, gradients": 1}  # of an image: FF's is one a class
@@ -76,7 +76,7 @@ def loop_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 
 def products(model: nn.Module, images: Tensor) -> Callable[[], None]:
     """A work: what went into each convolution times what came back to it, a product a sample."""
-    once = Samplewise(model, images)
+    once = PerSamplePass(model, images)
     edges = [call.edge for call in once.calls]
     returned = torch.autograd.grad(once.log_probabilities, edges, torch.ones_like(once.log_probabilities))
     calls = zip(once.calls, returned, strict=True)

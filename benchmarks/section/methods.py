@@ -24,13 +24,14 @@ def measure(device: torch.device) -> Table:
     works = {name: Workload("convnet", name, images=IMAGES) for name in METHODS}
     epochs = {name: work.module().epochs for name, work in works.items()}
     timed = epochs | TIMED
-    whole: Any = works["dau"].module()
+    dau: Any = works["dau"].module()
+    all_steps = dau.attacker.pretraining.steps
     measured = medians(
         {name: partial(_training, work, timed[name]) for name, work in works.items()}
         | {str(steps): partial(_pretraining, works["dau"], steps) for steps in PRETRAINING}
     )
     few, many = (measured[str(steps)] for steps in PRETRAINING)
-    pretraining = few + (many - few) * (whole.pretraining_steps - PRETRAINING[0]) / (PRETRAINING[1] - PRETRAINING[0])
+    pretraining = few + (many - few) * (all_steps - PRETRAINING[0]) / (PRETRAINING[1] - PRETRAINING[0])
     seconds = {name: measured[name] * epochs[name] / timed[name] for name in METHODS}
     seconds["dau"] += pretraining
     rows = [
@@ -42,7 +43,7 @@ def measure(device: torch.device) -> Table:
         }
         for name in METHODS
     ]
-    steps = f"{PRETRAINING[1]} of {whole.pretraining_steps} steps timed"
+    steps = f"{PRETRAINING[1]} of {all_steps} steps timed"
     note = f"DAU: {100 * pretraining / seconds['dau']:.0f}% of it the attacker's pre-training ({steps})"
     return Table("Run time, digits", rows, note)
 
@@ -50,12 +51,14 @@ def measure(device: torch.device) -> Table:
 def _training(work: Workload, epochs: int) -> float:
     """Seconds of so many epochs; of DAU without pre-training."""
     module: Any = work.module()
-    module.epochs, module.pretraining_steps = epochs, 0
+    module.epochs = epochs
+    if hasattr(module, "attacker"):
+        module.attacker.pretraining.steps = 0
     return work.fit(module)
 
 
 def _pretraining(work: Workload, steps: int) -> float:
     """Seconds of so many steps of it, and one of the game."""
     module: Any = work.module()
-    module.pretraining_steps = steps
+    module.attacker.pretraining.steps = steps
     return work.fit(module, ByTurns(lambda: None, blocks=1, warm_up=0))

@@ -70,9 +70,9 @@ def _shares(device: torch.device, copies: int) -> dict[str, float]:
     parts, steps = Parts(device), list[dict[str, float]]()
     for owner, attribute, name in (
         (module.defender, "forward", "defender forward"),
-        (module, "attacker_step", SWALLOWS),
-        (module, "membership", "attacker judges"),
-        (module, "regulariser", "regulariser"),
+        (module.attacker, "step", SWALLOWS),
+        (module.attacker, "membership", "attacker forward"),
+        (module.regulariser, "forward", "regulariser"),
         (module, "descend", "defender backward and step"),
     ):
         object.__setattr__(owner, attribute, parts.of(getattr(owner, attribute), name))

@@ -7,7 +7,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-LEADER = "DAU_LEADER"  # in the environment: the process that started it, see `devices.gather`
+LEADER = "DAU_LEADER"  # in the environment: the process that started it, see `devices.launch`
 
 
 def further(devices: int, folder: Path) -> bool:

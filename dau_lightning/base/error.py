@@ -1,4 +1,4 @@
-"""What the person in front of the command line can mend: printed as one line, without a traceback."""
+"""Errors that the user can mend: the program ends with one line that says what to change, without a traceback."""
 
 import errno
 import re
@@ -14,7 +14,7 @@ class InputError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on, such as a loss that is not finite. The message names phase and step."""
+    """A training that cannot go on, for example because a loss is not finite. The message names phase and step."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -23,24 +23,24 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
-EXPECTED = (InputError, TrainingError, HydraException)
+# A full or read-only disk, missing rights, a name that is no folder. ENOENT: /proc answers so when a folder is made in it.
 UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
-UNUSABLE |= {errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}  # /proc says of a new folder that it is not there
-
-UNTOLD = ", set env var HYDRA_FULL_ERROR=1 to see chained exception."  # which says why something cannot be imported
-SMALLER = "make the network (such as network.width), dataset.image_size, dataset.train_limit or the batch sizes smaller"
-# What torch says on the CPU, on a GPU, and of sizes that no memory has.
+UNUSABLE |= {errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+# What torch says on the CPU, on a GPU, and about sizes that no memory has.
 MEMORY = "out of memory|can't allocate memory|not enough memory|size calculation overflow|multiplication overflow"
+SMALLER = "make the network (such as network.width), dataset.image_size, dataset.train_limit or the batch sizes smaller"
+HIDDEN_CAUSE = ", set env var HYDRA_FULL_ERROR=1 to see chained exception."  # Hydra's words where an import failed
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory does not suffice."""
+    """Whether an error says that the memory is too small."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(re.search(MEMORY, str(error))))
 
 
 def expected(error: BaseException) -> bool:
-    """Whether an error is no defect of this program: a mistake in what was given, or an unusable disk, folder or memory."""
-    return isinstance(error, EXPECTED) or out_of_memory(error) or (isinstance(error, OSError) and error.errno in UNUSABLE)
+    """Whether the user can mend the cause of an error: an input, a disk, a folder, the memory. Others are defects."""
+    known = isinstance(error, InputError | TrainingError | HydraException) or out_of_memory(error)
+    return known or (isinstance(error, OSError) and error.errno in UNUSABLE)
 
 
 def line(error: BaseException) -> str:
@@ -53,15 +53,15 @@ def line(error: BaseException) -> str:
     message, cause = str(error), error
     while cause.__cause__:
         cause = cause.__cause__
-    return " ".join(message.replace(UNTOLD, f": {cause}").split())
+    return " ".join(message.replace(HIDDEN_CAUSE, f": {cause}").split())
 
 
 @contextmanager
-def one_line(sweep: bool = False) -> Iterator[None]:
-    """End the program with the error inside as one line; within a sweep let it pass: `sweep.py` names the failed job."""
+def one_line() -> Iterator[None]:
+    """Print an expected error inside as one line and exit with code 1; another one keeps its traceback."""
     try:
         yield
     except Exception as error:
-        if sweep or not expected(error):
+        if not expected(error):
             raise
         sys.exit(f"error: {line(error)}")

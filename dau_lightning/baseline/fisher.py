@@ -1,15 +1,13 @@
-"""FF (Golatkar et al. 2020): noise on every weight, the more the less the retain set needs it."""
+"""FF (Golatkar et al. 2020): noise on every weight, the more noise the less the retain set needs the weight."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dau_lightning.base.randomness import generator
-from dau_lightning.data.loader import Batch, PassLoader
-from dau_lightning.data.transform import Transform
-from dau_lightning.dataset.images import Images
+from dau_lightning.data.loader import Batch
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.per_sample_gradient import expected_squares, move
 
@@ -17,13 +15,13 @@ from dau_lightning.training.per_sample_gradient import expected_squares, move
 class FisherForgetting(UnlearningModule):
     """`theta <- theta + sqrt(alpha min(1 / F, inverse_clamp)) N(0, 1)`, `F` the Fisher diagonal on retain samples.
 
-    One pass, not augmented, and a change at its end. Batch-norm's weights take noise like all others, its running statistics
-    stay. No row of the classifier is treated in another way.
+    One pass without augmentation, and one change of the weights at its end. Batch-norm's weights take noise like all
+    others, its running statistics stay; all rows of the classifier are treated alike.
 
     Args:
         alpha: `alpha_ff`.
-        inverse_clamp: the most that `1 / F` may be: where `F` is about zero the noise would have no bound.
-        samples: retain samples, drawn at random; None for all.
+        inverse_clamp: upper bound of `1 / F`, without which the noise has none where `F` is about zero.
+        samples: number of retain samples, drawn at random; None for all.
         settings: see `UnlearningModule`.
     """
 
@@ -31,25 +29,19 @@ class FisherForgetting(UnlearningModule):
 
     def __init__(self, *, alpha: float, inverse_clamp: float, samples: int | None, **settings: Any) -> None:
         super().__init__(**settings)
-        self.alpha, self.inverse_clamp, self.samples = alpha, inverse_clamp, samples
-
-    def loader(
-        self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
-    ) -> PassLoader:
-        """No more than `samples`."""
-        limits = {} if self.samples is None else {self.part: self.samples}
-        return PassLoader({self.part: part(self.part)}, self.batch_sizes, transform, seed, limits, world_size)
+        self.alpha, self.inverse_clamp = alpha, inverse_clamp
+        self.limits = {} if samples is None else {self.part: samples}
 
     def on_train_start(self) -> None:
-        """Start sums over samples."""
+        """Start the sum over samples."""
         self.remember(seen=0, total=torch.zeros(()))
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
-        """Add the diagonals of the batch's samples."""
+        """Add the batch's samples to the sum."""
         images = batch[self.part].images
         self.memory["seen"] += len(images)
         self.memory["total"] = self.memory["total"] + len(images) * fisher_diagonal(self.defender, images)
-        self.record(mean_diagonal=self.memory["total"].mean() / self.memory["seen"])
+        self.log_values(mean_diagonal=self.memory["total"].mean() / self.memory["seen"])
 
     def on_train_epoch_end(self) -> None:
         """Change the weights."""
@@ -59,7 +51,7 @@ class FisherForgetting(UnlearningModule):
 
 
 def fisher_noise(diagonal: Tensor, alpha: float, inverse_clamp: float, draws: torch.Generator) -> Tensor:
-    """`sqrt(alpha min(1 / F, inverse_clamp)) N(0, 1)` of a Fisher diagonal `(P,)`; draws on the CPU, for all devices."""
+    """`sqrt(alpha min(1 / F, inverse_clamp)) N(0, 1)` for a Fisher diagonal `(P,)`, drawn on the CPU whatever the device."""
     deviation = (alpha * (1 / diagonal).clamp(max=inverse_clamp)).sqrt()
     return deviation * torch.randn(len(deviation), generator=draws).to(deviation)
 
@@ -70,6 +62,6 @@ def fisher_diagonal(model: nn.Module, images: Tensor, targets: Tensor | None = N
     Args:
         model: gives logits `(B, K)`, or a tuple that starts with them.
         images: float `(N, C, H, W)`.
-        targets: not used, since the expectation runs over labels as the model gives them.
+        targets: not used: the expectation is over labels that the model draws itself.
     """
     return expected_squares(model, images) / len(images)

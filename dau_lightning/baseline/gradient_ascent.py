@@ -12,15 +12,15 @@ from dau_lightning.training.sgd import SGDMethod
 class GradientAscent(SGDMethod):
     """Ascent on the cross-entropy of the forget set; weight decay still shrinks the weights.
 
-    The loss that it descends on has no lower bound: few epochs at a low rate, or the network is lost.
+    The loss has no lower bound: it takes few epochs at a low rate, or the network is lost.
     """
 
     label = "GA"
     part = "forget"
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
-        """One step of ascent."""
+        """The loss of a step of ascent."""
         with batch_norm(self.defender, self.batch_norm):
             loss = -self.cross_entropy(batch[self.part])
-        self.record(loss=loss)
+        self.log_values(loss=loss)
         return loss

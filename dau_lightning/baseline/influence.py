@@ -12,29 +12,30 @@ from dau_lightning.base.randomness import generator
 from dau_lightning.data.loader import Batch
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.per_sample_gradient import move, per_sample_gradients, weighted_gradient
-from dau_lightning.training.per_sample_pass import of_device
+from dau_lightning.training.per_sample_pass import by_device
 
-STORED_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}  # of gradients kept while the others are made again beside them
-BESIDE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}  # of those others at a time
-BATCH = 128  # samples of a network with fewer parameters than samples
-SLICE = 4096  # parameters
-LARGEST = 8000  # equations; in float64 8,000 take 0.5 GB, and as much again to be solved
+STORED_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}  # of the gradients that are kept at a time
+BESIDE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}  # of the gradients that are multiplied with them at a time
+BATCH = 128  # samples at a time for a network with fewer parameters than samples
+SLICE = 4096  # parameters in one product
+LARGEST = 8000  # equations: in float64 they take 0.5 GB, and solving them as much again
 
 
 class InfluenceUnlearning(UnlearningModule):
     """`theta <- theta + scale (F + damping I)^-1 v`, `v = n_f / N (grad_f - grad_r)`, `F` of retain samples.
 
-    One pass over retain and forget set for the mean gradients, not augmented, and a change at its end; running statistics
-    stay. At the optimum of `D` the vector is `-grad_r`, so that with `scale` 1 this is a Newton step on the retain loss.
+    One pass without augmentation over retain and forget set for the mean gradients, and one change of the weights at its
+    end; running statistics stay. At the optimum of `D` the vector is `-grad_r`, so that with `scale` 1 this is a Newton
+    step on the retain loss.
 
     Args:
-        scale: `a`; 1 for the Newton step, more to make up for an `F` that overestimates the curvature.
+        scale: `a`; 1 for the Newton step, more where `F` overestimates the curvature.
         damping: added to every eigenvalue of `F`.
-        samples: retain samples of `F`, drawn at random; a number.
+        samples: number of retain samples for `F`, drawn at random.
         settings: see `UnlearningModule`.
 
     Raises:
-        InputError: more samples than `LARGEST` or no number of them, or no damping and fewer samples than parameters.
+        InputError: `samples` is None or more than `LARGEST`, or there is no damping and fewer samples than parameters.
     """
 
     label = "IU"
@@ -42,22 +43,18 @@ class InfluenceUnlearning(UnlearningModule):
     def __init__(self, *, scale: float, damping: float, samples: int | None, **settings: Any) -> None:
         super().__init__(**settings)
         if samples is None or samples > LARGEST:
-            given = "null" if samples is None else samples
-            raise InputError(f"baseline.samples must be at most {LARGEST}, as many equations are to be solved; got {given}")
+            got = "null" if samples is None else samples
+            raise InputError(f"baseline.samples must be at most {LARGEST}, as many equations are to be solved; got {got}")
+        self.batch_sizes = {"retain": self.batch_size, "forget": self.batch_size}
         self.scale, self.damping, self.samples = scale, damping, samples
         _check(damping, rank=samples, size=sum(parameter.numel() for parameter in self.defender.parameters()))
 
-    @property
-    def batch_sizes(self) -> Mapping[str, int]:
-        """Both parts of `D`."""
-        return {"retain": self.batch_size, "forget": self.batch_size}
-
     def on_train_start(self) -> None:
-        """Start sums over samples."""
+        """Start the sums over samples."""
         self.remember(**{name: torch.zeros((), dtype=torch.float64) for name in self.batch_sizes})
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
-        """Add the gradients of the batch's samples."""
+        """Add the gradients of the batch's samples to the sums."""
         for name, (images, targets) in batch.items():
             gradient = weighted_gradient(self.defender, images, targets, torch.ones_like(targets))
             self.memory[name] = self.memory[name] + gradient
@@ -78,22 +75,22 @@ class InfluenceUnlearning(UnlearningModule):
 def inverse_fisher_product(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor, damping: float) -> Tensor:
     """`(F + damping I)^-1 vector`, `F = 1/N sum_i g_i g_i^T` over the gradients of single samples with their own labels.
 
-    What the WoodFisher recursion (Singh & Alistarh 2020) arrives at after N samples, in closed form: with `G (N, P)` the
+    The closed form of what the WoodFisher recursion (Singh & Alistarh 2020) reaches after N samples: with `G (N, P)` the
     gradients, `x = (v - G^T (N damping I + G G^T)^-1 G v) / damping`, or the `P` equations themselves if `P <= N`. The
-    solution and sums of products are in float64, gradients and products of slices of them in the model's dtype.
+    equations are solved in float64; gradients and their products, slice by slice, are in the model's dtype.
 
     Args:
         model: gives logits `(B, K)`, or a tuple that starts with them.
         images: float `(N, C, H, W)`.
         targets: int64 `(N,)`.
         vector: `(P,)`.
-        damping: at least 0, and above it if `F` is singular.
+        damping: at least 0, and above 0 if `F` is singular.
 
     Returns:
-        `(P,)`, of the vector's dtype.
+        `(P,)`, in the vector's dtype.
 
     Raises:
-        InputError: the Fisher matrix is singular, and there is no damping.
+        InputError: the Fisher matrix is singular and there is no damping.
     """
     count, size, v = len(images), len(vector), vector.double()
     _check(damping, rank=count, size=size)
@@ -127,28 +124,28 @@ def _fisher(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 
 
 def _gram(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
-    """`G G^T (N, N)` and `G v (N,)`, float64. As many gradients as fit are kept, and the later ones made again beside them."""
-    count, row = len(images), sum(parameter.nbytes for parameter in model.parameters())
+    """`G G^T (N, N)` and `G v (N,)`, float64: beside each block of gradients that is kept, all later ones are made again."""
+    count, size = len(images), sum(parameter.nbytes for parameter in model.parameters())
     gram, products = vector.new_empty(count, count), vector.new_empty(count)
-    stored, step = (max(1, of_device(budget, vector) // row) for budget in (STORED_BYTES, BESIDE_BYTES))
+    stored, step = (max(1, by_device(budget, vector) // size) for budget in (STORED_BYTES, BESIDE_BYTES))
     for first in progress(range(0, count, stored), "IU, inner products"):
-        rows = slice(first, min(first + stored, count))
-        kept = per_sample_gradients(model, images[rows], targets[rows])
-        products[rows] = _inner(kept, vector.unsqueeze(0))[:, 0]
-        gram[rows, rows] = _inner(kept, kept)
-        for later in range(rows.stop, count, step):
-            columns = slice(later, min(later + step, count))
-            gram[rows, columns] = _inner(kept, per_sample_gradients(model, images[columns], targets[columns]))
-            gram[columns, rows] = gram[rows, columns].T
+        block = slice(first, min(first + stored, count))
+        kept = per_sample_gradients(model, images[block], targets[block])
+        products[block] = _inner(kept, vector.unsqueeze(0))[:, 0]
+        gram[block, block] = _inner(kept, kept)
+        for later in range(block.stop, count, step):
+            others = slice(later, min(later + step, count))
+            gram[block, others] = _inner(kept, per_sample_gradients(model, images[others], targets[others]))
+            gram[others, block] = gram[block, others].T
         del kept  # before the next ones are made
     return gram, products
 
 
 def _inner(first: Tensor, second: Tensor) -> Tensor:
-    """`first @ second.T` of `(A, P)` and `(B, P)`, float64.
+    """`first @ second.T` for `(A, P)` and `(B, P)`, float64.
 
-    Slices of P, so that copies stay small. Of float32 the products of a slice are in float32 and only their sum is in float64:
-    with random entries that is off by 1e-7, about the rounding of the entries themselves, and three times as fast on a CPU.
+    In slices of P, whose copies are small. For float32 the product of a slice is in float32 and only the sum of slices in
+    float64: the error is 1e-7, about that of rounding the entries, and it is three times as fast on a CPU.
     """
     total = first.new_zeros(len(first), len(second), dtype=torch.float64)
     for a, b in zip(first.split(SLICE, 1), second.split(SLICE, 1), strict=True):

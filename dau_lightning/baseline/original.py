@@ -4,7 +4,7 @@ from dau_lightning.training.sgd import SGDMethod
 
 
 class Original(SGDMethod):
-    """SGDMethod on the whole training set from new weights."""
+    """SGD on the whole training set from new weights."""
 
     label = "Original"
     phase = "original"

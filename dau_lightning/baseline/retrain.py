@@ -4,9 +4,8 @@ from dau_lightning.training.sgd import SGDMethod
 
 
 class Retrain(SGDMethod):
-    """SGDMethod on the retain set from new weights."""
+    """SGD on the retain set from new weights."""
 
     label = "Retrain"
     phase = "retrain"
-    part = "retain"
     from_scratch = True

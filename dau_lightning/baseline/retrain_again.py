@@ -4,9 +4,8 @@ from dau_lightning.training.sgd import SGDMethod
 
 
 class RetrainAgain(SGDMethod):
-    """SGDMethod on the retain set from new weights, none of them shared with Retrain."""
+    """SGD on the retain set from new weights, none of them shared with Retrain."""
 
     label = "Retrain 2"
     phase = "retrain_again"
-    part = "retain"
     from_scratch = True

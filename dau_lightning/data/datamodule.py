@@ -5,7 +5,7 @@ from collections.abc import Callable
 import lightning as L
 import torch
 
-from dau_lightning.base.devices import count, rank
+from dau_lightning.base.devices import rank, world_size
 from dau_lightning.data.loader import JointLoader, PassLoader, PlainLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
@@ -45,7 +45,7 @@ class UnlearningDataModule(L.LightningDataModule):
     def train_dataloader(self) -> Loader:
         """The method's loader."""
         assert self.loader, "this data module only evaluates"
-        return self.loader(self.part, self.transform, self.seed, rank(), count())
+        return self.loader(self.part, self.transform, self.seed, rank(), world_size())
 
     def test_dataloader(self) -> list[PlainLoader]:
         """One loader a part, in the order of `evaluate`."""

@@ -1,6 +1,5 @@
 """What a run is asked to forget: the mask of a scheme, together with what was forgotten before, and a record of it."""
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from dau_lightning.base.error import require
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.images import Images
+from dau_lightning.storage.seal import sha256
 
 Scheme = Callable[[Images, torch.Generator], Tensor]
 
@@ -75,7 +75,7 @@ def _named(train: Images, ids: Collection[str]) -> Tensor:
 
 def ids_hash(ids: Collection[str]) -> str:
     """SHA-256 of ids, whatever their order."""
-    return hashlib.sha256("\n".join(sorted(ids)).encode(errors="surrogateescape")).hexdigest()
+    return sha256("\n".join(sorted(ids)))
 
 
 def by_class(counts: Mapping[str, int]) -> str:

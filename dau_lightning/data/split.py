@@ -27,7 +27,7 @@ class Split:
         forget: `D_f`, the part of `D` to forget.
         val: `D_v`, never trained on. In a selection run the half of it that plays the game.
         judge: half of the rest of `D_v` in a selection run (retained classes), which only judges; empty otherwise.
-        outside: the other half of that rest, the nonmembers that the attacks of a selection run are fitted on.
+        judge_nonmembers: the other half of that rest, the nonmembers that the attacks of a selection run are fitted on.
         test_retain: test images of the classes that still have retain samples.
         test_forget: test images of the classes that have none.
         data_hash: of the images, `D` and `D_v`; originals carry it.
@@ -41,7 +41,7 @@ class Split:
     forget: Images
     val: Images
     judge: Images
-    outside: Images
+    judge_nonmembers: Images
     test_retain: Images
     test_forget: Images
     data_hash: str
@@ -87,12 +87,12 @@ def make_split(
     data_hash = _digest(data.train, data.test, *([data.val] if data.val else []), ids=(train.ids, val.ids))
     split_hash = _digest(ids=((data_hash, *(["selection"] if selection else [])), forget.ids))
     rest, val = _halve(val, seed, "play") if selection else (val[torch.arange(0)], val)
-    judge, outside = _halve(rest[torch.isin(rest.targets, retain.targets).nonzero().flatten()], seed, "judge")
+    judge, judge_nonmembers = _halve(rest[torch.isin(rest.targets, retain.targets).nonzero().flatten()], seed, "judge")
     require(
         not selection or len(judge) > 0,
         "selection=true needs at least 4 validation images of retained classes, as does reference=off with your own weights",
     )
-    return Split(train, retain, forget, val, judge, outside, test_retain, test_forget, data_hash, split_hash, request)
+    return Split(train, retain, forget, val, judge, judge_nonmembers, test_retain, test_forget, data_hash, split_hash, request)
 
 
 def _halve(images: Images, seed: int, name: str) -> tuple[Images, Images]:

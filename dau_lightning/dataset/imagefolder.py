@@ -13,7 +13,7 @@ from dau_lightning.base.error import InputError
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import within_limit
 from dau_lightning.dataset.images import Data, Images
-from dau_lightning.storage.image_cache import ImageFile, decoded
+from dau_lightning.storage.image_cache import ImageFile, load_images
 
 
 class Listing(NamedTuple):
@@ -54,7 +54,7 @@ def imagefolder(root: str, image_size: int, train_limit: int | None, test_limit:
     sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", draws)
     sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", draws)
     files = [file for listing in sets.values() for file in listing.files]
-    pixels = torch.from_numpy(decoded(base, files, image_size, Path(cache).expanduser()))
+    pixels = torch.from_numpy(load_images(base, files, image_size, Path(cache).expanduser()))
     parts = pixels.split([len(listing.files) for listing in sets.values()])
     return Data(
         **{

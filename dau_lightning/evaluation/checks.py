@@ -1,55 +1,101 @@
-"""Outcomes that a reader must not take at face value: diverged, collapsed, over-forgotten, or nothing done at all."""
+"""Warnings about a row: a model that diverged, collapsed or forgot too much, or a method that did nothing."""
 
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-RA_MARGIN = 5.0  # points that unlearning may cost on what is retained
-ERROR_MARGIN = 10.0  # points that a random forget set may do worse than images never seen: more gives it away (Streisand)
+RA_MARGIN = 5.0  # points of RA that unlearning may cost
+AUC_MARGIN = 5.0  # points below the reference: forgotten so hard that it shows (Streisand effect)
+STANDARD_ERRORS = 2  # that a difference of AUC must exceed as well
+DRAWS_MARGIN = 5.0  # points by which the draws of an attack may differ
+FEW = 20  # forget samples below which percentages say little
 CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
 
 Row = Mapping[str, Any]
 
 
-def flags(rows: Mapping[str, Row], emptied: float, first_RA: float | None = None) -> dict[str, list[str]]:
-    """What is wrong with each row of a run, in words; an empty list where nothing is.
+def row_warnings(rows: Mapping[str, Row], emptied: float, first_RA: float | None = None) -> dict[str, list[str]]:
+    """The warnings about each row of a run; an empty list where there is nothing to say.
 
     Args:
-        rows: by name, as in `result.json`: percent; of a selection run or not.
-        emptied: share of the forget set whose class has nothing left to retain, so that a network that forgot it is wrong.
-        first_RA: of the original of the first request, where this is a later one: many small losses are a large one.
+        rows: by kind of model, as in `result.json`, in percent.
+        emptied: share of the forget set in classes without retain samples: a model that forgot them is wrong on all of it.
+        first_RA: RA of the original of the first request, in percent, so that many small losses add up; None in a first one.
     """
-    hard = rows["retrain"]["UA"] if "retrain" in rows else 0.0  # images that are hard for one that never saw them may be wrong
-    return {name: _of_row(name, row, rows["original"], emptied, first_RA, hard) for name, row in rows.items()}
+    original, retrain = rows["original"], rows.get("retrain")
+    found = {}
+    for kind, row in rows.items():
+        found[kind] = [*_broken(row), *_lost(row, original, first_RA), *_unstable(row), *_game(row)]
+        if kind == "retrain" and row["UA"] < 100 * emptied - RA_MARGIN:
+            found[kind].append("Retrain recognises a class that it never saw: do images of it lie in the retain set?")
+        if kind != "original":
+            found[kind] += _over_forgotten(row, original, retrain)
+        if kind not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
+            found[kind].append("nothing forgotten: UA, RA and every attack are the original's")
+    return found
 
 
-def doubts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """All that a reader of a `result.json` is warned of, with the label of the row that it is about; none for the whole run."""
+def few_samples(count: int) -> list[str]:
+    """A warning where so few samples are forgotten that each of them is many points."""
+    if count >= FEW:
+        return []
+    return [f"only {count} images are forgotten: each of them is {100 / count:.1f} points of UA and MIA"]
+
+
+def all_warnings(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All warnings in a `result.json`, each with the label of its row; the label is empty for the whole run."""
     rows = result["rows"].values()
     return [("", warning) for warning in result.get("warnings", ())] + [
-        (row["label"], flag) for row in rows for flag in row.get("flags", ())
+        (row["label"], warning) for row in rows for warning in row.get("flags", ())
     ]
 
 
-def _of_row(name: str, row: Row, original: Row, emptied: float, first_RA: float | None, hard: float) -> list[str]:
-    found = []
+def _broken(row: Row) -> list[str]:
     numbers = {column: value for column, value in {**row, **row.get("attacks", {})}.items() if isinstance(value, float)}
-    if broken := [column for column, value in numbers.items() if not isfinite(value)]:
-        found.append(f"not finite: {', '.join(broken)}")
-    if row["RA"] < (original["RA"] if first_RA is None else first_RA) - RA_MARGIN:
-        whose = "the original's" if first_RA is None else "that of the original before all requests"
-        found.append(f"RA is more than {RA_MARGIN:g} points below {whose}")
-    error = row["judge_error"] if "judge_error" in row else 100 - row["TA"]
-    if name != "original" and row["UA"] > max(100 * emptied + (1 - emptied) * error, hard) + ERROR_MARGIN:
-        found.append(f"over-forgetting: UA is more than {ERROR_MARGIN:g} points above the error on images never seen")
-    if name == "retrain" and row["UA"] < 100 * emptied - RA_MARGIN:
-        found.append("Retrain names a class that it never saw: is it in the retain set?")
-    if name not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
-        found.append("nothing forgotten: UA, RA and every attack are the original's")
-    accuracy = row.get("balanced_accuracy_pretrained")
-    if accuracy is not None and accuracy < 50 + CHANCE_MARGIN:
-        found.append("the attacker is at chance after its pre-training: the game has nothing to tell")
+    broken = [column for column, value in numbers.items() if not isfinite(value)]
+    return [f"not finite: {', '.join(broken)}"] if broken else []
+
+
+def _lost(row: Row, original: Row, first_RA: float | None) -> list[str]:
+    if row["RA"] >= (original["RA"] if first_RA is None else first_RA) - RA_MARGIN:
+        return []
+    whose = "the original's" if first_RA is None else "that of the original before all requests"
+    return [f"RA is more than {RA_MARGIN:g} points below {whose}"]
+
+
+def _over_forgotten(row: Row, original: Row, retrain: Row | None) -> list[str]:
+    """Forgotten so hard that forgetting itself can be read off; nothing where neither UA nor AUC moved."""
+    reference = 50.0 if retrain is None else retrain.get("AUC")
+    area = row.get("AUC")
+    if area is None or reference is None or (row["UA"], area) == (original["UA"], original.get("AUC")):
+        return []
+    below = reference - area
+    if below <= max(AUC_MARGIN, STANDARD_ERRORS * row["AUC_error"]):
+        return []
+    whose = "50" if retrain is None else "Retrain's"
+    return [
+        f"over-forgetting: AUC {area:.1f} is {below:.1f} points below {whose}: forgotten images can be told from unseen ones"
+    ]
+
+
+def _unstable(row: Row) -> list[str]:
+    """An attack whose result depends on the draw of its members."""
+    draws = row.get("MIA_draws")
+    if not draws:
+        return []
+    lowest, highest = draws["range"]
+    spread = highest - lowest > DRAWS_MARGIN
+    found = [f"MIA is unstable: its draws range from {lowest:.1f} to {highest:.1f}"] if spread else []
+    if draws["voided"] > draws["draws"] / 2:
+        found.append(f"MIA is unsure: the SVM of {draws['voided']} of {draws['draws']} draws is inverted")
     return found
+
+
+def _game(row: Row) -> list[str]:
+    accuracy = row.get("balanced_accuracy_pretrained")
+    if accuracy is None or accuracy >= 50 + CHANCE_MARGIN:
+        return []
+    return ["the attacker is at chance after its pre-training: the game has nothing to tell"]
 
 
 def _outcome(row: Row) -> tuple[Any, ...]:

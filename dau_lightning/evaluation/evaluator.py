@@ -1,114 +1,118 @@
-"""The numbers of a run: a row a model, what compares the rows, and reasons to trust them less."""
+"""The numbers of a run: a row for each model, what compares the rows, and reasons to trust them less."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torchmetrics import Metric
 
 from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split, emptied_share
-from dau_lightning.evaluation.checks import flags
-from dau_lightning.evaluation.metrics_callback import MetricsCallback
-from dau_lightning.evaluation.outputs_collector import OutputsCallback, OutputsCollector
+from dau_lightning.evaluation.checks import row_warnings
+from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
+from dau_lightning.metric.auc import AUC
 from dau_lightning.metric.disparity import disparity, gaps, time_ratio
 from dau_lightning.metric.selection import selection_score
+from dau_lightning.metric.svm_attack import DRAWS
 from dau_lightning.sparsity.omp import measured_sparsity
-from dau_lightning.storage.run_folder import evaluated
-from dau_lightning.storage.store import digest
 from dau_lightning.training.module import UnlearningModule
-from dau_lightning.training.trainer import Training
+from dau_lightning.training.training import Training
 
 Row = dict[str, Any]
 
 
 @dataclass
-class Judge:
-    """Judges models on the parts of a split, one after another.
+class Evaluator:
+    """Evaluates models on the parts of a split, one after another.
 
     Attributes:
-        training: of the run; its Trainer tests.
+        training: makes the Trainer that tests.
         split: the parts.
         attacks: metrics by name; `confidence` gives the column MIA.
-        selection: by the selection score alone, without test data.
-        scored: by the selection score, too: there is no Retrain.
-        witness: takes what pictures need; None where there are none.
-        first_RA: of the original of the first request, where this is a later one.
+        with_test: look at test images.
+        with_score: compute the selection score.
+        first_RA: RA of the original of the first request, in percent; None in a first request.
     """
 
     training: Training
     split: Split
     attacks: Mapping[str, Metric]
-    selection: bool
-    scored: bool
-    witness: OutputsCollector | None
+    with_test: bool
+    with_score: bool
     first_RA: float | None = None
 
-    def row(self, kind: str, module: UnlearningModule) -> Row:
-        """The numbers of a model; without pictures, for which outputs are kept, those of a run that was killed are taken."""
-        if self.witness:
-            return self._evaluate(module, self.witness.recorder(kind))
-        key = f"{self.split.split_hash} {digest(module.defender.network.state_dict())}"
-        return evaluated(self.training.folder, key, partial(self._evaluate, module))
-
-    def _evaluate(self, module: UnlearningModule, recorder: OutputsCallback | None = None) -> Row:
-        """Accuracies and attacks of a defender, as in EVALUATION section 1; the recorder wants val images, too."""
-        split, tested = self.split, () if self.selection else ("test_retain", "test_forget")
-        parts = ["retain", "forget", *tested, *(["val"] if recorder else []), "judge", "outside"]
-        parts = [part for part in parts if len(getattr(split, part))]
-        attacked = [] if self.selection else [("test_retain", "forget")]  # nonmembers to fit on, and what is attacked
-        attacked += [("outside", "forget"), ("outside", "judge")] if self.selection or self.scored else []
-        evaluations = [
-            MetricsCallback(
-                parts,
-                len(split.train.class_names),
-                self.attacks,
-                {"retain": "member", nonmembers: "nonmember", target: "forget"},
-            )
-            for nonmembers, target in attacked
-        ]
-        data = UnlearningDataModule(split, self.training.transform, self.training.seed, evaluate=tuple(parts))
-        self.training.trainer([*evaluations, *([recorder] if recorder else [])]).test(module, datamodule=data, verbose=False)
-        accuracy, efficacy = evaluations[0].accuracy(), evaluations[0].efficacy()
-        row = {"UA": 100 - accuracy["forget"], "MIA": efficacy["confidence"], "RA": accuracy["retain"]}
+    def row(self, module: UnlearningModule) -> Row:
+        """Accuracies and attacks of a module's defender, in percent."""
+        tests = ("test_retain", "test_forget") if self.with_test else ()
+        callback = self._measure(module, ["retain", "forget", *tests, "judge", "judge_nonmembers"], self._measures())
+        accuracy, found = callback.accuracy(), callback.measured()
+        row = {"UA": 100 - accuracy["forget"], "RA": accuracy["retain"]}
         row["sparsity"] = measured_sparsity(module.defender.network)
-        if self.selection or self.scored:
-            judges = len(split.judge), len(split.outside)
-            error = 100 - (judges[0] * accuracy["judge"] + judges[1] * accuracy["outside"]) / sum(judges)
-            row |= {"judge_error": error, "judge_MIA": evaluations[-1].efficacy()["confidence"]}
-        if self.scored:
-            row["outside_MIA"] = evaluations[1].efficacy()["confidence"]
-        return (
-            row
-            if self.selection
-            else row | {"TA": accuracy["test_retain"], "TA_forgotten": accuracy.get("test_forget"), "attacks": efficacy}
-        )
+        if self.with_score:
+            judges = {part: len(getattr(self.split, part)) for part in ("judge", "judge_nonmembers")}
+            error = 100 - sum(accuracy[part] * count for part, count in judges.items() if count) / sum(judges.values())
+            row |= {"judge_error": error, "judge_MIA": found["judge/confidence"].efficacy}
+            row |= {"judge_AUC": found["judge/AUC"] and found["judge/AUC"][0]}
+        if self.with_test:
+            attacks = {name: found[f"test/{name}"].efficacy for name in self.attacks}
+            row |= {"TA": accuracy["test_retain"], "TA_forgotten": accuracy.get("test_forget"), "attacks": attacks}
+            row |= {"outside_MIA": found["outside/confidence"].efficacy} if self.with_score else {}
+        which = "test" if self.with_test else "outside"
+        draws, area = found[f"{which}/confidence"], found["test/AUC" if self.with_test else "judge/AUC"]
+        told = {"range": [draws.lowest, draws.highest], "draws": DRAWS, "voided": draws.voided}
+        row |= {"MIA": draws.efficacy, "MIA_draws": told}
+        return row | (dict(zip(("AUC", "AUC_error"), area, strict=True)) if area else {"AUC": None})
+
+    def _measures(self) -> dict[str, Measure]:
+        """Every attack and the AUC, on test images or on the judging half of `D_v`, or both."""
+        fitted_on = {"test": ("test_retain", "forget")} if self.with_test else {}
+        unseen = {"test": ("test_retain", "test_forget")} if self.with_test else {}
+        if self.with_score:
+            fitted_on |= {"outside": ("judge_nonmembers", "forget"), "judge": ("judge_nonmembers", "judge")}
+            unseen |= {"judge": ("judge", "judge_nonmembers")}
+        attacks = {
+            f"{where}/{name}": Measure(attack, {"retain": "member", nonmembers: "nonmember", target: "forget"})
+            for where, (nonmembers, target) in fitted_on.items()
+            for name, attack in self.attacks.items()
+            if where == "test" or name == "confidence"
+        }
+        areas = {
+            f"{where}/AUC": Measure(AUC(), {"forget": "forget", **dict.fromkeys(parts, "unseen")})
+            for where, parts in unseen.items()
+        }
+        return attacks | areas
+
+    def _measure(self, module: UnlearningModule, parts: list[str], measures: Mapping[str, Measure]) -> MetricsCallback:
+        """Test a module once on all parts that have samples."""
+        parts = [part for part in parts if len(getattr(self.split, part))]
+        callback = MetricsCallback(parts, len(self.split.train.class_names), measures)
+        data = UnlearningDataModule(self.split, self.training.transform, self.training.seed, evaluate=tuple(parts))
+        self.training.trainer([callback]).test(module, datamodule=data, verbose=False)
+        return callback
 
     def compare(self, rows: dict[str, Row]) -> None:
-        """Add gaps and disparity to Retrain, or the selection score, and what is wrong with a row."""
+        """Add to every row its gaps and disparity to Retrain, or its selection score, and its warnings."""
         emptied = emptied_share(self.split)
         for row in rows.values():
-            if self.selection or self.scored:
+            if self.with_score:
                 attacked = row | {"MIA": row.get("outside_MIA", row["MIA"])}
                 row |= selection_score(attacked, rows["original"], emptied)
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
                 row |= time_ratio(row, rows["retrain"])
-        for name, found in flags(rows, emptied, self.first_RA).items():
+                if row["AUC"] is not None and rows["retrain"]["AUC"] is not None:
+                    row["AUC_gap"] = abs(row["AUC"] - rows["retrain"]["AUC"])
+        for name, found in row_warnings(rows, emptied, self.first_RA).items():
             rows[name]["flags"] = found
 
-    def looks_seen(self, original: Row, module: UnlearningModule) -> str | None:
-        """Words for a `D_v` that an original of unknown training classifies as well as `D`; None for one that it does not."""
+    def validation_set_was_trained_on(self, original: Row, module: UnlearningModule) -> str | None:
+        """A warning where an original of unknown training classifies `D_v` as well as `D`, within one standard error."""
         split = self.split
         seen = (len(split.retain) * original["RA"] + len(split.forget) * (100 - original["UA"])) / len(split.train)
-        evaluation = MetricsCallback(["val"], len(split.train.class_names), {}, {})
-        data = UnlearningDataModule(split, self.training.transform, self.training.seed, evaluate=("val",))
-        self.training.trainer([evaluation]).test(module, datamodule=data, verbose=False)
-        unseen = evaluation.accuracy()["val"]
-        if unseen < seen - (seen * (100 - seen) / len(split.val)) ** 0.5:  # by more than one standard error
+        unseen = self._measure(module, ["val"], {}).accuracy()["val"]
+        if unseen < seen - (seen * (100 - seen) / len(split.val)) ** 0.5:
             return None
         return (
-            f"accuracy on D_v ({unseen:.1f}) is as high as on D ({seen:.1f}): D_v looks trained on; if it was, neither "
-            "the game nor the evidence means anything"
+            f"accuracy on D_v ({unseen:.1f}) is as high as on D ({seen:.1f}): the original seems to have been trained on D_v; "
+            "if it was, neither the game nor the numbers mean anything: give images that it never saw"
         )

@@ -1,7 +1,7 @@
 """Accuracies and attacks of a model, measured while Lightning tests it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -12,26 +12,33 @@ from torchmetrics.classification import MulticlassAccuracy
 from dau_lightning.base.error import TrainingError
 
 
+class Measure(NamedTuple):
+    """A metric with `update(role, logits, targets)`, and the role that each part plays in it; other parts play none."""
+
+    metric: Metric
+    roles: Mapping[str, str]
+
+
 class MetricsCallback(L.Callback):
-    """Accuracies and attacks of a model under test: every sample of every part once.
+    """Measures every sample of every part once.
 
     Args:
         parts: names of the test loaders, in their order.
         num_classes: K.
-        attacks: metrics with `update(role, logits, targets)`, by name.
-        roles: the role that a part plays in the attacks; other parts play none.
+        measures: by name.
     """
 
-    def __init__(self, parts: Sequence[str], num_classes: int, attacks: Mapping[str, Metric], roles: Mapping[str, str]) -> None:
-        self.parts, self.roles, self.attacks = parts, roles, {name: attack.clone() for name, attack in attacks.items()}
-        self.kept: dict[str, tuple[Tensor, Tensor]] = {}  # logits and targets of a part that is not whole yet
+    def __init__(self, parts: Sequence[str], num_classes: int, measures: Mapping[str, Measure]) -> None:
+        self.parts = parts
+        self.measures = {name: Measure(metric.clone(), roles) for name, (metric, roles) in measures.items()}
+        self.kept: dict[str, tuple[Tensor, Tensor]] = {}  # logits and targets of a part that is not complete yet
         self.accuracies = {
             part: MulticlassAccuracy(num_classes, average="micro", validate_args=False, sync_on_compute=False) for part in parts
         }
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Move the metrics to the model's device."""
-        for metric in (*self.attacks.values(), *self.accuracies.values()):
+        for metric in (*(measure.metric for measure in self.measures.values()), *self.accuracies.values()):
             metric.to(pl_module.device)
 
     def on_test_batch_end(
@@ -48,14 +55,13 @@ class MetricsCallback(L.Callback):
         if not torch.isfinite(outputs).all():
             raise TrainingError(f"{pl_module.label}: its outputs on the {part} set are not finite; try a smaller learning rate")
         self.accuracies[part].update(outputs, batch.targets)
-        if part in self.roles:
-            loaders: Any = trainer.test_dataloaders
-            self._keep(part, outputs, batch.targets, len(loaders[dataloader_idx].part))
+        loaders: Any = trainer.test_dataloaders
+        self._keep(part, outputs, batch.targets, len(loaders[dataloader_idx].part))
 
     def _keep(self, part: str, logits: Tensor, targets: Tensor, size: int) -> None:
-        """Give a part to the attacks once it is whole.
+        """Give a part to the metrics once it is complete.
 
-        A tensor kept of every batch would stand between large ones that come and go: 60,000 images left 2 GiB of holes.
+        A small tensor kept of every batch would lie between large ones that come and go: 60,000 images left 2 GiB of holes.
         """
         if part not in self.kept:
             self.kept[part] = logits.new_empty((size, *logits.shape[1:])), targets.new_empty(size)
@@ -64,14 +70,15 @@ class MetricsCallback(L.Callback):
             room[self.seen : self.seen + len(batch)] = batch
         self.seen += len(targets)
         if self.seen == size:
-            for attack in self.attacks.values():
-                attack.update(self.roles[part], *self.kept[part])
+            for metric, roles in self.measures.values():
+                if part in roles:
+                    metric.update(roles[part], *self.kept[part])
             del self.kept[part]
 
     def accuracy(self) -> dict[str, float]:
         """Accuracy of each part, in percent."""
         return {part: 100 * float(metric.compute()) for part, metric in self.accuracies.items()}
 
-    def efficacy(self) -> dict[str, float]:
-        """MIA-efficacy of each attack, in percent."""
-        return {name: float(metric.compute()) for name, metric in self.attacks.items()}
+    def measured(self) -> dict[str, Any]:
+        """What each measure found."""
+        return {name: measure.metric.compute() for name, measure in self.measures.items()}

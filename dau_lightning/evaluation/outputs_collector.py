@@ -1,9 +1,8 @@
-"""Gathers the evidence of a run: the outputs of its models on the same few samples, in the passes that are made anyway."""
+"""Gathers the outputs of a run's models on the same few samples, which `outputs.py` keeps in a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
@@ -12,80 +11,30 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dau_lightning.base.randomness import generator
+from dau_lightning.data.loader import PlainLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
-from dau_lightning.evaluation.outputs import FEATURES, FILE, SAMPLES, SHOWN, THUMBNAIL, Outputs
+from dau_lightning.evaluation.outputs import FEATURES, SAMPLES, SHOWN, THUMBNAIL, Outputs
 from dau_lightning.evaluation.trajectory import ROLES, Trajectory, measured
-from dau_lightning.storage.store import save_weights
+from dau_lightning.network.defender import Defender
+from dau_lightning.training.mode import eager, evaluating, float32
 
 PARTS = "retain", "forget", "test_retain", "test_forget", "val"
 WITH_FEATURES = "retain", "forget", "val"
 
 
-class OutputsCallback(L.Callback):
-    """Keeps logits and features of drawn samples during a test; it draws them in the order of the part.
-
-    Args:
-        parts: names of the first test loaders, in their order.
-        drawn: sorted indices into each part that is to be recorded.
-    """
-
-    def __init__(self, parts: list[str], drawn: Mapping[str, Tensor]) -> None:
-        self.parts, self.drawn = parts, drawn
-        self.kept: dict[str, tuple[Tensor, Tensor]] = {}  # logits and features, whole from the start: see `Evaluation._keep`
-        self.seen = dict.fromkeys(parts, 0)
-
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Listen to the features that the defender gives beside its logits."""
-        defender: Any = pl_module.defender
-        self.handle = defender.register_forward_hook(self._listen)
-
-    def _listen(self, _: Any, __: Any, outputs: tuple[Tensor, Tensor]) -> None:
-        self.features = outputs[1]
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep what was drawn of a batch; parts beyond the recorded ones only judge."""
-        if dataloader_idx >= len(self.parts):
-            return
-        part = self.parts[dataloader_idx]
-        first, last = self.seen[part], self.seen[part] + len(outputs)
-        drawn = self.drawn[part]
-        if first == 0:
-            sizes = outputs.shape[1], self.features.shape[1]
-            self.kept[part] = torch.empty(len(drawn), sizes[0]), torch.empty(len(drawn), sizes[1])
-        places = slice(*torch.searchsorted(drawn, torch.tensor([first, last])).tolist())
-        for kept, values in zip(self.kept[part], (outputs, self.features), strict=True):
-            kept[places] = values[(drawn[places] - first).to(values.device)].float().cpu()
-        self.seen[part] = last
-
-    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop listening."""
-        self.handle.remove()
-
-    def outputs(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Logits `(N, K)` and features `(N, D)` of every part."""
-        return self.kept
-
-
 @dataclass
 class OutputsCollector:
-    """What a run shows of its samples.
+    """Draws samples of every part of a split, and gathers what each model gives for them.
 
     Attributes:
         split: the parts.
         seed: of the draw.
         transform: pixels to inputs.
         attack: the one of MIA-efficacy.
-        points: of the unlearning at which it is measured; 0 for none.
+        points: number of steps of the unlearning at which the trajectory is measured; 0 for none.
+        outputs: by kind of model and part, logits `(N, K)` and features `(N, D)`, float32 on the CPU.
     """
 
     split: Split
@@ -93,7 +42,7 @@ class OutputsCollector:
     transform: Transform
     attack: Metric
     points: int
-    recorders: dict[str, OutputsCallback] = field(default_factory=dict)
+    outputs: dict[str, dict[str, tuple[Tensor, Tensor]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Draw the samples: at most `SAMPLES` of each part that has any."""
@@ -108,50 +57,56 @@ class OutputsCollector:
         """The drawn images of a part."""
         return getattr(self.split, part)[self.drawn[part]]
 
-    def recorder(self, kind: str) -> OutputsCallback:
-        """The callback that watches the test of a model, whose parts are those of `drawn`."""
-        self.recorders[kind] = OutputsCallback([*self.drawn], self.drawn)
-        return self.recorders[kind]
+    def collect(self, kind: str, defender: Defender, device: torch.device) -> None:
+        """Keep the outputs of a model on the drawn samples; computed on `device`, where evaluation is fast."""
+        defender.to(device)
+        with torch.inference_mode(), evaluating(defender), float32(device), eager():
+            self.outputs[kind] = {part: self._outputs(defender, self.images(part), device) for part in self.drawn}
+        defender.cpu()
+
+    def _outputs(self, defender: Defender, images: Images, device: torch.device) -> tuple[Tensor, Tensor]:
+        batches = [defender(batch.images.to(device)) for batch in PlainLoader(images, self.transform)]
+        logits, features = zip(*batches, strict=True)
+        return torch.cat(logits).float().cpu(), torch.cat(features).float().cpu()
 
     def watchers(self) -> list[L.Callback]:
-        """The callbacks that watch the unlearning."""
+        """The callbacks for the unlearning."""
         parts = {part: self.images(part) for part in ROLES}
         return [Trajectory(parts, self.transform, self.attack, self.points)] if self.points else []
 
     def save(
         self, folder: Path, labels: Mapping[str, str], method: str, title: str, dynamics: Sequence[Mapping[str, float]]
     ) -> None:
-        """Write the evidence.
+        """Write the outputs.
 
         Args:
             folder: of the run.
-            labels: of the models by kind.
+            labels: names of the models by kind.
             method: the kind of the unlearned one.
             title: what was forgotten.
             dynamics: rows of `Trajectory`.
         """
         arrays = {f"{part}/targets": self.images(part).targets for part in self.drawn}
-        for kind, recorder in self.recorders.items():
-            for part, (logits, features) in recorder.outputs().items():
+        for kind, parts in self.outputs.items():
+            for part, (logits, features) in parts.items():
                 arrays[f"{kind}/{part}/logits"] = _half(logits)
                 if part in WITH_FEATURES:
                     arrays[f"{kind}/{part}/features"] = _half(features[_evenly(len(features), FEATURES)])
         forget = self.images("forget")
-        shown = forget[_evenly(len(forget), SHOWN)]
         arrays["forget/shown"] = _evenly(len(forget), SHOWN)
+        shown = forget[arrays["forget/shown"]]
         arrays["forget/thumbnails"] = _thumbnails(shown.images)
         arrays |= self._dynamics(dynamics)
         plain = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
-        evidence = Outputs(plain, dict(labels), method, title, list(shown.class_names), list(shown.ids))
-        save_weights(folder / FILE, arrays, evidence.about())
+        Outputs(plain, dict(labels), method, title, list(shown.class_names), list(shown.ids)).write(folder)
 
     def _dynamics(self, rows: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
         """The rows by column, and what Retrain reaches on the same samples."""
         if not rows:
             return {}
         arrays = {f"dynamics/{name}": torch.tensor([row[name] for row in rows]) for name in rows[0]}
-        if retrain := self.recorders.get("retrain"):
-            logits = {part: outputs[0] for part, outputs in retrain.outputs().items()}
+        if retrain := self.outputs.get("retrain"):
+            logits = {part: outputs[0] for part, outputs in retrain.items()}
             targets = {part: self.images(part).targets for part in ROLES}
             reference = measured(logits, targets, self.attack)
             arrays |= {f"dynamics/reference/{name}": torch.tensor([value]) for name, value in reference.items()}
@@ -159,7 +114,7 @@ class OutputsCollector:
 
 
 def _half(values: Tensor) -> Tensor:
-    """As float16, within its range."""
+    """As float16; numbers beyond its range become its largest."""
     largest = torch.finfo(torch.float16).max
     return values.clamp(-largest, largest).half()
 

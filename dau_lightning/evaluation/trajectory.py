@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dau_lightning.base.devices import leads
+from dau_lightning.base.devices import is_rank_zero
 from dau_lightning.data.loader import PlainLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
@@ -32,7 +32,7 @@ def measured(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], attack
     fresh = attack.clone()
     for part, role in ROLES.items():
         fresh.update(role, logits[part], targets[part])
-    return {"UA": 100 - 100 * hits["UA"], "MIA": float(fresh.compute()), "RA": 100 * hits["RA"], "TA": 100 * hits["TA"]}
+    return {"UA": 100 - 100 * hits["UA"], "MIA": fresh.compute().efficacy, "RA": 100 * hits["RA"], "TA": 100 * hits["TA"]}
 
 
 class Trajectory(L.Callback):
@@ -74,7 +74,7 @@ class Trajectory(L.Callback):
             if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
                 return  # the guard stops such a training
             targets = {part: loader.part.targets for part, loader in self.loaders.items()}
-            values = measured(logits, targets, self.attack) if leads() else {}
+            values = measured(logits, targets, self.attack) if is_rank_zero() else {}
             if attacker := getattr(module, "unseen_accuracy", None):  # where there is a game
                 values["attacker"] = attacker()
         self.rows.append({"step": step, **values})

@@ -1,4 +1,4 @@
-"""Attackers: the transformer (section 3.1; SAMIA, Yuan & Zhang 2022) and others beside it (section 5)."""
+"""Attacker networks: the transformer (section 3.1; SAMIA, Yuan & Zhang 2022) and others (section 5)."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ from dau_lightning.metric.mia import confidence, entropy, max_confidence, modifi
 
 
 class Attacker(nn.Module):
-    """Infers membership from prediction, sensitivity and label; 141,886 parameters for 10 classes, 511,066 for 100.
+    """Infers membership from prediction, sensitivity and target; 141,886 parameters for 10 classes, 511,066 for 100.
 
     Args:
         num_classes: K, the number of tokens.
@@ -28,18 +28,15 @@ class Attacker(nn.Module):
         self.output = nn.Linear(64, 2)
 
     def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
-        """Judge a batch.
+        """Membership logits `(B,)`: positive for "member".
 
         Args:
-            probabilities: the defender's softmax (or its logits, where the method says so), float `(B, K)`.
+            probabilities: the defender's softmax, or its logits with `attacker_input=logits`, float `(B, K)`.
             sensitivity: float `(B, K)`.
-            targets: labels, int64 `(B,)`.
-
-        Returns:
-            Membership logits `(B,)`: positive for "member".
+            targets: int64 `(B,)`.
         """
-        labels = torch.zeros_like(probabilities).scatter(1, targets.unsqueeze(1), 1.0)  # F.one_hot reads numbers on the way
-        inputs = self.norm(torch.cat([probabilities, sensitivity, labels], dim=1))
+        one_hot = torch.zeros_like(probabilities).scatter(1, targets.unsqueeze(1), 1.0)  # F.one_hot would synchronise a GPU
+        inputs = self.norm(torch.cat([probabilities, sensitivity, one_hot], dim=1))
         tokens = inputs.unflatten(1, (3, self.num_classes)).transpose(1, 2)
         encoded = self.encoder(F.gelu(self.embed(tokens)))
         nonmember, member = self.output(F.relu(self.hidden(encoded.flatten(1)))).unbind(1)
@@ -47,16 +44,16 @@ class Attacker(nn.Module):
 
 
 class StatisticsAttacker(nn.Module):
-    """Infers membership from what simpler attacks look at (section 5: Yeom et al. 2018; Salem et al. 2018; Song & Mittal 2021).
+    """Infers membership from the statistics of simpler attacks (section 5), by a small network.
 
-    A small network on confidence, largest probability, entropy and modified entropy.
+    Confidence (Yeom et al. 2018), largest probability and entropy (Salem et al. 2018), modified entropy (Song & Mittal 2021).
 
     Args:
-        num_classes: K; not used, since there are four inputs whatever it is.
-        attacker_input: what the method shows.
+        num_classes: not used: there are four inputs for any number of classes.
+        attacker_input: the method's setting.
 
     Raises:
-        InputError: the method shows something else than probabilities.
+        InputError: `attacker_input` is not `probabilities`.
     """
 
     def __init__(self, num_classes: int, attacker_input: str) -> None:
@@ -70,18 +67,18 @@ class StatisticsAttacker(nn.Module):
         )
 
     def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
-        """Judge a batch: see `Attacker.forward`; the sensitivity is not looked at."""
+        """Membership logits `(B,)`, see `Attacker.forward`; the sensitivity is not used."""
         inside = probabilities.clamp(1e-6, 1 - 1e-6)  # the slope of a logarithm has no bound at 0
         statistics = (statistic(inside, targets) for statistic in (confidence, max_confidence, entropy, modified_entropy))
         return self.layers(torch.stack([*statistics], 1)).squeeze(1)
 
 
 class Several(nn.Module):
-    """Several attackers at once, each with its own inputs: logits `(B, A)`, over which the losses take means.
+    """Several attackers at once; the losses take means over them.
 
     Args:
         num_classes: K.
-        attackers: by name, each made for a number of classes.
+        attackers: by name, functions that make a network for a number of classes.
     """
 
     def __init__(self, num_classes: int, attackers: Mapping[str, Callable[[int], nn.Module]]) -> None:
@@ -89,5 +86,5 @@ class Several(nn.Module):
         self.attackers = nn.ModuleDict({name: make(num_classes) for name, make in attackers.items()})
 
     def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
-        """Judge a batch with each: see `Attacker.forward`; `(B, A)`."""
+        """Membership logits of each attacker, `(B, A)`, see `Attacker.forward`."""
         return torch.stack([attacker(probabilities, sensitivity, targets) for attacker in self.attackers.values()], 1)

@@ -1,4 +1,4 @@
-"""What the attacker sees of the defender: prediction, sensitivity and label (section 3.1), in the game and outside of it."""
+"""What the attacker sees of the defender: prediction, sensitivity and target of each sample (section 3.1)."""
 
 from contextlib import nullcontext
 from typing import NamedTuple
@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dau_lightning.base.devices import together
+from dau_lightning.base.devices import gather_shares, world_size
+from dau_lightning.data.loader import Batch
 from dau_lightning.game.sensitivity import Sensitivity
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.mode import batch_norm, float32
@@ -15,18 +16,18 @@ SMALL_NOISE = 0.05  # below it bfloat16 cannot resolve what the noise changes
 
 
 class AttackerInputs(NamedTuple):
-    """What the attacker sees of samples: predictions `(N, K)`, sensitivity `(N, K)`, labels `(N,)`."""
+    """The attacker's inputs for N samples: predictions `(N, K)`, sensitivity `(N, K)`, targets int64 `(N,)`."""
 
     prediction: Tensor
     sensitivity: Tensor
     targets: Tensor
 
     def at(self, index: Tensor | slice) -> "AttackerInputs":
-        """The rows at an index, int64 `(M,)` or a slice."""
+        """The samples at an index, int64 `(M,)` or a slice."""
         return AttackerInputs(*(column[index] for column in self))
 
     def split(self, sizes: list[int]) -> "list[AttackerInputs]":
-        """AttackerInputs of the given numbers, one after another."""
+        """Consecutive samples, as many in each part as `sizes` says."""
         return [AttackerInputs(*columns) for columns in zip(*(column.split(sizes) for column in self), strict=True)]
 
     def detached(self) -> "AttackerInputs":
@@ -35,47 +36,46 @@ class AttackerInputs(NamedTuple):
 
 
 def join(*parts: AttackerInputs) -> AttackerInputs:
-    """AttackerInputs one after another."""
+    """The samples of all parts, one part after another."""
     return AttackerInputs(*map(torch.cat, zip(*parts, strict=True)))
 
 
 class DefenderOutputs(NamedTuple):
-    """What one joint pass of the defender gives: rows, logits `(B, K)`, features `(B, D)`."""
+    """The defender's outputs for a batch: attacker inputs, logits `(B, K)`, features `(B, D)`."""
 
-    rows: AttackerInputs
+    inputs: AttackerInputs
     logits: Tensor
     features: Tensor
 
 
-class AttackerInputMaker:
-    """Looks at a defender as the attacker does.
+class Query:
+    """Passes two batches through the defender as one, and gives what the attacker sees of each.
 
     Args:
-        sensitivity: the second input.
-        attacker_input: `probabilities`, or the defender's `logits` in their place.
+        sensitivity: the second input of the attacker.
+        attacker_input: the first one: `probabilities`, or the defender's `logits`.
     """
 
     def __init__(self, sensitivity: Sensitivity, attacker_input: str) -> None:
         self.sensitivity, self.attacker_input = sensitivity, attacker_input
 
     def __call__(
-        self, defender: Defender, images: Tensor, targets: Tensor, mode: str, with_sensitivity: bool = True
-    ) -> DefenderOutputs:
-        """Observe images `(B, C, H, W)` of labels `(B,)`, of several devices each its share of them.
-
-        Noise too small for a shorter type to resolve is measured in float32, prediction and noisy predictions alike.
+        self, defender: Defender, first: Batch, second: Batch, mode: str, with_sensitivity: bool = True
+    ) -> tuple[DefenderOutputs, DefenderOutputs]:
+        """Outputs for each of the two batches, in float32 where the noise is too small for a shorter type.
 
         Args:
             defender: the defender.
-            images: normalised.
-            targets: int64.
+            first: this device's share of a batch.
+            second: its share of the other batch; both share batch statistics.
             mode: of the defender's batch-norm, see `mode.batch_norm`.
-            with_sensitivity: False gives zeros, and no noisy pass.
+            with_sensitivity: False gives zeros, without a noisy pass.
         """
 
         def predict(images: Tensor) -> Tensor:
             return defender(images)[0].float().softmax(1)
 
+        images, targets = (torch.cat(pair) for pair in zip(first, second, strict=True))
         small = with_sensitivity and self.sensitivity.copies > 0 and self.sensitivity.noise_scale < SMALL_NOISE
         with batch_norm(defender, mode), float32(images.device) if small else nullcontext():
             logits, features = defender(images)
@@ -84,5 +84,7 @@ class AttackerInputMaker:
             if with_sensitivity:
                 sensitivity = self.sensitivity(predict, images, probabilities)
         prediction = probabilities if self.attacker_input == "probabilities" else logits.float()
-        rows = AttackerInputs(*map(together, (prediction, sensitivity, targets)))
-        return DefenderOutputs(rows, together(logits), together(features))
+        sizes = [world_size() * len(batch.targets) for batch in (first, second)]
+        columns = [gather_shares(share).split(sizes) for share in (prediction, sensitivity, targets, logits, features)]
+        outputs = [DefenderOutputs(AttackerInputs(*parts[:3]), *parts[3:]) for parts in zip(*columns, strict=True)]
+        return outputs[0], outputs[1]

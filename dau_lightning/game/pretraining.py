@@ -1,159 +1,123 @@
-"""The attacker outside the game: fitted on stored outputs of the defender before it, judged on unseen samples after it."""
+"""The attacker's pre-training: before the game it is fitted to tell members from nonmembers (section 4.2)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dau_lightning.base.console import progress
-from dau_lightning.base.devices import count, keep_alike, rank
-from dau_lightning.base.error import TrainingError
-from dau_lightning.base.randomness import generator, reseed
-from dau_lightning.data.datamodule import UnlearningDataModule
-from dau_lightning.data.loader import JointLoader, Order
-from dau_lightning.data.transform import Transform
-from dau_lightning.dataset.draw import balanced
+from dau_lightning.base.devices import average_over_devices, rank, world_size
+from dau_lightning.base.error import InputError, TrainingError
+from dau_lightning.base.randomness import reseed
+from dau_lightning.data.loader import JointLoader
+from dau_lightning.data.order import Order
 from dau_lightning.dataset.images import Images
-from dau_lightning.game.attacker_input import AttackerInputs, join
-from dau_lightning.training.mode import evaluating
-from dau_lightning.training.module import LOG_EVERY
+from dau_lightning.game.attacker_input import AttackerInputs, Query, join
+from dau_lightning.game.unseen import fitted_and_unseen
+from dau_lightning.training.mode import eager
+from dau_lightning.training.module import LOG_EVERY, log
+from dau_lightning.training.sgd import SGDMethod
 
-ATTENTION = 2**24  # weights of a head, the square of the classes a row, that the attacker may make at a time outside of steps
-HELD_OUT = 1000  # members and nonmembers, at most, that only judge the attacker
-
-Judge = Callable[[AttackerInputs], Tensor]
-Loss = Callable[[AttackerInputs, AttackerInputs], Tensor]
-Observe = Callable[[Tensor, Tensor], AttackerInputs]
+Pair = tuple[AttackerInputs, AttackerInputs]
 
 
-def fitted_and_unseen(data: UnlearningDataModule, seed: int) -> tuple[Images, dict[str, Images]]:
-    """The members that the attacker is fitted on, and members and nonmembers that only judge it.
+class Pretraining:
+    """Steps of the attacker on stored inputs, in joint batches: batch-norm over two batches would hide their difference.
 
     Args:
-        data: of a fit.
-        seed: of the draw, even over the classes.
-
-    Returns:
-        All of `D` but the unseen members, which are of `D_r`; nonmembers are judges, or else test images.
+        query: what the attacker sees of the defender.
+        steps: number of steps.
+        batch_size: members in a step, and as many nonmembers.
+        refresh: steps after which the inputs are made anew, with other augmentation and noise; None for never.
     """
-    train, retain = data.part("train"), data.part("retain")
-    held = balanced(retain.targets.cpu(), min(HELD_OUT, 1 + len(retain) // 10), generator(seed, "held out"))
-    held_ids = {retain.ids[index] for index in held.tolist()}
-    fitted = torch.tensor([index for index, name in enumerate(train.ids) if name not in held_ids])
-    judges = data.part("judge" if len(data.split.judge) else "test_retain")
-    drawn = balanced(judges.targets.cpu(), min(HELD_OUT, len(judges)), generator(seed, "judges"))
-    return train[fitted], {"members": retain[held], "nonmembers": judges[drawn]}
+
+    def __init__(self, query: Query, steps: int, batch_size: int, refresh: int | None) -> None:
+        self.query, self.steps, self.batch_size, self.refresh = query, steps, batch_size, refresh
+
+    def check(self, world_size: int) -> None:
+        """Raise an `InputError` unless the devices can share a batch."""
+        if self.steps and self.batch_size % world_size:
+            size = self.batch_size
+            raise InputError(f"the pre-training batch size must be a multiple of trainer.devices={world_size}, got {size}")
+
+    def __call__(self, module: SGDMethod, loss: Callable[[AttackerInputs, AttackerInputs], Tensor]) -> None:
+        """Fit the attacker, from the step of the checkpoint on if there is one.
+
+        Args:
+            module: the method; its optimizer 1 is the attacker's.
+            loss: what the attacker minimises, from inputs for members and for nonmembers.
+
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+        optimizer = module.trainer.optimizers[1]
+        steps = range(module.remember(pretrained=0)["pretrained"], self.steps)
+        inputs = self.training_inputs(module, steps.start // self.refresh if self.refresh else 0)
+        sizes = zip(("members", "nonmembers"), inputs, strict=True)
+        orders = [Order(len(part.targets), self.batch_size, module.seed, name) for name, part in sizes]
+        losses: list[Tensor] = []  # read now and then, so that the device is not synchronised at every step
+        for step in progress(steps, "attacker pre-training"):
+            self.before_step(module, step)
+            if self.refresh and step % self.refresh == 0 and step > steps.start:
+                inputs = self.training_inputs(module, step // self.refresh)
+            reseed(module.seed, "pretraining", step)
+            value = loss(*(_batch(part, order, step) for part, order in zip(inputs, orders, strict=True)))
+            optimizer.zero_grad()
+            value.backward()
+            average_over_devices(optimizer)
+            optimizer.step()
+            losses.append(value.detach())
+            if step % LOG_EVERY == 0 or step == steps[-1]:
+                _check_finite(losses, step)
+                log(module.loggers, "pretraining", step, {"attacker_loss": value})
+                losses = []
+
+    def before_step(self, module: SGDMethod, step: int) -> None:
+        """Let a checkpoint be written before a step."""
+        module.memory["pretrained"] = step
+        module.save_checkpoint(only_if_due=True)
+
+    def training_inputs(self, module: SGDMethod, epoch: int) -> Pair:
+        """The attacker's inputs for the members that it is fitted on, and for `D_v`."""
+        members, _ = fitted_and_unseen(module.data, module.seed)
+        return self.inputs(module, {"members": members, "nonmembers": module.data.part("val")}, epoch)
+
+    @torch.no_grad()
+    def inputs(self, module: SGDMethod, parts: Mapping[str, Images], epoch: int = 0) -> Pair:
+        """The attacker's inputs for two parts, from joint augmented batches; the larger part is visited once.
+
+        Args:
+            module: the method, whose defender is queried; its running statistics stay, since some parts are test images.
+            parts: two parts by name.
+            epoch: another epoch has another order, augmentation and noise.
+
+        Returns:
+            The inputs for the first and for the second part.
+        """
+        larger_first = dict(sorted(parts.items(), key=lambda part: -len(part[1])))
+        sizes, transform = dict.fromkeys(larger_first, self.batch_size), module.data.transform
+        loader = JointLoader(larger_first, sizes, transform, module.seed, rank(), world_size())
+        loader.set_epoch(epoch)
+        mode = "batch" if module.batch_norm == "update" else module.batch_norm
+        stored: dict[str, list[AttackerInputs]] = {name: [] for name in parts}
+        with module.trainer.precision_plugin.forward_context(), eager():  # in steps alone Lightning sets the precision
+            for step, batch in enumerate(loader, epoch * len(loader)):
+                reseed(module.seed, "observation", step)
+                larger, smaller = batch.values()
+                for name, outputs in zip(batch, self.query(module.defender, larger, smaller, mode), strict=True):
+                    stored[name].append(outputs.inputs)
+        first, second = (join(*inputs) for inputs in stored.values())
+        return first, second
 
 
-def observe_parts(
-    observe: Observe, parts: Mapping[str, Images], batch_size: int, transform: Transform, seed: int, epoch: int = 0
-) -> tuple[AttackerInputs, AttackerInputs]:
-    """What the attacker sees of two parts, observed as in the game (joint augmented batches), the larger one visited once.
-
-    Args:
-        observe: images `(B, C, H, W)` and labels `(B,)` to rows.
-        parts: two of them.
-        batch_size: images a step of each.
-        transform: pixels to inputs.
-        seed: of order and augmentation.
-        epoch: of the batches; each has another order and augmentation.
-
-    Returns:
-        The rows of the first and of the second part.
-    """
-    larger_first = dict(sorted(parts.items(), key=lambda part: -len(part[1])))
-    loader = JointLoader(larger_first, dict.fromkeys(larger_first, batch_size), transform, seed, rank(), count())
-    loader.set_epoch(epoch)
-    rows = observe_all(observe, loader)
-    return rows if [*larger_first] == [*parts] else (rows[1], rows[0])
+def _batch(part: AttackerInputs, order: Order, step: int) -> AttackerInputs:
+    return part.at(order.batch(step).to(part.targets.device, non_blocking=True))
 
 
-@torch.no_grad()
-def observe_all(observe: Observe, loader: JointLoader) -> tuple[AttackerInputs, AttackerInputs]:
-    """Store what the attacker would see in one epoch of a loader's two parts, each pair of batches observed as one.
-
-    Args:
-        observe: images `(B, C, H, W)` and labels `(B,)` to rows, as in the game.
-        loader: of two parts, such as members and nonmembers.
-
-    Returns:
-        The rows of the first and of the second part.
-    """
-    stored: tuple[list[AttackerInputs], list[AttackerInputs]] = ([], [])
-    for step, batch in enumerate(loader, loader.epoch * len(loader)):
-        reseed(loader.seed, "observation", step)
-        (first, first_targets), (second, second_targets) = batch.values()
-        seen = observe(torch.cat([first, second]), torch.cat([first_targets, second_targets]))
-        for rows, part in zip(stored, seen.split([*loader.batch_sizes.values()]), strict=True):
-            rows.append(part)
-    return join(*stored[0]), join(*stored[1])
-
-
-def pretrain(
-    optimizer: torch.optim.Optimizer,
-    loss: Loss,
-    observed: Callable[[int], tuple[AttackerInputs, AttackerInputs]],
-    refresh: int | None,
-    steps: range,
-    batch_size: int,
-    seed: int,
-    record: Callable[[int, float], None],
-    before: Callable[[int], None] = lambda step: None,
-) -> None:
-    """Fit the attacker to tell members from nonmembers, in joint batches: batch-norm would hide the shift between two.
-
-    Args:
-        optimizer: of the attacker's parameters.
-        loss: what the attacker minimises in the game, of member and of nonmember rows, judged as one batch.
-        observed: an epoch's number to the rows of members and of nonmembers, as many each time.
-        refresh: steps after which the rows of the next epoch take the place of the former; None for never.
-        steps: of descent; a resumed one does not start with 0.
-        batch_size: members a step, and as many nonmembers.
-        seed: of order and dropout.
-        record: takes a step and its loss, on every `LOG_EVERY`-th.
-        before: called with a step before it.
-
-    Raises:
-        TrainingError: a loss is not finite.
-    """
-    rows, names = observed(steps.start // refresh if refresh else 0), ("members", "nonmembers")
-    orders = [Order(len(part.targets), batch_size, seed, name) for part, name in zip(rows, names, strict=True)]
-    losses: list[Tensor] = []  # looked at now and then, so that the device is not synchronised at every step
-    for step in progress(steps, "attacker pre-training"):
-        before(step)
-        if refresh and step % refresh == 0 and step > steps.start:
-            rows = observed(step // refresh)
-        reseed(seed, "pretraining", step)
-        members, nonmembers = (
-            part.at(order.batch(step).to(part.targets.device, non_blocking=True))
-            for part, order in zip(rows, orders, strict=True)
-        )
-        value = loss(members, nonmembers)
-        optimizer.zero_grad()
-        value.backward()
-        keep_alike(optimizer)
-        optimizer.step()
-        losses.append(value.detach())
-        if step % LOG_EVERY == 0 or step == steps[-1]:
-            finite = torch.isfinite(torch.stack(losses)).tolist()
-            if not all(finite):
-                first = step - len(losses) + 1 + finite.index(False)
-                found = f"attacker pre-training: the loss is {float(losses[finite.index(False)])} at step {first}"
-                raise TrainingError(f"{found}; the original is unchanged; try a smaller baseline.attacker_lr")
-            record(step, float(value.detach()))
-            losses = []
-
-
-@torch.no_grad()
-def outputs(attacker: nn.Module, judge: Judge, rows: AttackerInputs) -> Tensor:
-    """The attacker's probability of "member", `(N,)`, in evaluation mode; of several attackers the mean."""
-    together = max(1, ATTENTION // rows.prediction.shape[1] ** 2)
-    with evaluating(attacker):
-        passes = [judge(rows.at(slice(first, first + together))) for first in range(0, len(rows.targets), together)]
-        return torch.cat(passes).sigmoid().reshape(len(rows.targets), -1).mean(1)
-
-
-def balanced_accuracy(member_outputs: Tensor, nonmember_outputs: Tensor) -> float:
-    """The mean of the shares of members above and of nonmembers below 0.5, in percent; 50 is chance."""
-    hits = (member_outputs > 0.5).float().mean() + (nonmember_outputs < 0.5).float().mean()
-    return 50 * float(hits)
+def _check_finite(losses: Sequence[Tensor], last_step: int) -> None:
+    """Raise a `TrainingError` that names the first step whose loss is not finite."""
+    finite = torch.isfinite(torch.stack([*losses])).tolist()
+    if not all(finite):
+        first = finite.index(False)
+        found = f"attacker pre-training: the loss is {float(losses[first])} at step {last_step - len(losses) + 1 + first}"
+        raise TrainingError(f"{found}; the original is unchanged; try a smaller baseline.attacker_lr")

@@ -1,6 +1,6 @@
-"""Regularisers on features (section 3.4): callables of forget, val and retain features to a scalar, computed in float32.
+"""Regularisers `V_ss` on features (section 3.4): functions of forget, val and retain features that give a scalar, float32.
 
-Forget and val features `(B, D)` are paired by position; retain features are `(R, D)`.
+Forget and val features, `(B, D)`, are paired by position; retain features are `(R, D)`.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from dau_lightning.training.mode import float32
 Regulariser = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class Nothing:
-    """No regulariser: the game does not ask for features because of it."""
+class NoRegulariser:
+    """No regulariser: `DAU` then takes beta as 0."""
 
     def __call__(self, forget: Tensor, val: Tensor, retain: Tensor) -> Tensor:
         """Zero."""
@@ -29,7 +29,7 @@ def redundancy_reduction(forget: Tensor, val: Tensor, retain: Tensor, off_diagon
 
 
 def vicreg(forget: Tensor, val: Tensor, retain: Tensor, invariance: float, variance: float, covariance: float) -> Tensor:
-    """VICReg, Algorithm 1 of Bardes et al. 2021; retain features are not looked at.
+    """VICReg, Algorithm 1 of Bardes et al. 2021; retain features are not used.
 
     Args:
         forget: features, `(B, D)`.
@@ -38,15 +38,12 @@ def vicreg(forget: Tensor, val: Tensor, retain: Tensor, invariance: float, varia
         invariance: weight of the mean squared distance of the pairs.
         variance: weight of `mean_i max(0, 1 - sqrt(Var z_i + 1e-4))`, of forget and of val features.
         covariance: weight of `sum_{i != j} Cov(z_i, z_j)^2 / D`, of forget and of val features.
-
-    Returns:
-        A scalar.
     """
     with float32(forget.device):
         forget, val = forget.float(), val.float()
         loss = invariance * F.mse_loss(forget, val)
         for features in (forget, val):
-            matrix = features.T.cov().reshape(features.shape[1], -1)  # of one feature it would be a number
+            matrix = features.T.cov().reshape(features.shape[1], -1)  # with one feature cov gives a number
             spread = (matrix.diagonal() + 1e-4).sqrt()
             redundant = matrix.square().sum() - matrix.diagonal().square().sum()
             loss = loss + variance * F.relu(1 - spread).mean() + covariance * redundant / features.shape[1]
@@ -54,7 +51,7 @@ def vicreg(forget: Tensor, val: Tensor, retain: Tensor, invariance: float, varia
 
 
 def contrastive(forget: Tensor, val: Tensor, retain: Tensor, temperature: float) -> Tensor:
-    """Forget features near their val feature, far from retain features (section 3.4; the loss of Chen et al. 2020).
+    """Draws forget features to their val feature and away from retain features (section 3.4; loss of Chen et al. 2020).
 
     Args:
         forget: the anchors, `(B, D)`.

@@ -1,18 +1,9 @@
 """Membership inference by statistics of a prediction, an SVM on each (Jia et al. 2023; Song & Mittal 2021)."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-import torch
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
-
-from dau_lightning.base.error import InputError
-from dau_lightning.base.randomness import generator
 
 SMALLEST = 1e-30  # logarithms are clipped here
 AT_A_TIME = 256  # scores that an SVM judges: with 10,000 support vectors 20 MB
@@ -36,6 +27,7 @@ def max_confidence(probabilities: Tensor, targets: Tensor) -> Tensor:
 def entropy(probabilities: Tensor, targets: Tensor | None = None) -> Tensor:
     """`-sum_i p_i log p_i` in nats, low for members; from `(N, K)` to `(N,)` (Salem et al. 2018).
 
+    >>> import torch
     >>> entropy(torch.tensor([[0.7, 0.2, 0.1]]))
     tensor([0.8018])
     """
@@ -52,6 +44,7 @@ def modified_entropy(probabilities: Tensor, targets: Tensor) -> Tensor:
     Returns:
         Float `(N,)`.
 
+    >>> import torch
     >>> modified_entropy(torch.tensor([[0.7, 0.2, 0.1]]), torch.tensor([0]))
     tensor([0.1622])
     """
@@ -80,7 +73,7 @@ def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Ten
     Raises:
         ValueError: one of the three is empty.
     """
-    members, nonmembers, forget = map(_rows, (member_scores, nonmember_scores, forget_scores))
+    members, nonmembers, forget = map(as_rows, (member_scores, nonmember_scores, forget_scores))
     counts = [len(members), len(nonmembers), len(forget)]
     if not all(counts):
         raise ValueError(f"an attack needs members, nonmembers and forget samples, got {counts} of them")
@@ -114,57 +107,9 @@ def is_member(svm: SVC, scores: np.ndarray) -> np.ndarray:
     return np.concatenate([rbf_kernel(part, svm.support_vectors_) @ svm.dual_coef_[0] for part in parts]) > -svm.intercept_[0]
 
 
-def _rows(scores: Tensor) -> np.ndarray:
+def as_rows(scores: Tensor) -> np.ndarray:
+    """Scores `(N,)` or `(N, d)` as float64 `(N, d)`."""
     return scores.detach().cpu().double().unsqueeze(-1).flatten(1).numpy()
-
-
-class SVMAttack(Metric):
-    """MIA-efficacy of an attack on one statistic, in percent: `efficacy` over the predictions it is fed.
-
-    Members and nonmembers are cut to the smaller count at random.
-
-    Args:
-        statistic: the name of a function of this module: probabilities `(N, K)`, targets `(N,)` to scores `(N,)` or `(N, d)`.
-        seed: of the cut.
-        resolution: see `efficacy`; far fewer points are fitted, and decisions hardly change.
-
-    Raises:
-        InputError: there is no such statistic.
-    """
-
-    full_state_update = False
-    member: list[Tensor]
-    nonmember: list[Tensor]
-    forget: list[Tensor]
-
-    def __init__(self, statistic: str, seed: int, resolution: float | None = None, **kwargs: Any) -> None:
-        super().__init__(sync_on_compute=False, **kwargs)  # one process sees every sample
-        if statistic not in STATISTICS:
-            raise InputError(f"statistic must be one of {', '.join(STATISTICS)}, got {statistic!r}")
-        self.statistic: Callable[[Tensor, Tensor], Tensor] = STATISTICS[statistic]
-        self.seed, self.resolution = seed, resolution
-        for role in ("member", "nonmember", "forget"):
-            self.add_state(role, default=[], dist_reduce_fx="cat")
-
-    def update(self, role: str, logits: Tensor, targets: Tensor) -> None:
-        """Add predictions of samples.
-
-        Args:
-            role: `member`, `nonmember` or `forget`.
-            logits: of the model under test, float `(B, K)`.
-            targets: labels, int64 `(B,)`.
-        """
-        getattr(self, role).append(self.statistic(logits.float().softmax(1), targets))
-
-    def compute(self) -> float:
-        """The efficacy over everything added."""
-        member, nonmember, forget = (dim_zero_cat(getattr(self, role)) for role in ("member", "nonmember", "forget"))
-        count = min(len(member), len(nonmember))
-        draws = generator(self.seed, "members and nonmembers")
-        member, nonmember = (
-            scores[torch.randperm(len(scores), generator=draws)[:count].to(scores.device)] for scores in (member, nonmember)
-        )
-        return efficacy(member, nonmember, forget, self.resolution)
 
 
 def _log(probabilities: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Networks, and the defender that gives logits and features of any of them."""
 
 from dau_lightning.network.convnet import convnet
+from dau_lightning.network.convnet4 import convnet4
 from dau_lightning.network.resnet9 import resnet9
 from dau_lightning.network.resnet18 import resnet18
 
-__all__ = ["convnet", "resnet9", "resnet18"]
+__all__ = ["convnet", "convnet4", "resnet9", "resnet18"]

@@ -4,76 +4,72 @@ import argparse
 import io
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
-from dau_lightning.base.error import InputError, one_line
-from dau_lightning.report.draw import draw, sweep_page
-from dau_lightning.report.group import groups
-from dau_lightning.report.latex import latex
+from dau_lightning.base.error import InputError, one_line, require
+from dau_lightning.report.draw import draw, write
+from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
+from dau_lightning.report.page import sweep_page
 from dau_lightning.report.read import read, unfinished
-from dau_lightning.report.record import csv_text
-from dau_lightning.report.rows import Group
-from dau_lightning.report.table import markdown
-from dau_lightning.report.terminal import print_groups
-from dau_lightning.report.write import write
+from dau_lightning.report.rows import rows_of
+from dau_lightning.report.section import Section, sections
+from dau_lightning.report.summary import csv
+from dau_lightning.report.terminal import print_sections
+from dau_lightning.report.text import latex, markdown
 
-FORMATS: dict[str, Callable[[Sequence[Group]], str]] = {"markdown": markdown, "csv": csv_text, "latex": latex}
+PROGRAM = "python -m dau_lightning.report"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Everything is made before anything is written, and every file is written in one step.
+    """Make everything before anything is written, and write all files or none.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: an argument, a run or a file cannot be used.
     """
-    parser = argparse.ArgumentParser(prog="python -m dau_lightning.report", description="Mean and spread over seeds.")
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for finished runs")
-    parser.add_argument("--format", choices=["terminal", *FORMATS], default="terminal", help="of the tables; csv is unrounded")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="gets the tables instead of the terminal")
-    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="gets Figure 2 (four attacks), PNG and SVG")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="gets a page of the tables and Figure 2, all in one file")
-    parser.add_argument("--redraw", action="store_true", help="draw the pictures and the page of every run again")
-    parser.add_argument("--seeds", metavar="0,1,2", help="only these; every row must have all of them")
-    parser.add_argument("--wandb", action="store_true", help="log table and figures to Weights & Biases as well")
-    options = parser.parse_args(arguments)
-
-    runs = read(options.folders)
-    left_out = unfinished(options.folders)
-    made = groups(runs, options.seeds and _seeds(options.seeds))
-    files: dict[Path, bytes] = {}
-    pictures: dict[str, bytes] = {}
-    if options.figures or options.wandb or options.html:
-        from dau_lightning.report.figure.attacks import ATTACKS, figures
-
-        pictures = figures(made)
-        if options.figures and not pictures:
-            raise InputError(f"--figures needs runs with metric=[{','.join(ATTACKS)}], there is none")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(arguments)
+    runs, left_out = read(options.folders), unfinished(options.folders)
+    rows = rows_of(runs, _seeds(options.seeds) if options.seeds else None)
+    shown = sections(rows)
+    text = _text(options.format, rows, shown, plain=bool(options.output))
+    pictures = attack_pictures(rows) if options.figures or options.wandb or options.html else []
+    require(bool(pictures) or not options.figures, f"--figures needs runs with metric=[{','.join(ATTACKS)}], there is none")
+    files: dict[Path, bytes] = {options.output: text.encode()} if options.output else {}
     if options.figures:
-        files |= {options.figures / name: content for name, content in pictures.items()}
+        files |= {options.figures / name: content for each in pictures for name, content in each.files.items()}
+    if options.html:
+        page = sweep_page(runs, shown, pictures, f"{PROGRAM} {shlex.join(arguments)}", options.html, left_out)
+        files[options.html] = page.encode()
     if options.redraw:
         for run in runs:
             draw(run.result, run.folder)
             print(f"written: {run.folder / 'report.html'}", file=sys.stderr)
-    if options.html:
-        command = shlex.join(["python", "-m", "dau_lightning.report", *(sys.argv[1:] if arguments is None else arguments)])
-        files[options.html] = sweep_page(runs, made, pictures, command, options.html, left_out)
-    text = FORMATS[options.format](made) if options.format in FORMATS else ""
-    if options.output:
-        files[options.output] = (text or _plain(made)).encode()
     write(files)
-    if text and not options.output:
-        print(text, end="")
-    elif not options.output:
-        print_groups(made, Console())
-    for said in [*left_out, *(f"written: {path}" for path in files)]:
-        print(said, file=sys.stderr)
+    print("" if options.output else text, end="")
+    for line in [*left_out, *(f"written: {path}" for path in files)]:
+        print(line, file=sys.stderr)
     if options.wandb:
         from dau_lightning.report.upload import upload
 
-        upload(made, pictures, options.folders[0], runs[0].result["settings"]["wandb"]["project"])
+        upload(rows, pictures, options.folders[0], runs[0].result["settings"]["wandb"]["project"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Means and deviations over seeds, methods beside Retrain.")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for finished runs")
+    formats = ["terminal", "markdown", "csv", "latex"]
+    parser.add_argument("--format", choices=formats, default="terminal", help="of the tables; csv is unrounded")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the tables to a file instead of the terminal")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write Figure 2 (four attacks) as PNG and SVG")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of the tables and Figure 2, all in one file")
+    parser.add_argument("--redraw", action="store_true", help="draw the pictures and the page of every run again")
+    parser.add_argument("--seeds", metavar="0,1,2", help="only these; every row must have all of them")
+    parser.add_argument("--wandb", action="store_true", help="log the table and Figure 2 to Weights & Biases as well")
+    return parser
 
 
 def _seeds(text: str) -> list[int]:
@@ -83,10 +79,15 @@ def _seeds(text: str) -> list[int]:
         raise InputError(f"--seeds must be integers such as 0,1,2, got {text!r}") from error
 
 
-def _plain(made: Sequence[Group]) -> str:
-    console = Console(file=io.StringIO())
-    print_groups(made, console)
-    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+def _text(style: str, rows: pd.DataFrame, shown: Sequence[Section], plain: bool) -> str:
+    if style == "csv":
+        return csv(rows)
+    if style != "terminal":
+        return {"markdown": markdown, "latex": latex}[style](shown)
+    console = Console(file=io.StringIO()) if plain else Console()
+    with console.capture() as captured:
+        print_sections(shown, console)
+    return captured.get()
 
 
 if __name__ == "__main__":

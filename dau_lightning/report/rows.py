@@ -1,113 +1,90 @@
-"""AttackerInputs over seeds, as numbers: means, deviations, and the distance to Retrain."""
+"""The one DataFrame that every table, page and figure is made from: a record for each model that a run measured.
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from statistics import mean, stdev
-from typing import Any, NamedTuple
+Columns: `dataset, network, scheme, selection, sparsity, amount, method, kind, seed, run, published, warnings, flags`, every
+number by its name in `columns.py`, and `difference_UA`, ... (signed, to Retrain).
+"""
 
-from dau_lightning.metric.disparity import COLUMNS, disparity, gaps, time_ratio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-GAPS = tuple(f"Δ{column}" for column in COLUMNS)
-SCORE = ("judge_error", "judge_MIA", "score")  # beside TA where there is no Retrain
-SELECTION_COLUMNS = ("UA", "MIA", "RA", *SCORE)
-PLAIN = (*COLUMNS, "TA_forgotten", *SCORE, "seconds")
-KINDS = ("retrain", "retrain_again", "original", "finetune", "gradient_ascent", "fisher", "influence")
+import pandas as pd
 
-Row = Mapping[str, Any]
+from dau_lightning.metric.disparity import COLUMNS as COMPARED
+from dau_lightning.metric.disparity import disparity, gaps, time_ratio
+from dau_lightning.report import comparable, published
+from dau_lightning.report.columns import numbers
+from dau_lightning.report.comparable import CELL, GROUP, REFERENCES
+from dau_lightning.report.read import Run
 
-
-class Spread(NamedTuple):
-    """Mean and sample standard deviation over seeds; no deviation of a single number."""
-
-    mean: float
-    std: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """The spread of some numbers.
-
-        >>> Spread.of([1.0, 3.0])
-        Spread(mean=2.0, std=1.4142135623730951)
-        """
-        return cls(mean(values), stdev(values) if len(values) > 1 else None)
+FIRST = ("retrain", "retrain_again", "original", "finetune", "gradient_ascent", "fisher", "influence")  # in tables; DAU is last
 
 
-@dataclass(frozen=True)
-class Line:
-    """A row of a table: one method with one choice of settings, over seeds.
-
-    Attributes:
-        name: to print.
-        kind: `retrain`, `original` or the name of the method.
-        seeds: that it was run with.
-        spreads: by column; `paper ...` are the paper's numbers, `attack ...` the efficacies of the attacks.
-        flags: what is wrong with some of its runs, see `flag`, with their seeds.
-    """
-
-    name: str
-    kind: str
-    seeds: tuple[int, ...]
-    spreads: Mapping[str, Spread]
-    flags: Mapping[str, Sequence[int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Group:
-    """AttackerInputs of one dataset, network and scheme, by sparsity (dense first) and name.
-
-    Attributes:
-        names: of dataset, network and scheme.
-        selection: whether these are runs judged by the selection score.
-        cells: lines by name for every sparsity.
-        warnings: of whole runs, with their seeds.
-    """
-
-    names: tuple[str, str, str]
-    selection: bool
-    cells: Mapping[str, Mapping[str, Line]]
-    warnings: Mapping[str, Sequence[int]] = field(default_factory=dict)
-
-    @cached_property
-    def lines(self) -> dict[str, str]:
-        """Kinds by name of all lines, in the order of a table: references, then baselines, DAU last."""
-        kinds = {line.name: line.kind for lines in self.cells.values() for line in lines.values()}
-        return dict(sorted(kinds.items(), key=lambda item: (_rank(item[1]), item[0])))
-
-
-def spreads(rows: Mapping[int, Row], retrain: Mapping[int, Row]) -> dict[str, Spread]:
-    """Spreads by column of one row over seeds, each seed against the Retrain of that seed.
+def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.DataFrame:
+    """The rows of some runs in the order of the tables; a Retrain or original that several runs share stands in it once.
 
     Args:
-        rows: by seed, as in `result.json`.
-        retrain: the same of Retrain; a seed that is not there counts for no distance.
+        runs: finished runs.
+        seeds: restricts the rows to these seeds; None takes all.
+
+    Raises:
+        InputError: some runs cannot share a table, or a row lacks one of the seeds.
     """
-    values: dict[str, list[float]] = defaultdict(list)
-    for seed, row in rows.items():
-        for column, value in _flat(row, retrain.get(seed)).items():
-            values[column].append(value)
-    found = {column: Spread.of(numbers) for column, numbers in values.items()}
-    if shared := [seed for seed in rows if seed in retrain]:
-        means = [{column: mean(each[seed][column] for seed in shared) for column in COLUMNS} for each in (rows, retrain)]
-        found["of means"] = Spread(disparity(*means), None)
-    return found
+    rows = pd.DataFrame([record for run in _with_retrain(runs) for record in _records(*run)])
+    rows["method"] = _methods(rows)
+    comparable.check_seeds(rows, seeds)
+    rows = rows if seeds is None else rows.loc[rows.seed.isin(seeds)]
+    comparable.check(rows)
+    rank = {kind: place for place, kind in enumerate(FIRST)} | {"dau": len(FIRST) + 1}
+    rows = rows.assign(rank=rows.kind.map(rank).fillna(len(FIRST)))
+    rows = rows.sort_values(["selection", *GROUP, "amount", "sparsity", "rank", "method", "seed"], kind="stable")
+    return rows.drop_duplicates([*CELL, "method", "seed"]).reset_index(drop=True)
 
 
-def _flat(row: Row, retrain: Row | None) -> dict[str, float]:
-    """All numbers of a row by column."""
-    flat = {column: row[column] for column in PLAIN if row.get(column) is not None}
-    flat |= {f"attack {name}": efficacy for name, efficacy in row.get("attacks", {}).items()}
-    if row.get("sparsity") is not None:
-        flat["zeros"] = row["sparsity"]
-    if retrain:
-        flat |= {f"Δ{column}": gap for column, gap in gaps(row, retrain).items()}
-        flat |= {"disparity": disparity(row, retrain), **time_ratio(row, retrain)}
-        if flat.get("time_ratio"):
-            flat["speed-up"] = 1 / flat["time_ratio"]
-    return flat
+def _with_retrain(runs: Sequence[Run]) -> list[tuple[Run, Mapping[str, Any] | None]]:
+    """Each run with its Retrain; without one, with that of another run of the same cell and seed."""
+    cells = [(*run.names, run.sparsity, run.result["selection"], run.result["seed"]) for run in runs]
+    own = [run.result["rows"].get("retrain") for run in runs]
+    shared = {cell: row for cell, row in zip(cells, own, strict=True) if row}
+    return [(run, row or shared.get(cell)) for run, row, cell in zip(runs, own, cells, strict=True)]
 
 
-def _rank(kind: str) -> int:
-    """Place of a kind in a table: those with a place, then unknown methods, then DAU."""
-    return KINDS.index(kind) if kind in KINDS else len(KINDS) + (kind == "dau")
+def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The records of a run; `method` is the label until all runs are known."""
+    result = run.result
+    about = {**dict(zip(("dataset", "network", "scheme"), run.names, strict=True)), "selection": int(result["selection"])}
+    about |= {"sparsity": run.sparsity, "amount": run.amount, "seed": result["seed"], "run": run}
+    about |= {"warnings": result.get("warnings", [])}
+    records = []
+    for kind, row in result["rows"].items():
+        measured = numbers(row) | (_distances(row, retrain) if retrain else {})
+        if not run.amount:
+            measured.pop("zeros", None)
+        own = {"method": row["label"], "kind": kind, "flags": row.get("flags", []), "published": published.name(run, kind)}
+        records.append(about | own | measured)
+    return records
+
+
+def _distances(row: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, float]:
+    found = {f"difference_{column}": row[column] - retrain[column] for column in COMPARED}
+    found |= {f"gap_{column}": gap for column, gap in gaps(row, retrain).items()}
+    found |= {"disparity": disparity(row, retrain), **time_ratio(row, retrain)}
+    return found | ({"speed_up": 1 / found["time_ratio"]} if found.get("time_ratio") else {})
+
+
+def _methods(rows: pd.DataFrame) -> pd.Series:
+    """The name of each row: its label, its kind where several kinds have this label, and the settings that its runs vary.
+
+    A setting that varies within one sparsity stands in the names of all sparsities, so that rows beside each other match.
+    """
+    ambiguous = rows.groupby([*GROUP, "method"]).kind.transform("nunique") > 1
+    names = rows.method.where(~ambiguous, rows.method + " (" + rows.kind + ")")
+    baselines = rows.run.map(lambda run: run.result["baseline"])
+    for _, same in rows.loc[(rows.kind == baselines) & ~rows.kind.isin(REFERENCES)].groupby([*GROUP, "kind"]):
+        varied = {name for _, cell in same.groupby("sparsity") for name in _varied([run.method for run in cell.run])}
+        for index, run in same.run.items():
+            names[index] += "".join(f" {name}={run.method.get(name, 'null')}" for name in sorted(varied))
+    return names
+
+
+def _varied(settings: Sequence[Mapping[str, str]]) -> set[str]:
+    return {name for each in settings for name, _ in each.items() ^ settings[0].items()}

@@ -1,75 +1,81 @@
-"""Tables that fit the terminal: where it is narrow, deviations stand below the means and columns in a table of their own."""
+"""Sections on the terminal: tables that fit its width, and the table of one run."""
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dau_lightning.report.rows import Group
-from dau_lightning.report.table import Block, families, notes, title
-
-Column = tuple[str, Sequence[str]]  # heading and cells; both may have several lines
-
-
-def print_groups(groups: Iterable[Group], console: Console) -> None:
-    """Print every group: a title, its tables, and what a reader has to know."""
-    for group in groups:
-        console.print(f"\n{title(group)}", style="bold", highlight=False)
-        for columns in _tables(families(group), console.width):
-            console.print(_table(columns))
-            console.print()
-        for note in notes(group):
-            console.print(note, highlight=False)
+from dau_lightning.evaluation.checks import all_warnings
+from dau_lightning.report.columns import column
+from dau_lightning.report.read import Run
+from dau_lightning.report.rows import rows_of
+from dau_lightning.report.section import Section, beside, sections
 
 
-def _tables(blocks: Sequence[Block], width: int) -> list[list[Column]]:
-    """Families of columns in as few tables as the width allows; deviations below means where a family would not fit."""
-    names: Column = ("", [_folded(name, width) for name, _ in blocks[0].rows])
-    inline = all(_width([names, *_columns(block, "±")]) <= width for block in blocks)
-    tables: list[list[Column]] = [[names]]
-    for block in blocks:
-        columns = _columns(block, "±" if inline else "\n±")
-        fits = _width([names, *columns]) <= width
-        for together in [columns] if fits else _by_heading(block, columns):
-            if len(tables[-1]) > 1 and _width([*tables[-1], *together]) > width:
-                tables.append([names])
-            tables[-1] += together
-    return tables
+def print_sections(sections: Iterable[Section], console: Console) -> None:
+    """Print the title, tables, notes and warnings of every section."""
+    for section in sections:
+        console.print(f"\n{section.title}", style="bold", highlight=False)
+        print_tables(section.main, console)
+        for line in [*section.notes, *section.warnings]:
+            console.print(line, highlight=False)
 
 
-def _columns(block: Block, separator: str) -> list[Column]:
-    """Headings on several lines; a heading stands once over the columns of all sparsities."""
-    columns, before = [], ""
-    for index, (heading, sparsity) in enumerate(block.columns):
-        above = "" if heading == before else heading.replace("_", "_\n").replace(" ", "\n").replace("speed-", "speed-\n")
-        below = f"\n{sparsity.removesuffix(' sparse')}" if sparsity else ""
-        columns.append((above + below, [texts[index].replace("±", separator) for _, texts in block.texts]))
-        before = heading
-    return columns
+def print_tables(tables: Sequence[pd.DataFrame], console: Console) -> None:
+    """Print families of columns in as few tables as the width allows.
+
+    Where a family is too wide, deviations stand below the means; where it is still too wide, it is split between headings.
+    """
+
+    def fits(table: pd.DataFrame) -> bool:
+        unbounded = console.options.update(max_width=10_000)
+        return console.measure(_rich(table, console.width), options=unbounded).maximum <= console.width
+
+    if not all(map(fits, tables)):
+        tables = [table.replace("±", "\n±", regex=True) for table in tables]
+    parts = [part for table in tables for part in ([table] if fits(table) else _by_heading(table))]
+    for table in beside(parts, fits):
+        console.print(_rich(table, console.width))
+        console.print()
 
 
-def _by_heading(block: Block, columns: Sequence[Column]) -> list[list[Column]]:
-    """Columns of a family that is too wide for any table: those of one heading stay together, which bears it once."""
-    pairs = zip(block.columns, columns, strict=True)
-    return [[column for _, column in same] for _, same in groupby(pairs, key=lambda pair: pair[0][0])]
+def _by_heading(table: pd.DataFrame) -> list[pd.DataFrame]:
+    names = table.columns.get_level_values(0)
+    return [table.loc[:, names == name] for name in names.unique()]
 
 
-def _folded(name: str, width: int) -> str:
-    """A name that would take more than a fifth of the width, its settings below it."""
-    return name if len(name) <= width // 5 else name.replace(" ", "\n  ")
+def _rich(table: pd.DataFrame, width: int) -> Table:
+    """A heading stands once above its columns of all sparsities; a long method name has its settings below it."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0, header_style="bold")
+    made.add_column("")
+    previous = ""
+    for name, sparsity in table.columns:
+        heading = "" if name == previous else column(name).heading.replace("_", "_\n").replace(" ", "\n").replace("-", "-\n")
+        made.add_column(f"{heading}\n{sparsity.removesuffix(' sparse')}".rstrip("\n"), justify="right", overflow="fold")
+        previous = name
+    for method, *texts in table.itertuples():
+        made.add_row(method if len(method) <= width // 5 else method.replace(" ", "\n  "), *texts)
+    return made
 
 
-def _width(columns: Sequence[Column]) -> int:
-    """Of a table, a space between columns."""
-    return sum(max(len(line) for cell in (heading, *cells) for line in cell.split("\n")) + 1 for heading, cells in columns)
-
-
-def _table(columns: Sequence[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0, header_style="bold")
-    for index, (heading, _) in enumerate(columns):
-        table.add_column(heading, justify="right" if index else "left", vertical="top", overflow="fold")
-    for cells in zip(*(cells for _, cells in columns), strict=True):
-        table.add_row(*cells)
-    return table
+def print_run(result: Mapping[str, Any], folder: Path) -> None:
+    """Print the tables of one run, its warnings, where its networks are, and what it was measured on."""
+    (section,) = sections(rows_of([Run(folder, result)]))
+    print_tables(section.main, Console())
+    for label, doubt in all_warnings(result):
+        print(": ".join(filter(None, ("warning", label, doubt))))
+    for note in section.notes:
+        print(note)
+    if forgotten := result["forgotten_classes"]:
+        print(f"forgotten class: {', '.join(forgotten)}")
+    for row in result["rows"].values():
+        if "store" in row:
+            print(f"{row['label']}: {row['store']}")
+    hardware = result["hardware"]
+    devices = f"{hardware['devices']} x " if hardware.get("devices", 1) > 1 else ""
+    print(f"measured on {devices}{hardware['device']} ({hardware['name']}, {hardware['threads']} threads); everything is in")
+    print(folder)

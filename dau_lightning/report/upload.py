@@ -1,21 +1,22 @@
 """The report in Weights & Biases, by the rules of every run: online with credentials, else offline."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-from dau_lightning.report.record import records
-from dau_lightning.report.rows import Group
+import pandas as pd
+
+from dau_lightning.report.figure import Picture
+from dau_lightning.report.summary import summary
 
 
-def upload(groups: Sequence[Group], images: Mapping[str, bytes], folder: Path, project: str) -> None:
-    """Log all rows as one table, and the figures as images, to a run of their own.
+def upload(rows: pd.DataFrame, pictures: Sequence[Picture], folder: Path, project: str) -> None:
+    """Log the summary as one table, and Figure 2 as images, in a run of their own.
 
     Args:
-        groups: of rows.
-        images: figures by file name; of them the PNG.
-        folder: that gets W&B's files.
+        rows: of the report.
+        pictures: Figure 2 for each dataset and network; its PNG is logged.
+        folder: gets W&B's files.
         project: of Weights & Biases.
     """
     import wandb
@@ -23,8 +24,7 @@ def upload(groups: Sequence[Group], images: Mapping[str, bytes], folder: Path, p
 
     from dau_lightning.tracking.wandb import loggers
 
-    header, rows = cast(tuple[list[str], list[Any]], records(groups))  # wandb types rows as pandas does
-    with loggers(folder, "auto", project, "report", {"rows": len(rows)}):
-        shown = {name.removesuffix(".png"): image for name, image in images.items() if name.endswith(".png")}
-        pictures = {name: wandb.Image(Image.open(io.BytesIO(image))) for name, image in shown.items()}
-        wandb.log({"report": wandb.Table(columns=[*header], data=list[Any](rows)), **pictures})
+    records = summary(rows)
+    with loggers(folder, "auto", project, "report", {"rows": len(records)}):
+        images = {each.name: wandb.Image(Image.open(io.BytesIO(each.files[f"{each.name}.png"]))) for each in pictures}
+        wandb.log({"report": wandb.Table(dataframe=records), **images})

@@ -1,9 +1,11 @@
 """One job: from a composed configuration to a finished run, its pictures and its table."""
 
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.conf import HydraConf
 from hydra.types import RunMode
@@ -13,7 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from dau_lightning.base.child_process import further
 from dau_lightning.base.error import TrainingError, require
 from dau_lightning.storage.atomic import atomic_write
-from dau_lightning.storage.run_folder import FAILED, FinishedMeanwhile, command, finished, start
+from dau_lightning.storage.run_folder import FAILED, FinishedMeanwhile, RunFolder
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
+    from dau_lightning.run.plan import Plan
+    from dau_lightning.training.training import Training
+
+GROUPS = "dataset", "network", "scheme", "sparsity", "baseline"  # whose choices name a run
 
 
 def run(config: DictConfig, job: HydraConf) -> None:
@@ -27,63 +37,148 @@ def run(config: DictConfig, job: HydraConf) -> None:
         InputError: something given cannot be used.
         TrainingError: a loss is not finite.
     """
-    folder = Path(job.runtime.output_dir)
-    quiet = further(config.trainer.devices, folder)
+    folder = RunFolder.of(Path(job.runtime.output_dir), config)
+    quiet = further(config.trainer.devices, folder.path)
     try:
-        if quiet or not (result := finished(folder, config)):
-            return _make(config, job, folder, quiet)
+        if quiet or not (result := folder.finished()):
+            command = typed_command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN)
+            result = make(settings_of(config), job.runtime.choices, folder, command, quiet)
+            return None if quiet else _print(result, folder)
     except FinishedMeanwhile:
-        result = finished(folder, config) or {}
+        result = folder.finished() or {}
     except TrainingError as error:
-        with atomic_write(folder / FAILED) as temporary:
+        with atomic_write(folder.path / FAILED) as temporary:
             temporary.write_text(f"{error}\n")
         raise
-    from dau_lightning.report import print_run
-
     print("finished before; overwrite=true runs it again, with the images as they are now")
-    if config.figures and not (folder / "report.html").is_file():  # killed while it drew
+    if config.figures and not (folder.path / "report.html").is_file():  # killed while it drew
         from dau_lightning.report.draw import draw
 
-        draw(result, folder)
-    print_run(result, folder)
+        draw(result, folder.path)
+    _print(result, folder)
 
 
-def _make(config: DictConfig, job: HydraConf, folder: Path, quiet: bool) -> None:
-    """Make the objects of a run, and run it; a quiet one belongs to a further device, and leaves the end to its leader."""
-    from dau_lightning.network.build import builder, with_input_format
-    from dau_lightning.report import print_run
-    from dau_lightning.report.draw import draw
-    from dau_lightning.run.experiment import Experiment  # torch, after every check that needs none
-    from dau_lightning.run.ledger import previous_run
-    from dau_lightning.storage.weights import checkpoint
+def _print(result: dict[str, Any], folder: RunFolder) -> None:
+    from dau_lightning.report.terminal import print_run
+
+    print_run(result, folder.path)
+
+
+def make(
+    settings: dict[str, Any],
+    choices: Mapping[str, str],
+    folder: RunFolder,
+    command: str = "",
+    quiet: bool = False,
+    **given: Any,
+) -> dict[str, Any]:
+    """Make the objects of a run, and run it.
+
+    Args:
+        settings: the composed configuration.
+        choices: in every group.
+        folder: of the run.
+        command: that the user typed.
+        quiet: the process belongs to a further device, and leaves the end to the first one.
+        given: `plan`, `dataset`, `scheme` and `network` in place of those that the settings name.
+
+    Returns:
+        The content of `result.json`; empty in a quiet process.
+    """
+    from dau_lightning.report.draw import draw  # torch, after every check that needs none
+    from dau_lightning.run.experiment import Experiment
+    from dau_lightning.run.record import Description, record
     from dau_lightning.tracking.wandb import loggers
     from dau_lightning.tracking.wandb_summary import place, show
-    from dau_lightning.training.trainer import Training
+    from dau_lightning.training.trainer import process_settings
 
-    plain = with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
-    before = previous_run(plain["continue_from"]) if plain["continue_from"] else None
-    require(
-        before is None or Path(plain["continue_from"]).expanduser().resolve() != folder.resolve(),
-        f"continue_from must be another run than the one that is made, got {folder} for both: it would be written over",
-    )
-    own = checkpoint(plain["original"]["checkpoint"]) if plain["original"]["checkpoint"] and not before else None
-    names = {group: job.runtime.choices[group] for group in ("dataset", "network", "scheme", "sparsity", "baseline")}
-    about = plain["wandb"] | place(names, plain, folder) | {"settings": plain | {"choices": names}}
-    with ExitStack() as held, nullcontext([]) if quiet else loggers(folder, **about) as made:
-        training = Training(builder(plain["network"]), instantiate(config.sparsity) or None, plain, made, folder)
-        result = Experiment(
+    names = {group: choices[group] for group in GROUPS}
+    tracking = settings["wandb"] | place(names, settings, folder.path) | {"settings": settings | {"choices": names}}
+    plan = given.get("plan") or _plan(settings, folder)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with process_settings(), ExitStack() as held, nullcontext([]) if quiet else loggers(folder.path, **tracking) as made:
+        experiment = Experiment(
             names=names,
-            **{name: instantiate(plain[name]) for name in ("dataset", "scheme")},
-            **{name: config[name] for name in ("reference", "selection", "val_from_test", "figures", "dynamics")},
-            method=instantiate(config.baseline),
-            attacks={name: instantiate(attack) for name, attack in config.metric.items()},
-            training=training,
-            start=partial(start, folder, config, held),
-            given=before.given if before else own,
-            former=before,
-            command=command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN),
-        ).run()
-        if quiet:
-            return
-        show(made, result, draw(result, folder) if config.figures else {}, folder)
-    print_run(result, folder)
+            dataset=given.get("dataset") or instantiate(settings["dataset"]),
+            scheme=given.get("scheme") or instantiate(settings["scheme"]),
+            method=instantiate(settings["baseline"]),
+            attacks={name: instantiate(attack) for name, attack in settings["metric"].items()},
+            plan=plan,
+            training=training_of(settings, folder, made, given.get("network")),
+            folder=folder,
+            start=partial(folder.start, held),
+            figures=settings["figures"],
+            trajectory_points=settings["dynamics"],
+        )
+        if (outcome := experiment.run()) is None:
+            return {}
+        result = record(experiment, outcome, Description(command, settings, settings["selection"]))
+        show(made, result, draw(result, folder.path) if settings["figures"] else {}, folder.path)
+    return result
+
+
+def settings_of(config: DictConfig) -> dict[str, Any]:
+    """The settings of a run: what the configuration leaves to the network follows it."""
+    from dau_lightning.network.build import with_input_format
+
+    return with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
+
+
+def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":
+    """What the run does, and the weights and requests that it goes on from."""
+    from dau_lightning.run.ledger import previous_run
+    from dau_lightning.run.plan import Plan
+    from dau_lightning.storage.weights import read_weights
+
+    modes = settings["reference"], settings["selection"], settings["val_from_test"]
+    if not (earlier := settings["continue_from"]):
+        path = settings["original"]["checkpoint"]
+        return Plan.of(*modes, read_weights(path) if path else None)
+    require(
+        Path(earlier).expanduser().resolve() != folder.path.resolve(),
+        f"continue_from must be another run than the one that is made, got {folder.path} for both: it would be written over",
+    )
+    previous = previous_run(earlier)
+    previous.check_settings(settings)
+    return Plan.of(*modes, previous.given, previous)
+
+
+def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logger]", network: Any = None) -> "Training":
+    """The training of a run.
+
+    Args:
+        settings: the composed configuration.
+        folder: of the run.
+        loggers: of every metric.
+        network: makes the network; None for the one that the settings name.
+    """
+    from dau_lightning.data.transform import Transform
+    from dau_lightning.network.build import builder
+    from dau_lightning.storage.store import Store
+    from dau_lightning.training.trainer import TrainerSettings
+    from dau_lightning.training.training import Configured, Training
+
+    sparsity = instantiate(settings["sparsity"])
+    return Training(
+        network=Configured(network or builder(settings["network"]), settings["network"]),
+        sparsity=Configured(sparsity, settings["sparsity"]) if sparsity else None,
+        recipe=settings["recipe"],
+        transform=Transform(**settings["transform"]),
+        trainer_settings=TrainerSettings(**settings["trainer"]),
+        seed=settings["seed"],
+        store=Store(Path(settings["store"]["root"])),
+        folder=folder.path,
+        configuration=folder.config_hash,
+        loggers=loggers,
+        checkpoint_seconds=settings["checkpoint"]["seconds"],
+        compile=settings["compile"],
+    )
+
+
+def typed_command(overrides: Sequence[str], sweep: bool) -> str:
+    """The command of one job, as a user would type it.
+
+    >>> typed_command(["seed=1", "dataset.root=my images"], sweep=False)
+    "python train.py seed=1 'dataset.root=my images'"
+    """
+    return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])

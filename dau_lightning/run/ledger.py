@@ -1,7 +1,7 @@
 """Requests over time: what was removed when, in lines that each carry the hash of the former, and the run to continue from."""
 
-import hashlib
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from dau_lightning.base.error import InputError, require
 from dau_lightning.data.request import ids_hash
 from dau_lightning.storage.atomic import atomic_write, read_lines
 from dau_lightning.storage.run_folder import read_result
-from dau_lightning.storage.store import digest
+from dau_lightning.storage.seal import sha256, tensors_digest
 from dau_lightning.storage.weights import StartingWeights
 
 LEDGER, FORGOTTEN, WEIGHTS = "ledger.jsonl", "forgotten.txt", "unlearned.safetensors"
@@ -48,11 +48,11 @@ class PreviousRun:
         """By which the original of the first request was trained; None for one that was not trained here."""
         return self.result["start"].get("recipe")
 
-    def check_same(self, settings: Mapping[str, Any], data_hash: str) -> None:
-        """Refuse a request that is not on the same data and network.
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Refuse a request on another network or by other settings.
 
         Raises:
-            InputError: names the setting that differs, or says that the images do.
+            InputError: names the setting that differs.
         """
         ours, theirs = _shared(settings), _shared(self.result["settings"])
         for name, value in theirs.items():
@@ -60,6 +60,13 @@ class PreviousRun:
                 ours.get(name) == value,
                 f"continue_from needs the settings of the run that it continues: {name} must be {value}, got {ours.get(name)}",
             )
+
+    def check_data(self, data_hash: str) -> None:
+        """Refuse a request on other data.
+
+        Raises:
+            InputError: images, labels or the split have changed.
+        """
         require(
             data_hash == self.result["data_hash"],
             "continue_from needs the data of the run that it continues: images, labels or the files in them have changed",
@@ -85,10 +92,11 @@ def previous_run(folder: str) -> PreviousRun:
         ) from error
     entries = _checked(entered, said)
     edited = f"{said} cannot be trusted:"
-    require(_hash(entered[-1]) == (result or {}).get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
+    require(sha256(entered[-1]) == (result or {}).get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
     require(ids_hash(ids) == entries[-1]["forgotten_sha256"], f"{edited} {FORGOTTEN} is not the list that the ledger tells of")
     require(
-        digest(weights) == entries[-1]["weights_sha256"], f"{edited} {WEIGHTS} are not the weights that the ledger tells of"
+        tensors_digest(weights) == entries[-1]["weights_sha256"],
+        f"{edited} {WEIGHTS} are not the weights that the ledger tells of",
     )
     saw_all = (result or {})["start"]["saw_all"]
     return PreviousRun(result or {}, entered, ids, StartingWeights("Before", f"{said} ({WEIGHTS})", weights, saw_all))
@@ -100,12 +108,13 @@ def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Co
     Returns:
         The hash of the new entry.
     """
-    chained = {"entry": len(before) + 1, "former": _hash(before[-1]) if before else None, **entry}
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    chained = {"entry": len(before) + 1, "former": sha256(before[-1]) if before else None, "time": now, **entry}
     line = json.dumps(chained | {"forgotten": len(ids), "forgotten_sha256": ids_hash(ids)}, sort_keys=False)
     for name, each in ((FORGOTTEN, ids), (LEDGER, (*before, line))):
         with atomic_write(folder / name) as temporary:
             temporary.write_text("".join(f"{text}\n" for text in each), encoding="utf-8", errors="surrogateescape")
-    return _hash(line)
+    return sha256(line)
 
 
 def _checked(entered: Sequence[str], said: str) -> list[dict[str, Any]]:
@@ -119,13 +128,9 @@ def _checked(entered: Sequence[str], said: str) -> list[dict[str, Any]]:
             raise InputError(f"{said} cannot be trusted: entry {number} of {LEDGER} is no entry of a ledger") from error
         require(told == (number, before), f"{said} cannot be trusted: {LEDGER} was edited before its entry {number}")
         entries.append(entry)
-        before = _hash(line)
+        before = sha256(line)
     require(bool(entries), f"{said} cannot be trusted: {LEDGER} is empty")
     return entries
-
-
-def _hash(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()
 
 
 def _shared(settings: Mapping[str, Any]) -> dict[str, Any]:

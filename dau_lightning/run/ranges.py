@@ -1,128 +1,102 @@
-"""What a setting may be: one table of names to ranges.
+"""What a setting may be: one table from names to rules, in the words that an error shows.
 
 A name means the same in every group, so one line serves all of them. A name outside the table takes the type of its
-default in the yaml: a new method needs no line here, and its constructor checks what is special to it.
+default in the yaml file: a new method needs no line here, and its constructor checks the rest.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import inf, isfinite
+import operator
+import re
+from fnmatch import fnmatchcase
+from math import isfinite
 from typing import Any
 
+from dau_lightning.base.error import InputError
 
-@dataclass(frozen=True)
-class Rule:
-    """What a setting must be, in words and as a test."""
+TEXT = "text (within quotes if it is a number)"
+CLASS = "an integer of at least 0 or a class name"
+TYPES = {bool: "true or false", int: "an integer", float: "a finite number", str: TEXT, list: "a list"}
 
-    what: str
-    accepts: Callable[[Any], bool]
-
-
-def integer(low: float = -inf, high: float = inf) -> Rule:
-    """An integer within bounds, both allowed."""
-    bounds = f" from {low} to {high}" if high < inf else f" of at least {low}" if low > -inf else ""
-    return Rule(f"an integer{bounds}", lambda value: type(value) is int and low <= value <= high)  # a bool is an int, too
-
-
-def number(above: float = -inf, at_least: float = -inf, below: float = inf) -> Rule:
-    """A finite number within bounds."""
-    bounds = {"above": above, "of at least": at_least, "below": below}
-    what = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if isfinite(bound))
-
-    def accepts(value: Any) -> bool:
-        return type(value) in (int, float) and above < value < below and value >= at_least
-
-    return Rule(f"a finite number {what}".rstrip(), accepts)
-
-
-def choice(*options: str) -> Rule:
-    """One of some words."""
-    return Rule(f"one of {', '.join(options)}", lambda value: value in options)
-
-
-def optional(rule: Rule) -> Rule:
-    """What a rule takes, or null."""
-    return Rule(f"null or {rule.what}", lambda value: value is None or rule.accepts(value))
-
-
-def listed(rule: Rule) -> Rule:
-    """A list, not empty, of what a rule takes."""
-    return Rule(
-        f"a list, each {rule.what}", lambda value: isinstance(value, list) and value != [] and all(map(rule.accepts, value))
-    )
-
-
-def filled(what: str) -> Rule:
-    """Text that is not empty."""
-    return Rule(what, lambda value: isinstance(value, str) and value != "")
-
-
-def _class(value: Any) -> bool:
-    return integer(0).accepts(value) or filled("").accepts(value)
-
-
-def _increasing(value: Any) -> bool:
-    return value == [] or (listed(integer(1)).accepts(value) and value == sorted(set(value)))
-
-
-def most(name: str) -> int:
-    """The largest integer that a setting takes: a seed what a generator does, others what may be multiplied within 64 bits."""
-    return 2**63 - 1 if name.endswith("seed") else 2**31 - 1
-
+KINDS = {"an integer": (int,), "a finite number": (int, float), TEXT: (str,), "a class name": (str,), "a list": (list,)}
+BOUNDS = {"above": operator.gt, "of at least": operator.ge, "below": operator.lt, "of at most": operator.le}
+LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many as there are cores)": -1}
 
 # The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
-TABLE: dict[str, Rule] = {
-    "seed dynamics crop_padding copies pretraining_steps rewind_epochs": integer(0),
-    "train_limit test_limit samples pretraining_refresh": optional(integer(1)),
-    "adversarial_steps": optional(integer(0)),
-    "resolution": optional(number(above=0)),
-    "epochs *batch_size *steps width images_per_pass": integer(1),
-    "trainer.devices": integer(1),
-    "image_size": optional(integer(8, 1024)),  # digits have 8; decoded images are kept in memory, at 1024 each takes 3 MB
-    "lr attacker_lr noise_scale temperature scale alpha inverse_clamp": number(above=0),
-    "checkpoint.seconds": number(above=0),
-    "launcher.n_jobs": Rule(
-        "-1 (as many as there are cores) or an integer of at least 1", lambda value: value != 0 and integer(-1).accepts(value)
-    ),
-    "launcher.minutes": optional(number(above=0, below=30000)),  # the system counts milliseconds in 31 bits
-    "damping weight_decay *weight noise invariance variance covariance": number(at_least=0),
-    "momentum sparsity.amount": number(at_least=0, below=1),
-    # Null is the whole of a class; the random scheme refuses it.
-    "scheme.fraction": Rule(number(above=0, below=1).what, optional(number(above=0, below=1)).accepts),
-    "val_from_test": optional(number(above=0, below=1)),
-    "transform.mean": optional(listed(number())),  # where it follows the network; elsewhere the run refuses null
-    "transform.std": optional(listed(number(above=0))),
-    "milestones": Rule("an increasing list of integers of at least 1", _increasing),
-    "schedule": choice("constant", "linear", "one_cycle", "step"),
-    "batch_norm": choice("batch", "update", "running"),
-    "attacker_input": choice("probabilities", "logits"),
-    "attacker_mode": choice("eval", "train"),
-    "pairing": choice("random", "class"),
-    "reference": choice("train", "cached", "off"),
-    "wandb.mode": choice("auto", "online", "offline", "disabled"),
-    "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda"),
-    "compile": optional(choice("inductor", "cudagraphs", "aot_eager", "eager")),
-    "trainer.precision": choice("32-true", "bf16-mixed"),
-    "_target_": filled("the dotted name of a class or function"),
-    "root": filled("a folder (within quotes if it is a number)"),
-    "target": Rule(
-        "null, a class index of at least 0 or a class name, or a list of them",
-        lambda value: value is None or _class(value) or listed(Rule("", _class)).accepts(value),
-    ),
-    "dataset.level": choice("fine", "coarse"),
-    "level column": optional(filled("a name")),
-    "network.name": filled("the name of a network"),
-    "network.features": optional(filled("the name of a layer")),
-    "where": optional(filled("a condition")),
-    "scheme.file": filled("a file"),
-    "checkpoint": optional(filled("a file")),
-    "continue_from": optional(filled("the folder of a run")),
+TABLE = {
+    "seed dynamics crop_padding copies pretraining_steps rewind_epochs": "an integer of at least 0",
+    "train_limit test_limit samples pretraining_refresh": "null or an integer of at least 1",
+    "adversarial_steps": "null or an integer of at least 0",
+    "resolution": "null or a finite number above 0",
+    "epochs *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
+    "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; at 1024 one takes 3 MB of memory
+    "lr attacker_lr noise_scale temperature scale alpha inverse_clamp checkpoint.seconds": "a finite number above 0",
+    "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
+    "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits
+    "damping weight_decay *weight noise invariance variance covariance": "a finite number of at least 0",
+    "momentum sparsity.amount": "a finite number of at least 0 and below 1",
+    "scheme.fraction val_from_test": "null or a finite number above 0 and below 1",
+    "transform.mean": "null or a list, each a finite number",  # null: as the network was published with
+    "transform.std": "null or a list, each a finite number above 0",
+    "milestones": "[] or a list, each an integer of at least 1",
+    "schedule": "one of constant, linear, one_cycle, step",
+    "batch_norm": "one of batch, update, running",
+    "attacker_input": "one of probabilities, logits",
+    "attacker_mode": "one of eval, train",
+    "pairing": "one of random, class",
+    "reference": "one of train, cached, off",
+    "wandb.mode": "one of auto, online, offline, disabled",
+    "trainer.accelerator": "one of auto, cpu, gpu, cuda",
+    "trainer.precision": "one of 32-true, bf16-mixed",
+    "compile": "null or one of inductor, cudagraphs, aot_eager, eager",
+    "dataset.level": "one of fine, coarse",
+    "target": f"null or {CLASS} or a list, each {CLASS}",
+    "_target_ root file network.name": TEXT,
+    "level column where checkpoint continue_from network.features": f"null or {TEXT}",
 }
-RULES = {name: rule for names, rule in TABLE.items() for name in names.split()}
-TYPES = {
-    bool: Rule("true or false", lambda value: isinstance(value, bool)),
-    int: integer(),
-    float: number(),
-    str: Rule("text (within quotes if it is a number)", lambda value: isinstance(value, str)),
-    list: Rule("a list", lambda value: isinstance(value, list)),
-}
+
+
+def accepts(rule: str, value: Any) -> bool:
+    """Whether a value is what a rule says.
+
+    >>> accepts("null or an integer of at least 1", 0), accepts("a list, each an integer", [3])
+    (False, True)
+    """
+    if rule.startswith("one of "):
+        return value in rule.removeprefix("one of ").split(", ")
+    if rule.startswith("a list, each "):
+        each = rule.removeprefix("a list, each ")
+        return isinstance(value, list) and value != [] and all(accepts(each, part) for part in value)
+    first, _, rest = rule.partition(" or ")
+    if rest:
+        return accepts(first, value) or accepts(rest, value)
+    if rule in LITERALS:
+        return type(value) is type(LITERALS[rule]) and value == LITERALS[rule]
+    kind = next(kind for kind in KINDS if rule.startswith(kind))
+    if type(value) not in KINDS[kind] or value == "" or (isinstance(value, float) and not isfinite(value)):
+        return False
+    limits = re.findall(rf"({'|'.join(BOUNDS)}) (-?\d+)", rule)
+    return all(BOUNDS[bound](value, int(limit)) for bound, limit in limits)
+
+
+def rule_of(name: str, default: Any) -> str | None:
+    """The rule of a setting with a default, which is `???` where the yaml file has none; None if it may be anything."""
+    for names, rule in TABLE.items():
+        if any(fnmatchcase(f".{name}", f"*.{pattern}") for pattern in names.split()):
+            return rule
+    if default == "???":
+        return None
+    return "a list, each a finite number" if accepts("a list, each a finite number", default) else TYPES.get(type(default))
+
+
+def require_in_range(name: str, default: Any, value: Any) -> None:
+    """Raise an `InputError` unless a setting takes a value."""
+    rule = rule_of(name, default)
+    if rule and not accepts(rule, value):
+        raise InputError(f"{name} must be {rule}, got {shown(value)}")
+    most = 2**63 - 1 if name.endswith("seed") else 2**31 - 1  # what a generator takes; what 64 bits hold when multiplied
+    if any(type(part) is int and abs(part) > most for part in (value if isinstance(value, list) else [value])):
+        raise InputError(f"{name} must be at most {most}, got {shown(value)}")
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed: `null`, `true`, `'text'`."""
+    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +153,15 @@ def _hint(unknown: Sequence[str]) -> str:
     if any(entry.startswith(("test/", "val/")) for entry in unknown):
         return " (images of test/ and val/ were never trained on)"
     return " (write paths relative to dataset.root)" if any(Path(entry).is_absolute() for entry in unknown) else ""
+
+
+class Positions(Indices):
+    """Marks the samples at positions that a Python program gives; they are matched as those of a file are."""
+
+    def __init__(self, positions: Iterable[int]) -> None:
+        super().__init__("forget", None, None)
+        self.positions = list(positions)
+
+    def entries(self) -> list[str]:
+        """The positions as a file would have them."""
+        return [str(position) for position in self.positions]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, one process at a time, and what happens to those that turn out not to be whole."""
+"""Files that are replaced in one step, locks between processes, and new names for files that cannot be used."""
 
 import os
 import re
@@ -13,12 +13,17 @@ from safetensors import SafetensorError
 
 from dau_lightning.base.error import InputError
 
-PATIENCE = 1  # seconds that a process waits before it says so
+PATIENCE = 1  # seconds that a process waits for a lock before it says so
 
 
 @contextmanager
 def locked(lock: Path, work: str) -> Iterator[None]:
-    """One process at a time does the work of a lock file; another says that it waits. The lock of a dead process is free."""
+    """Hold a lock file, so that one process at a time does some work. The lock of a dead process is free.
+
+    Args:
+        lock: path of the lock file.
+        work: what the holder does, as in "which trains original-0123.safetensors"; printed if this process has to wait.
+    """
     file = FileLock(lock)
     try:
         file.acquire(timeout=PATIENCE)
@@ -33,21 +38,21 @@ def locked(lock: Path, work: str) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`: what the block writes there is flushed to the disk and takes the place of `path`.
+    """Give a temporary path to write to; when the block ends, flush that file to the disk and rename it to `path`.
 
     Raises:
-        InputError: it cannot be written; what stood at `path` stands there still.
+        InputError: the file cannot be written; a file that stood at `path` before is unchanged.
     """
-    temporary = path.with_name(f".{path.name}.tmp")  # the same for every process: what a killed one left is written over
+    temporary = path.with_name(f".{path.name}.tmp")  # one name for all processes: what a killed one left is overwritten
     try:
         temporary.unlink(missing_ok=True)
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
-        temporary.chmod(mode)  # that of any new file; those of safetensors only their owner could read
+        temporary.chmod(mode)  # safetensors makes files that only their owner can read
         _flush(temporary)
         os.replace(temporary, path)
-        _flush(path.parent)  # the name itself
+        _flush(path.parent)  # so that the new name, too, survives a power failure
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise InputError(f"cannot write {path} ({reason}); all that was finished before stays as it is") from error
@@ -57,13 +62,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def read_lines(path: Path, errors: str = "strict") -> list[str]:
-    r"""The lines of a UTF-8 file, which \n or \r\n ends; `splitlines` would break names of files at nine other characters."""
+    r"""The lines of a UTF-8 file, without the \n or \r\n at their ends.
+
+    `str.splitlines` also splits at nine other characters, which names of files may contain.
+    """
     *found, last = re.split(r"\r?\n", path.read_bytes().decode("utf-8-sig", errors))
     return [*found, last] if last else found
 
 
 def set_aside(path: Path, reason: object) -> None:
-    """Give a file that cannot be used the name `*.bad`, with a warning."""
+    """Rename a file that cannot be used to `*.bad`, with a warning."""
     aside = path.with_name(f"{path.name}.bad")
     os.replace(path, aside)
     warnings.warn(f"{path} cannot be used ({reason}); it is set aside as {aside.name}", stacklevel=3)

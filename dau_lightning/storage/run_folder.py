@@ -1,10 +1,9 @@
-"""The run folder: the name that tells configurations apart, and the result that says it is finished."""
+"""The run folder: one folder holds one configuration; `result.json` says that its run is finished."""
 
-import hashlib
 import json
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,10 @@ from yaml import YAMLError
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.storage.atomic import atomic_write, locked, set_aside
+from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
 
-NO_PART_OF_THE_RUN = (  # paths, loggers and display
-    "hydra",
-    "store",
-    "checkpoint",
-    "wandb",
-    "overwrite",
-    "figures",
-    "dynamics",
-)
-LEFT = (  # by a run; the first says that the others are whole, and goes first
+NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics"  # paths, loggers, display
+LEFT_BY_A_RUN = (  # result.json, which says that the others are complete, is removed first
     "result.json",
     "report.html",
     "metrics.csv",
@@ -34,40 +26,138 @@ LEFT = (  # by a run; the first says that the others are whole, and goes first
     "unlearned.safetensors",
 )
 FAILED = "failed.txt"  # why a training could not go on
-FILES = {"scheme": "file", "original": "checkpoint"}  # settings that name a file of the user's own
+FILE_SETTINGS = {"scheme": "file", "original": "checkpoint"}  # settings that name a file of the user
+OWN_FOLDER = "to keep both, give this run a folder with hydra.run.dir=...; to replace it, add overwrite=true"
 
 
-def content_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without paths, loggers and display; of a file that they name, the content."""
-    content = {
-        name: dict(node) if isinstance(node, Mapping) else node
-        for name, node in settings.items()
-        if name not in NO_PART_OF_THE_RUN
-    }
-    for path in ("root", "cache"):
-        content.get("dataset", {}).pop(path, None)
-    for setting, file in given_files(content).items():
-        *node, name = setting.split(".")
-        (content[node[0]] if node else content)[name] = file["sha256"]
-    return content
+class FinishedMeanwhile(InputError):
+    """Another process has finished the run that this one was about to start."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a run, and what identifies the run.
+
+    Attributes:
+        path: of the folder.
+        config: the composed configuration, as yaml.
+        config_hash: SHA-256 of the configuration without paths, loggers and display.
+        files: name and SHA-256 of each file of the user that the settings name, by setting.
+        data_root: the folder of the images.
+        overwrite: run again although a finished run stands there.
+    """
+
+    path: Path
+    config: str
+    config_hash: str
+    files: Mapping[str, Mapping[str, str]]
+    data_root: str
+    overwrite: bool
+
+    @classmethod
+    def of(cls, path: Path, config: DictConfig) -> "RunFolder":
+        """The folder of a run with a composed configuration."""
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        root = plain["dataset"].get("root") or "."
+        return cls(path, OmegaConf.to_yaml(config), config_hash(config), user_files(plain), root, plain["overwrite"])
+
+    def finished(self) -> dict[str, Any] | None:
+        """The content of `result.json`, if this run is finished.
+
+        The name of a folder tells configurations apart, but not paths, and a user may have chosen it. The images themselves
+        are not read: the result is of the images as they were.
+
+        Raises:
+            InputError: another run is finished there, with other settings, lists or images, or its weights are damaged.
+        """
+        if self.overwrite or (result := read_result(self.path)) is None:
+            return None
+        root = result["settings"]["dataset"].get("root") or "."
+        if Path(root).resolve() != Path(self.data_root).resolve():
+            raise InputError(
+                f"{self.path} holds a finished run of the images in dataset.root={root}, got {self.data_root}; {OWN_FOLDER}"
+            )
+        same = result.get("files", {}) == self.files and _hash_in(self.path) in (None, self.config_hash)
+        require(same, f"{self.path} holds a finished run of other settings or another list; {OWN_FOLDER}")
+        try:
+            with safe_open(self.path / "unlearned.safetensors", "numpy"):  # compares header and size, and imports no torch
+                return result
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"{self.path} holds a finished run whose weights are missing or damaged ({error}); add overwrite=true to make "
+                "unlearned.safetensors again"
+            ) from error
+
+    def start(self, until_closed: ExitStack, split_hash: str) -> None:
+        """Write the configuration of a run that starts, below a line that names its split.
+
+        The run goes on with what a run of the same configuration and split left unfinished; what another run left is removed.
+
+        Args:
+            until_closed: keeps other processes out of the folder until it is closed.
+            split_hash: of the data and the forget set.
+
+        Raises:
+            FinishedMeanwhile: another process, for which this one waited, has finished the run.
+        """
+        until_closed.enter_context(locked(self.path / "run.lock", f"which works in {self.path}"))
+        if self.finished():
+            raise FinishedMeanwhile(f"another process has just finished the run in {self.path}: the same command shows it")
+        first, same = f"# split_hash {split_hash}\n", False
+        with suppress(OSError, UnicodeDecodeError):
+            same = (self.path / "config.yaml").read_text().startswith(first) and _hash_in(self.path) == self.config_hash
+        if (self.path / "result.json").exists() or not same:
+            for name in LEFT_BY_A_RUN:
+                (self.path / name).unlink(missing_ok=True)
+        (self.path / FAILED).unlink(missing_ok=True)
+        with atomic_write(self.path / "config.yaml") as temporary:
+            temporary.write_text(first + self.config)
+
+    def evaluated(self, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The numbers of an evaluation; those of an evaluation before the run was killed are taken from `evaluated.json`.
+
+        Args:
+            key: identifies what is evaluated.
+            evaluate: gives the numbers.
+        """
+        path = self.path / "evaluated.json"
+        known = _read(path) or {}
+        if key not in known:
+            known[key] = evaluate()
+            with atomic_write(path) as temporary:
+                temporary.write_text(json.dumps(seal(known)))
+        return known[key]
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write `result.json` in one step: it says that the run is finished."""
+        with atomic_write(self.path / "result.json") as temporary:
+            temporary.write_text(json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
+        (self.path / "evaluated.json").unlink(missing_ok=True)
 
 
 def config_hash(config: DictConfig) -> str:
-    """8 hex digits of a composed configuration without paths, loggers and display; of a file that it names, the content."""
-    plain: Any = OmegaConf.to_container(config, resolve=False)
-    content = content_of(plain)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    """SHA-256 of a composed configuration without paths, loggers and display; a file that it names counts by its content."""
+    content: Any = OmegaConf.to_container(config, resolve=False)
+    content = {name: node for name, node in content.items() if name not in NOT_IN_HASH}
+    for name in ("root", "cache"):
+        content.get("dataset", {}).pop(name, None)
+    for setting, file in user_files(content).items():
+        *node, name = setting.split(".")
+        (content[node[0]] if node else content)[name] = file["sha256"]
+    return json_sha256(content)
 
 
-OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_), replace=True)
+def register_resolver() -> None:
+    """Let a yaml file ask for the hash of its own configuration, as `${config_hash:}`; only a command does this."""
+    OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_)[:8], replace=True)
 
 
-def given_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Name and SHA-256 of every file of the user's own that the settings name and that exists, by setting."""
-    found = {f"{node}.{name}": settings.get(node, {}).get(name) for node, name in FILES.items()}
+def user_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Name and SHA-256 of every file of the user that the settings name and that exists, by setting."""
+    found = {f"{node}.{name}": settings.get(node, {}).get(name) for node, name in FILE_SETTINGS.items()}
     paths = {setting: Path(file).expanduser() for setting, file in found.items() if isinstance(file, str)}
-    if isinstance(former := settings.get("continue_from"), str):
-        paths["continue_from"] = Path(former).expanduser() / "ledger.jsonl"
+    if isinstance(previous := settings.get("continue_from"), str):
+        paths["continue_from"] = Path(previous).expanduser() / "ledger.jsonl"
     return {setting: {"name": path.name, "sha256": _sha256(path)} for setting, path in paths.items() if path.is_file()}
 
 
@@ -79,8 +169,7 @@ def _sha256(path: Path) -> str:
 @lru_cache
 def _sha256_of(path: Path, size: int, modified: int) -> str:
     """Once for each state of a file: Hydra asks for the hash of a configuration several times."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -89,12 +178,12 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    """A JSON file with the keys needed; None where there is none, and one that cannot be used is set aside."""
+    """A JSON file with the needed keys; None where there is no file, and a file that cannot be used is set aside."""
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not content.keys() >= set(needed):
             raise ValueError("it holds something else")
-        return opened(content)
+        return unseal(content)
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -102,121 +191,9 @@ def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
         return None
 
 
-def opened(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a JSON file without its seal.
-
-    Raises:
-        ValueError: its bytes changed since it was sealed.
-    """
-    bare = {name: value for name, value in content.items() if name != "sha256"}
-    if content.get("sha256", _seal(bare)) != _seal(bare):
-        raise ValueError("its bytes changed")
-    return bare
-
-
-def _sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {**content, "sha256": _seal(content)}
-
-
-def _seal(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def finished(folder: Path, config: DictConfig) -> dict[str, Any] | None:
-    """The content of `result.json`, if what is asked for is finished.
-
-    The name of a folder tells configurations apart, but not paths, and it may have been given by hand. Of the images only
-    the path of their folder is compared: the result is of the images as they were.
-
-    Raises:
-        InputError: a run of other settings, lists or folder of images is finished there, or its weights are not whole.
-    """
-    if config.overwrite or (result := read_result(folder)) is None:
-        return None
-    asked: Any = OmegaConf.to_container(config, resolve=True)
-    way = "for a run of its own give it a folder of its own with hydra.run.dir=..., or overwrite=true"
-    roots = [settings["dataset"].get("root") or "." for settings in (result["settings"], asked)]
-    if Path(roots[0]).resolve() != Path(roots[1]).resolve():
-        raise InputError(f"dataset.root must be {roots[0]} to see the finished run in {folder}, got {roots[1]}; {way}")
-    same = result.get("files", {}) == given_files(asked) and _hash_in(folder) in (None, config_hash(config))
-    require(same, f"{folder} holds a finished run of other settings or another list; {way}")
-    try:
-        with safe_open(folder / "unlearned.safetensors", "numpy"):  # compares header and size, reads and imports nothing more
-            return result
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{folder} holds a finished run without whole weights; overwrite=true makes unlearned.safetensors again ({error})"
-        ) from error
-
-
-def command(overrides: Sequence[str], sweep: bool) -> str:
-    """What to type for one job.
-
-    >>> command(["seed=1", "dataset.root=my images"], sweep=False)
-    "python train.py seed=1 'dataset.root=my images'"
-    """
-    return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])
-
-
-class FinishedMeanwhile(InputError):
-    """Another process has finished the run that this one was about to start."""
-
-
-def start(folder: Path, config: DictConfig, held: ExitStack, split_hash: str) -> None:
-    """Write the composed configuration of a run that starts, below a line that names its data and split.
-
-    It goes on with what a run of the same configuration and split left unfinished; what any other one left is removed.
-
-    Args:
-        folder: of the run.
-        config: composed.
-        held: holds the folder for this process, until it is closed.
-        split_hash: of the data and what is forgotten.
-
-    Raises:
-        FinishedMeanwhile: by another process, for which this one waited.
-    """
-    held.enter_context(locked(folder / "run.lock", f"which works in {folder}"))
-    if finished(folder, config):
-        raise FinishedMeanwhile(f"another process has just finished the run in {folder}: the same command shows it")
-    first, same = f"# split_hash {split_hash}\n", False
-    with suppress(OSError, UnicodeDecodeError):
-        same = (folder / "config.yaml").read_text().startswith(first) and _hash_in(folder) == config_hash(config)
-    if (folder / "result.json").exists() or not same:
-        for name in LEFT:
-            (folder / name).unlink(missing_ok=True)
-    (folder / FAILED).unlink(missing_ok=True)
-    with atomic_write(folder / "config.yaml") as temporary:
-        temporary.write_text(first + OmegaConf.to_yaml(config))
-
-
 def _hash_in(folder: Path) -> str | None:
-    """The hash of the configuration of which a run started in a folder; None where none can be read."""
+    """The hash of the configuration with which a run started in a folder; None where it cannot be read."""
     try:
         return config_hash(OmegaConf.load(folder / "config.yaml"))  # type: ignore[arg-type]
     except (OSError, ValueError, YAMLError):
         return None
-
-
-def evaluated(folder: Path, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What an evaluation found: now, or before this run was killed, which `evaluated.json` knows until it is finished.
-
-    Args:
-        folder: of the run.
-        key: of all that the evaluation depends on besides the settings.
-        evaluate: gives the numbers.
-    """
-    path = folder / "evaluated.json"
-    known = _read(path) or {}
-    if key not in known:
-        known[key] = evaluate()
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(_sealed(known)))
-    return known[key]
-
-
-def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write `result.json` in one step: it says that the run is finished."""
-    with atomic_write(folder / "result.json") as temporary:
-        temporary.write_text(json.dumps(_sealed(result), indent=2, allow_nan=False) + "\n")
-    (folder / "evaluated.json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What runs are called where they stand beside each other: their choices, and what tells runs of one choice apart."""
+"""The names under which runs are compared: only runs with the same dataset, network and scheme can share a table."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,30 +6,33 @@ from pathlib import Path
 from typing import Any
 
 
-def called(
-    names: Mapping[str, str], settings: Mapping[str, Any], files: Mapping[str, Mapping[str, str]]
+def run_name(
+    choices: Mapping[str, str], settings: Mapping[str, Any], files: Mapping[str, Mapping[str, str]]
 ) -> tuple[str, str, str]:
-    """Dataset, network and scheme of a run; only runs that are called the same can share a table.
+    """Dataset, network and scheme of a run in words.
 
-    A network bears its own name beside that of its library, a list its name and 8 hex digits of what it says, a later request
-    the run from which it goes on.
+    A choice alone does not tell two runs apart that load different networks, forget different lists, or continue from
+    different runs. The words therefore include the network's name within its library, 8 hex digits of the list, and the
+    folder that the run continues from.
 
     Args:
-        names: the choices `dataset`, `network` and `scheme`.
+        choices: of the groups `dataset`, `network` and `scheme`.
         settings: the composed configuration.
-        files: SHA-256 of the files that the settings name, see `folder.given_files`.
+        files: name and SHA-256 of the files that the settings name, as `given_files` returns them.
 
-    >>> called({"dataset": "digits", "network": "timm", "scheme": "random"}, {"network": {"name": "resnet10t"}}, {})
+    >>> run_name({"dataset": "digits", "network": "timm", "scheme": "random"}, {"network": {"name": "resnet10t"}}, {})
     ('digits', 'timm resnet10t', 'random')
     """
-    network, scheme = (settings.get(name, {}) for name in ("network", "scheme"))
-    own = network["_target_"].rpartition(".")[2] if names["network"] == "own" else None
-    words = [names["scheme"]]
-    if file := scheme.get("file"):
-        if known := files.get("scheme.file"):
-            said = known["sha256"], scheme.get("where"), scheme.get("column")
-            words.append(hashlib.sha256(repr(said).encode()).hexdigest()[:8])
-        words.append(Path(file).name)
-    words += [f"after {Path(settings['continue_from']).name}"] if settings.get("continue_from") else []
-    words += [f"where {scheme['where']}"] if scheme.get("where") else []
-    return names["dataset"], " ".join(filter(None, [names["network"], own, network.get("name")])), " ".join(words)
+    network, scheme = settings.get("network", {}), settings.get("scheme", {})
+    own_class = network["_target_"].rpartition(".")[2] if choices["network"] == "own" else None
+    words = [choices["scheme"]]
+    if path := scheme.get("file"):
+        if "scheme.file" in files:
+            content = files["scheme.file"]["sha256"], scheme.get("where"), scheme.get("column")
+            words.append(hashlib.sha256(repr(content).encode()).hexdigest()[:8])
+        words.append(Path(path).name)
+    if previous := settings.get("continue_from"):
+        words.append(f"after {Path(previous).name}")
+    if condition := scheme.get("where"):
+        words.append(f"where {condition}")
+    return choices["dataset"], " ".join(filter(None, [choices["network"], own_class, network.get("name")])), " ".join(words)

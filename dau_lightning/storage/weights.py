@@ -1,6 +1,7 @@
-"""Weights that no recipe here has trained: a checkpoint of one's own, compared with the network name by name, then loaded."""
+"""Weights that a run starts from: those of a user's file, of an earlier run or of a model in memory."""
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,80 +12,71 @@ from torch import Tensor, nn
 
 from dau_lightning.base.error import InputError, require
 
-WITHIN = "state_dict", "model_state_dict", "model"  # where training scripts keep a state dict beside an optimizer's
+NESTED = "state_dict", "model_state_dict", "model"  # where training scripts keep a state dict beside an optimizer's
 PREFIXES = "module.", "_orig_mod."  # of DataParallel and of torch.compile
 
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """The weights that a run starts from.
+    """The weights that a run starts from in place of an original that it trains.
 
     Attributes:
-        label: of their row in tables.
-        source: where they are from, for errors and the record.
+        label: the name of their row in tables.
+        source: where they come from, for errors and the record.
         weights: a state dict of the network.
-        saw_all: whether they were trained on all of the training set, so that nothing of it can be held out.
+        trained_on_all: whether they were trained on all of the training set, so that no part of it can be held out.
     """
 
     label: str
     source: str
     weights: Mapping[str, Tensor]
-    saw_all: bool
+    trained_on_all: bool
 
-    def into(self, network: nn.Module) -> None:
-        """Load them.
+    def load_into(self, network: nn.Module) -> None:
+        """Load the weights into a network.
 
         Raises:
-            InputError: names or shapes are not the network's, or a number is not finite.
+            InputError: names or shapes differ from the network's, or a number is not finite.
         """
-        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
-        differences = [
-            _listed("missing", (name for name in wanted if name not in found)),
-            _listed("not of the network", (name for name in found if name not in wanted)),
-            _listed(
-                "of other shape", (f"{n} {found[n]} for {wanted[n]}" for n in wanted if found.get(n, wanted[n]) != wanted[n])
-            ),
-        ]
-        if told := "; ".join(filter(None, differences)):
-            raise InputError(f"{self.source} must hold the weights of this {type(network).__name__}: {told}")
         broken = [name for name, tensor in self.weights.items() if not bool(torch.isfinite(tensor).all())]
-        require(not broken, f"{self.source} must hold finite weights; {_listed('not finite', broken)}")
-        network.load_state_dict(self.weights)
+        require(not broken, f"{self.source} must hold finite weights, some are not: {', '.join(broken[:3])}")
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            difference = textwrap.shorten(str(error).partition("\n")[2], 300)
+            raise InputError(f"{self.source} must hold the weights of this {type(network).__name__}: {difference}") from error
 
 
-def checkpoint(path: str) -> StartingWeights:
-    """The weights in a file: safetensors, or a state dict that torch saved, alone or in a dict beside other things.
+def read_weights(path: str) -> StartingWeights:
+    """The weights in a file: safetensors, or a state dict saved by torch, alone or in a dict beside other things.
 
     Raises:
         InputError: the file cannot be read without running code, or holds no state dict.
     """
-    file, said = Path(path).expanduser(), f"original.checkpoint={path}"
-    require(file.is_file(), f"{said} must be a file, there is none")
-    try:
-        if file.suffix == ".safetensors":
-            content: Any = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file of anybody's own can fail in any way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]  # an empty file: an EOFError without words
-        raise InputError(
-            f"{said} must be safetensors or a state dict (torch.save(model.state_dict(), FILE)), it cannot be read: {reason}"
-        ) from error
-    for name in WITHIN:
+    source = f"original.checkpoint={path}"
+    content = _content(Path(path).expanduser(), source)
+    for name in NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     tensors = isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values())
-    require(bool(tensors), f"{said} must hold a state dict, names and tensors alone; got {_kind(content)}")
+    require(bool(tensors), f"{source} must hold a state dict, names and tensors alone; got {_kind(content)}")
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in content):
             content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-    return StartingWeights("Original", said, content, saw_all=True)
+    return StartingWeights("Original", source, content, trained_on_all=True)
 
 
-def _listed(what: str, names: Iterable[str]) -> str:
-    every = list(names)
-    return f"{len(every)} {what} ({', '.join(every[:3])}{', ...' if len(every) > 3 else ''})" if every else ""
+def _content(file: Path, source: str) -> Any:
+    require(file.is_file(), f"{source} must be a file, there is none")
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # an unknown file can fail in any way
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]  # an empty file: an EOFError without text
+        raise InputError(
+            f"{source} must be safetensors or a state dict (torch.save(model.state_dict(), FILE)), it cannot be read: {reason}"
+        ) from error
 
 
 def _kind(content: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where metrics go: always a CSV in the run folder, and Weights & Biases unless it is disabled."""
+"""The loggers of a run: always a CSV in the run folder, and Weights & Biases unless it is disabled."""
 
 import netrc
 import os
@@ -13,28 +13,26 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from dau_lightning.tracking.metrics_csv import MetricsCSV
 
-PATIENCE = 10  # seconds that a network may take to answer
-LAST_PATIENCE = 60  # seconds that it may take at the end for what was not sent until then
+PATIENCE = 10  # seconds to wait for the network when a run starts
+LAST_PATIENCE = 60  # seconds to send, at the end, what was not sent before
 
 
 @contextmanager
 def loggers(folder: Path, mode: str, project: str, name: str, settings: dict[str, Any], **place: Any) -> Iterator[list[Logger]]:
-    """The loggers of a run, closed at its end, whatever the end; the next run in this process starts its own.
+    """Open the loggers of a run, and close them at its end, so that the next run in this process starts its own.
 
     Args:
         folder: of the run.
-        mode: `auto` (online when credentials exist, else offline), `online`, `offline` or `disabled`.
+        mode: `auto` (online if there are credentials, else offline), `online`, `offline` or `disabled`.
         project: of Weights & Biases.
         name: of the run there.
         settings: the composed configuration, shown there.
         place: `group`, `job_type` and `tags` of the run there.
     """
     made: list[Logger] = [MetricsCSV(folder / "metrics.csv")]
-    if mode in ("auto", "online") and not has_credentials():
-        if mode == "online":
-            warnings.warn("wandb.mode=online needs credentials (`wandb login`); this run is kept offline", stacklevel=3)
-        mode = "offline"
-    if mode != "disabled" and (started := _wandb(folder, mode, project, config=settings, name=name, **place)):
+    if mode != "disabled" and (
+        started := _start(folder, _resolved(mode), project=project, name=name, config=settings, **place)
+    ):
         made.append(started)
     status = "failed"
     try:
@@ -60,10 +58,10 @@ def has_credentials() -> bool:
 
 
 class WandB(WandbLogger):
-    """A run of Weights & Biases that harms nobody: once it takes no more, it is left alone, after one warning.
+    """A run of Weights & Biases. After the first failure of W&B it does nothing more, with one warning: the run goes on.
 
     Args:
-        run: of wandb, started.
+        run: started by wandb.
         folder: of the run.
     """
 
@@ -72,14 +70,14 @@ class WandB(WandbLogger):
         self.folder, self.lost = folder, False
 
     def attempt(self, action: Callable[[], object]) -> None:
-        """Do something with it, unless it was lost before."""
+        """Call something that uses W&B, unless W&B failed before."""
         if self.lost:
             return
         try:
             action()
-        except Exception as error:  # wandb and its service fail in many ways, and none of them matters to a run
+        except Exception as error:  # wandb and its service fail in many ways, and none of them may end a run
             self.lost = True
-            with suppress(Exception):  # else it would end the program with a traceback
+            with suppress(Exception):  # without it wandb ends the program with a traceback
                 import wandb
 
                 wandb.teardown()
@@ -94,34 +92,40 @@ class WandB(WandbLogger):
         self.attempt(partial(super().log_metrics, metrics, step))
 
     def finish(self, status: str) -> None:
-        """End the run; `finalize`, which Lightning calls after every training, does not."""
+        """End the run. Not in `finalize`, which Lightning calls after every training."""
         self.attempt(partial(self.experiment.finish, exit_code=int(status == "failed")))
 
 
-def _wandb(folder: Path, mode: str, project: str, **about: Any) -> WandB | None:
-    """A started W&B run; offline with one warning where it cannot be reached. A network that hangs costs ten seconds."""
+def _resolved(mode: str) -> str:
+    """`online` or `offline`: online needs credentials."""
+    if mode == "offline" or has_credentials():
+        return "offline" if mode == "offline" else "online"
+    if mode == "online":
+        warnings.warn("wandb.mode=online needs credentials (`wandb login`); this run is kept offline", stacklevel=4)
+    return "offline"
+
+
+def _start(folder: Path, mode: str, **about: Any) -> WandB | None:
+    """Start a W&B run: offline with one warning if the network does not answer in `PATIENCE`, None if that fails, too."""
     import wandb
 
-    def start(mode: str) -> WandB:
-        options = wandb.Settings(
-            init_timeout=PATIENCE, finish_timeout=LAST_PATIENCE, finish_timeout_raises=True, silent=True, console="off"
-        )
-        return WandB(wandb.init(project=project, dir=folder, mode=mode, settings=options, **about), folder)  # type: ignore[arg-type]
-
-    wanted, reason = "offline" if mode == "offline" else "online", ""
-    for way in dict.fromkeys([wanted, "offline"]):
+    options = wandb.Settings(
+        init_timeout=PATIENCE, finish_timeout=LAST_PATIENCE, finish_timeout_raises=True, silent=True, console="off"
+    )
+    reason = ""
+    for attempted in dict.fromkeys([mode, "offline"]):
         try:
-            run = start(way)
+            run = wandb.init(dir=folder, mode=attempted, settings=options, **about)  # type: ignore[arg-type]
         except Exception as error:  # wandb fails in many ways
             reason = type(error).__name__
             continue
-        if way != wanted:
+        if attempted != mode:
             warnings.warn(
                 f"Weights & Biases cannot be reached ({reason}); this run is kept offline: "
                 f"`wandb sync {folder}/wandb/offline-*` sends it later",
                 stacklevel=2,
             )
-        return run
+        return WandB(run, folder)
     warnings.warn(
         f"Weights & Biases cannot be started ({reason}: is {folder}/wandb a folder that can be written?); the run goes on, "
         "metrics.csv has every row",

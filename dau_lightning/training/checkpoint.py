@@ -1,6 +1,9 @@
-"""Where a training stands, written at intervals: a killed one goes on from there, and ends as if it had never been killed."""
+"""Checkpoints of a running training, written at intervals: a killed training is resumed and ends with the same bits.
 
-import hashlib
+Not Lightning's `ModelCheckpoint`: it saves after a step, where its loops count the step as unfinished, and not within the
+work before the first step.
+"""
+
 import io
 import json
 import os
@@ -14,35 +17,36 @@ import lightning as L
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from dau_lightning.base.devices import agreed, count, leads
+from dau_lightning.base.devices import broadcast, is_rank_zero, world_size
 from dau_lightning.storage.atomic import atomic_write, set_aside
+from dau_lightning.storage.seal import sha256
 
-SEAL = 32  # bytes
-TOGETHER_EVERY = 1.0  # seconds
+SEAL = 64  # bytes: the hex digits of a SHA-256
+STRIDE = 10  # steps between two looks at the clock, where several devices have to ask the leader for it
 
 
-class Sealed(TorchCheckpointIO):
-    """Lightning's checkpoints as files that begin with the SHA-256 of the rest and of all that the training depends on.
+class SealedCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint files behind a SHA-256 of the file and of everything that the training depends on.
 
-    They are read as tensors and plain values only: code in a file is refused.
+    A file is read as tensors and plain values only: code in it is refused.
 
     Args:
-        content: all that the training depends on, as JSON can hold it.
+        content: everything that the training depends on, as JSON can hold it.
     """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         super().__init__()
-        self.content = json.dumps(content, sort_keys=True).encode()
+        self.content = json.dumps(content, sort_keys=True)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
-        """Write it in one step."""
+        """Write a checkpoint in one step."""
         file = io.BytesIO()
         torch.save(checkpoint, file)
         with atomic_write(Path(path)) as temporary:
             temporary.write_bytes(self._seal(file.getvalue()) + file.getvalue())
 
     def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
-        """Read it, on the CPU.
+        """Read a checkpoint, on the CPU.
 
         Raises:
             ValueError: the file was altered, belongs to another training, or holds code.
@@ -56,65 +60,54 @@ class Sealed(TorchCheckpointIO):
             raise ValueError("it holds more than tensors and plain values") from error
 
     def _seal(self, data: bytes) -> bytes:
-        return hashlib.sha256(self.content + b"\0" + data).digest()
+        return sha256(self.content, b"\0", data).encode()
 
 
-class Checkpoint(L.Callback):
-    """Writes a checkpoint before a step or at a `safe_point` of the module, once the last one is some seconds old.
+class CheckpointWriter(L.Callback):
+    """Writes a checkpoint before a step, or at a `safe_point` of the module, once the last one is some seconds old.
 
-    Before a step everything that Lightning counts is even, and a step is a function of its number: nothing else is kept.
+    Before a step all of Lightning's counters agree, and what a step does depends on its number and the weights alone: so no
+    random state has to be kept.
 
     Args:
         path: of the file.
-        content: see `Sealed`.
+        content: everything that the training depends on, see `SealedCheckpointIO`.
         seconds: between two checkpoints.
     """
 
     def __init__(self, path: Path, content: Mapping[str, Any], seconds: float) -> None:
-        self.path, self.seconds, self.io = path, seconds, Sealed(content)
-        self.written = self.asked = time.monotonic()
-        self.stride = self.left = 1  # steps from one look at the clock to the next, and until then
+        self.path, self.seconds, self.io = path, seconds, SealedCheckpointIO(content)
+        self.written, self.asked = time.monotonic(), 0
 
     def found(self) -> Path | None:
         """The path, if a checkpoint of this training is there; a file that cannot be used is set aside."""
-        return agreed(self._found() if leads() else None)
+        return broadcast(self.path if is_rank_zero() and self._usable() else None)
 
-    def _found(self) -> Path | None:
-        if not self.path.is_file():
-            return None
+    def _usable(self) -> bool:
         try:
             self.io.load_checkpoint(self.path)
+        except FileNotFoundError:
+            return False
         except ValueError as error:
             set_aside(self.path, error)
-            return None
-        return self.path
+            return False
+        return True
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
-        """Before the step."""
+        """Write a checkpoint before the step, if it is time."""
         self.save_if_due(trainer)
 
     def save_if_due(self, trainer: L.Trainer) -> None:
-        """Write a checkpoint if the interval is over.
-
-        Several devices, which have to write it together, look at the leader's clock about once a second.
-        """
-        self.left -= 1
-        if count() > 1 and self.left:
+        """Write a checkpoint if the interval is over. Several devices, which do so together, ask every `STRIDE` steps."""
+        self.asked += 1
+        if world_size() > 1 and self.asked % STRIDE:
             return
-        now = time.monotonic()
-        if count() > 1:
-            self.stride = agreed(self._stride(now))
-            self.left, self.asked = self.stride, now
-        if agreed(now - self.written >= self.seconds):
+        if broadcast(time.monotonic() - self.written >= self.seconds):
             self.save(trainer)
 
     def save(self, trainer: L.Trainer) -> None:
-        """Write a checkpoint, after the rows that were logged until here."""
+        """Write a checkpoint, once the metrics logged so far are on the disk."""
         for logger in trainer.loggers:
             logger.save()
         trainer.save_checkpoint(self.path)
         self.written = time.monotonic()
-
-    def _stride(self, now: float) -> int:
-        """As many steps as took a second of late, in no more than twice the last stride: the first steps are no measure."""
-        return max(1, min(2 * self.stride, round(self.stride * TOGETHER_EVERY / max(now - self.asked, 1e-9))))

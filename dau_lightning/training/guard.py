@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dau_lightning.base.devices import leads
+from dau_lightning.base.devices import is_rank_zero
 from dau_lightning.base.error import TrainingError
 from dau_lightning.network.defender import finite
 from dau_lightning.storage.atomic import atomic_write
@@ -69,7 +69,7 @@ class Guard(L.Callback):
         self.losses = []
 
     def _stop(self, reason: str) -> None:
-        if self.good and leads():
+        if self.good and is_rank_zero():
             with atomic_write(self.path) as temporary:
                 save_file({name: tensor.contiguous() for name, tensor in self.good.items()}, temporary)
         left = f"the last good weights are in {self.path}" if self.good else "no weights gave a finite loss"

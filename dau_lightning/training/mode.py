@@ -1,36 +1,33 @@
-"""Modes of a network for the time of a `with` block: batch-norm, frozen parameters, evaluation, precision, not compiled."""
+"""Modes of a network inside a `with` block: batch-norm, frozen parameters, evaluation, float32, uncompiled."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+BATCH_NORM = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
-def batch_norm(network: nn.Module, mode: str) -> AbstractContextManager[None]:
-    """Run a network with its batch-norm layers in a mode, all else unchanged; the former modes return afterwards.
+@contextmanager
+def batch_norm(network: nn.Module, mode: str) -> Iterator[None]:
+    """Set the mode of a network's batch-norm layers, and of nothing else; afterwards they are as they were.
 
     Args:
-        network: whose layers.
-        mode: `batch`: statistics of the batch, running ones neither used nor changed; `update`: of the batch, running
-            ones changed; `running`: running ones used, unchanged.
+        network: the network.
+        mode: `batch`: use the batch's statistics, leave the running ones; `update`: use the batch's statistics, update the
+            running ones; `running`: use the running statistics, leave them.
 
     Raises:
         ValueError: another mode.
     """
     if mode not in ("batch", "update", "running"):
         raise ValueError(f"batch_norm must be batch, update or running, got {mode!r}")
-    return _batch_norm(network, training=mode != "running", track=mode != "batch")
-
-
-@contextmanager
-def _batch_norm(network: nn.Module, training: bool, track: bool) -> Iterator[None]:
-    layers = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    layers = [module for module in network.modules() if isinstance(module, BATCH_NORM)]
     before = [(layer.training, layer.track_running_stats) for layer in layers]
     try:
         for layer in layers:
-            layer.training, layer.track_running_stats = training, track
+            layer.training, layer.track_running_stats = mode != "running", mode != "batch"
         yield
     finally:
         for layer, (training, track) in zip(layers, before, strict=True):
@@ -39,7 +36,7 @@ def _batch_norm(network: nn.Module, training: bool, track: bool) -> Iterator[Non
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Give a module's parameters no gradient inside; what flows through it to its inputs is unchanged."""
+    """Give a module's parameters no gradient; gradients still flow through it to its inputs."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
         for parameter in parameters:
@@ -52,7 +49,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in evaluation mode inside, and back afterwards."""
+    """Put a module in evaluation mode; afterwards it is in its former mode."""
     training = module.training
     try:
         module.eval()
@@ -62,10 +59,10 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def float32(device: torch.device) -> torch.autocast:
-    """Let a device use no shorter type inside; `Training.trainer` sees to it that float32 is not shortened itself."""
+    """Switch autocast off on a device; `trainer.process_settings` switches TF32 off."""
     return torch.autocast(device.type, enabled=False)
 
 
 def eager() -> AbstractContextManager[None]:
-    """Let compiled networks run uncompiled inside: shapes and transforms that come once are not worth a compilation."""
+    """Run compiled networks uncompiled: a shape that comes once is not worth a compilation."""
     return torch.compiler.set_stance("force_eager")

@@ -1,4 +1,4 @@
-"""Gradients of single samples in bounded memory, with batch-norm in evaluation mode.
+"""Gradients of single samples in bounded memory, with the network in evaluation mode and in float32.
 
 Flat gradients `(..., P)` follow the order of `model.parameters()`. Weights that a defender's mask leaves out are constants:
 their gradient is exactly zero.
@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from dau_lightning.network.defender import Defender
-from dau_lightning.training.mode import eager, evaluating
-from dau_lightning.training.per_sample_pass import Samplewise, logits, masks, of_device, places
+from dau_lightning.training.mode import eager, evaluating, float32
+from dau_lightning.training.per_sample_pass import PerSamplePass, by_device, logits, masks, places
 
-PASS_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}  # of what a pass keeps, or of the gradients it makes all at once
-PASS_SAMPLES = 128  # at most: more are no faster on a CPU
-BATCH = 50  # images of an ordinary pass
-_BYTES: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()  # that a sample takes, which costs a pass to know
+PASS_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}  # that a pass may keep, or that the gradients made at once may take
+PASS_SAMPLES = 128  # in a pass, at most: more are no faster on a CPU
+BATCH = 50  # images in an ordinary backward pass
+_BYTES: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()  # that a sample takes; to measure it costs a pass
 
 
 def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-    """Gradient of each sample's cross-entropy (nats) by the parameters, `(B, P)` of their dtype.
+    """Each sample's gradient of the cross-entropy (nats) by the parameters, `(B, P)` in their dtype.
 
     Args:
         model: gives logits `(B, K)`, or a tuple that starts with them. Its modes, statistics and weights are left as they are.
@@ -33,23 +33,12 @@ def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> T
         targets: int64 `(B,)`.
     """
     gradients = _empty(model, len(images))
-    with _as_it_is(model):
-        for batch, labels, rows in zip(*_passes(model, images, targets, gradients), strict=True):
-            once = Samplewise(model, batch)
-            for part in once.gradients(-_one_hots(once)[labels]):
-                rows[part.rows, part.columns] = part.gradients
-    return gradients
-
-
-def class_gradients(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Gradient of the log-probability of each of some classes `(C,)` for each image, `(B, C, P)`: one forward pass an image."""
-    gradients = _empty(model, len(images), len(classes))
-    with _as_it_is(model):
-        for batch, rows in zip(*_passes(model, images, gradients), strict=True):
-            once = Samplewise(model, batch)
-            for place, one_hot in enumerate(_one_hots(once)[classes]):
-                for part in once.gradients(one_hot.expand(len(batch), -1)):
-                    rows[part.rows, place, part.columns] = part.gradients
+    size = samples_a_pass(model, images)
+    with _in_evaluation(model):
+        for batch, classes, rows in zip(*(each.split(size) for each in (images, targets, gradients)), strict=True):
+            once = PerSamplePass(model, batch)
+            for block in once.gradients(-_one_hots(once)[classes]):
+                rows[block.samples, block.parameters] = block.gradients
     return gradients
 
 
@@ -59,18 +48,18 @@ def expected_squares(model: nn.Module, images: Tensor) -> Tensor:
     One forward pass an image; no gradient is kept.
     """
     total = _empty(model).zero_()
-    with _as_it_is(model):
-        for batch in _passes(model, images)[0]:
-            once = Samplewise(model, batch)
+    with _in_evaluation(model):
+        for batch in images.split(samples_a_pass(model, images)):
+            once = PerSamplePass(model, batch)
             roots = (once.log_probabilities.detach() / 2).exp()  # of the weights, since their products are squared
             for one_hot in _one_hots(once):
-                for part in once.gradients(roots * one_hot):
-                    total[part.columns].addmv_(part.gradients.square().T, roots.new_ones(len(part.gradients)))
+                for block in once.gradients(roots * one_hot):
+                    total[block.parameters].addmv_(block.gradients.square().T, roots.new_ones(len(block.gradients)))
     return total
 
 
 def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """The single samples' gradients summed with weights `(B,)`, `(P,)` float64: ordinary backward passes."""
+    """The samples' gradients summed with weights `(B,)`, `(P,)` float64, by ordinary backward passes."""
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     total, kept, where = _empty(model).double().zero_(), masks(model), places(parameters)
 
@@ -78,7 +67,7 @@ def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights
         losses = F.cross_entropy(logits(model, parameters, images), targets, reduction="none")
         return losses @ weights.to(losses.dtype)
 
-    with _as_it_is(model):
+    with _in_evaluation(model):
         for batch in zip(*(tensor.split(BATCH) for tensor in (images, targets, weights)), strict=True):
             for name, gradient in grad(loss)(parameters, *batch).items():
                 total[where[name]] += (gradient * kept[name] if name in kept else gradient).flatten()
@@ -86,12 +75,12 @@ def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights
 
 
 def samples_a_pass(model: nn.Module, images: Tensor) -> int:
-    """How many samples a pass takes, for the memory that it may take: at least one."""
+    """How many samples a pass takes for the memory that it may use, at least one."""
     taken, kind = _BYTES.setdefault(model, {}), (images.shape[1:], images.dtype)
     if kind not in taken:
-        with _as_it_is(model):
-            taken[kind] = Samplewise(model, images[:1]).bytes or _empty(model).nbytes
-    return max(1, min(PASS_SAMPLES, of_device(PASS_BYTES, images) // taken[kind]))
+        with _in_evaluation(model):
+            taken[kind] = PerSamplePass(model, images[:1]).bytes or _empty(model).nbytes
+    return max(1, min(PASS_SAMPLES, by_device(PASS_BYTES, images) // taken[kind]))
 
 
 @torch.no_grad()
@@ -104,13 +93,7 @@ def move(model: nn.Module, change: Tensor) -> None:
         model.prune()
 
 
-def _passes(model: nn.Module, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Tensors by samples, the images first, split into what a pass takes."""
-    size = samples_a_pass(model, tensors[0])
-    return [tensor.split(size) for tensor in tensors]
-
-
-def _one_hots(once: Samplewise) -> Tensor:
+def _one_hots(once: PerSamplePass) -> Tensor:
     """`(K, K)`."""
     return torch.eye(once.log_probabilities.shape[1]).to(once.log_probabilities)
 
@@ -121,8 +104,7 @@ def _empty(model: nn.Module, *shape: int) -> Tensor:
 
 
 @contextmanager
-def _as_it_is(model: nn.Module) -> Iterator[None]:
-    """The network of the evaluation: no statistics of a batch, no dropout, no shorter type."""
-    device = next(model.parameters()).device.type
-    with evaluating(model), torch.autocast(device, enabled=False), eager():
+def _in_evaluation(model: nn.Module) -> Iterator[None]:
+    """The network as the evaluation runs it."""
+    with evaluating(model), float32(next(model.parameters()).device), eager():
         yield

@@ -1,15 +1,17 @@
-"""A forward pass of a batch, from which each sample's own gradient by the parameters follows.
+"""A forward pass of a batch that gives each sample's own gradient by the parameters.
 
-Of convolutions, linear layers and batch-norm: an ordinary backward pass to their outputs, then for each layer one batched
-product of what went in and what came back (Goodfellow 2015; Rochette et al. 2019). Of any other network: torch.func.
+For convolutions, linear layers and batch-norm: one backward pass to the layers' outputs, then one batched product a layer
+of what went in and what came back (Goodfellow 2015; Rochette et al. 2019). For any other network: torch.func.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.func import functional_call, vjp, vmap
 
 from dau_lightning.network.defender import Defender
@@ -17,16 +19,25 @@ from dau_lightning.network.defender import Defender
 BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}  # of gradients made at a time; on a CPU they stay in its cache
 
 
-class Part(NamedTuple):
+class Block(NamedTuple):
     """The gradients `(b, p)` of some samples of the batch by some of the flat parameters."""
 
-    rows: slice
-    columns: slice
+    samples: slice
+    parameters: slice
     gradients: Tensor
 
 
-class Samplewise:
-    """Forward pass of a batch of images in the mode that the model is in, which must be that of evaluation.
+class _Call(NamedTuple):
+    """What a layer's gradient is made of: its inputs, the place of its outputs in the graph, and the outputs' bytes."""
+
+    layer: nn.Module
+    inputs: Tensor
+    edge: GradientEdge
+    output_bytes: int
+
+
+class PerSamplePass:
+    """Forward pass of a batch of images in the model's present mode, which must be evaluation mode.
 
     Args:
         model: gives logits `(B, K)`, or a tuple that starts with them.
@@ -39,79 +50,73 @@ class Samplewise:
         self.places, self.masks = places(self.parameters), masks(model)
         self.calls: list[_Call] = []
         layers = _layers(model) if images.is_floating_point() else {}
+        in_graph = {name: parameter.detach().requires_grad_(bool(layers)) for name, parameter in self.parameters.items()}
         hooks = [layer.register_forward_hook(self._record) for layer in layers]
         try:
             with torch.enable_grad():
-                images = images.detach().requires_grad_() if layers else images
-                self.log_probabilities = logits(model, self.parameters, images).log_softmax(1)  # `(B, K)`
+                images = images.detach().requires_grad_(bool(layers))
+                self.log_probabilities = logits(model, in_graph, images).log_softmax(1)  # `(B, K)`
         finally:
             for hook in hooks:
                 hook.remove()
-        self.layers = layers if sorted(map(id, layers)) == sorted(id(call.layer) for call in self.calls) else {}
+        called_once = sorted(map(id, layers)) == sorted(id(call.layer) for call in self.calls)
+        self.layers = layers if layers and called_once and _used_once(self.log_probabilities, in_graph.values()) else {}
 
     @property
     def bytes(self) -> int:
-        """Taken by what it keeps for the layers, and by the gradients by their outputs; 0 if it keeps nothing."""
-        return sum(call.inputs.nbytes + 2 * call.outputs for call in self.calls) if self.layers else 0
+        """Memory that the layers' inputs, outputs and output gradients take; 0 without known layers."""
+        return sum(call.inputs.nbytes + 2 * call.output_bytes for call in self.calls) if self.layers else 0
 
     def _record(self, layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-        """Keep what the layer's gradient is made of, in a form that no operation in place can change."""
+        """Keep a layer's inputs in a form that no operation in place can change."""
         kept, outputs = _kept(layer, inputs[0], outputs)
         if outputs.requires_grad and len(kept) == len(self.images):
-            edge = torch.autograd.graph.get_gradient_edge(outputs)
-            self.calls.append(_Call(layer, kept.detach(), edge, outputs.nbytes))
+            self.calls.append(_Call(layer, kept.detach(), get_gradient_edge(outputs), outputs.nbytes))
         return outputs
 
-    def gradients(self, cotangents: Tensor) -> Iterator[Part]:
-        """Each sample's gradient of `sum_k cotangents_k log p_k`, in parts that cover each sample and parameter once.
+    def gradients(self, cotangents: Tensor) -> Iterator[Block]:
+        """Each sample's gradient of `sum_k cotangents_k log p_k`, in blocks that cover each sample and parameter once.
 
         Args:
             cotangents: `(B, K)`.
         """
-        for rows, name, gradients in self._by_layers(cotangents) if self.layers else self._by_torch_func(cotangents):
+        for samples, name, gradients in self._by_layers(cotangents) if self.layers else self._by_torch_func(cotangents):
             flat = gradients.flatten(1)
-            yield Part(rows, self.places[name], flat * self.masks[name].flatten() if name in self.masks else flat)
+            yield Block(samples, self.places[name], flat * self.masks[name].flatten() if name in self.masks else flat)
 
     def _by_layers(self, cotangents: Tensor) -> Iterator[tuple[slice, str, Tensor]]:
         edges = [call.edge for call in self.calls]
         returned = torch.autograd.grad(self.log_probabilities, edges, cotangents, retain_graph=True)
         for call, back in zip(self.calls, returned, strict=True):
             names = self.layers[call.layer]
-            block = max(1, of_device(BLOCK_BYTES, back) // sum(self.parameters[name].nbytes for name in names))
-            for first in range(0, len(back), block):
-                rows = slice(first, min(first + block, len(back)))
-                for name, gradients in zip(names, _gradients(call.layer, call.inputs[rows], back[rows]), strict=True):
-                    yield rows, name, gradients
+            size = max(1, by_device(BLOCK_BYTES, back) // sum(self.parameters[name].nbytes for name in names))
+            for first in range(0, len(back), size):
+                samples = slice(first, min(first + size, len(back)))
+                for name, gradients in zip(names, _gradients(call.layer, call.inputs[samples], back[samples]), strict=True):
+                    yield samples, name, gradients
 
     def _by_torch_func(self, cotangents: Tensor) -> Iterator[tuple[slice, str, Tensor]]:
-        def of_sample(image: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+        def gradient(image: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
             def log_probabilities(parameters: Mapping[str, Tensor]) -> Tensor:
                 return logits(self.model, parameters, image.unsqueeze(0)).log_softmax(1)[0]
 
             pull_back: Any = vjp(log_probabilities, self.parameters)[1]
             return pull_back(cotangent)[0]
 
-        for name, gradients in vmap(of_sample)(self.images, cotangents).items():
+        for name, gradients in vmap(gradient)(self.images, cotangents).items():
             yield slice(0, len(gradients)), name, gradients
 
 
-class _Call(NamedTuple):
-    layer: nn.Module
-    inputs: Tensor
-    edge: Any
-    outputs: int
-
-
 def _layers(model: nn.Module) -> dict[nn.Module, list[str]]:
-    """Layers with parameters, weight before bias, and their names; none if the gradient of one of them is not known here."""
+    """Layers with parameters, and the parameters' names, weight before bias; none if the model has a layer of another kind."""
     layers = {
         layer: [f"{prefix}.{name}".lstrip(".") for name, _ in layer.named_parameters(recurse=False)]
         for prefix, layer in model.named_modules()
         if any(True for _ in layer.parameters(recurse=False))
     }
     names = [name for each in layers.values() for name in each]
-    alone = sorted(names) == sorted(name for name, _ in model.named_parameters())  # no parameter of two layers
-    return layers if alone and all(map(_is_known, layers)) else {}
+    shared = sorted(names) != sorted(name for name, _ in model.named_parameters())  # a parameter of two layers
+    return layers if not shared and all(map(_is_known, layers)) else {}
 
 
 def _is_known(layer: nn.Module) -> bool:
@@ -122,8 +127,19 @@ def _is_known(layer: nn.Module) -> bool:
     return type(layer) is nn.Linear
 
 
+def _used_once(outputs: Tensor, parameters: Iterable[Tensor]) -> bool:
+    """Whether one edge of the outputs' graph leads to each parameter; a second one is a use outside of its layer."""
+    uses, nodes = Counter[Any](), [outputs.grad_fn]
+    while nodes:
+        for node, _ in cast(Any, nodes.pop()).next_functions:
+            if node is not None and not uses[node]:
+                nodes.append(node)
+            uses[node] += 1
+    return all(uses[get_gradient_edge(parameter).node] == 1 for parameter in parameters)
+
+
 def _kept(layer: Any, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """What the parameters are multiplied with, and the output."""
+    """What the output gradients are multiplied with, and the outputs."""
     if isinstance(layer, nn.Conv2d):
         padding = cast(tuple[int, ...], layer.padding)
         return F.unfold(inputs.detach(), layer.kernel_size, layer.dilation, padding, layer.stride), outputs
@@ -136,7 +152,7 @@ def _kept(layer: Any, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gradients(layer: Any, inputs: Tensor, back: Tensor) -> Iterator[Tensor]:
-    """Of each sample by weight and bias `(b, ...)`; from what was kept, and the gradients by the outputs."""
+    """Each sample's gradient by weight, then by bias, `(b, ...)`, from the kept inputs and the output gradients."""
     if isinstance(layer, nn.Linear):
         back, inputs = (each.reshape(len(each), -1, each.shape[-1]).mT for each in (back, inputs))
     back, inputs = (each.reshape(*each.shape[:2], -1) for each in (back, inputs))
@@ -146,26 +162,24 @@ def _gradients(layer: Any, inputs: Tensor, back: Tensor) -> Iterator[Tensor]:
 
 
 def masks(model: nn.Module) -> Mapping[str, Tensor]:
-    """Which weights a defender keeps, by the names of its parameters."""
-    if not isinstance(model, Defender):
-        return {}
-    return {f"network.{name}": kept for name, _, kept in model.masked()}
+    """Which weights a defender keeps, bool tensors by parameter name."""
+    return {f"network.{name}": kept for name, _, kept in model.masked()} if isinstance(model, Defender) else {}
 
 
 def places(parameters: Mapping[str, Tensor]) -> dict[str, slice]:
-    """Where the parameters lie in a flat gradient."""
+    """Where each parameter lies in a flat gradient."""
     found, first = {}, 0
     for name, parameter in parameters.items():
         found[name] = slice(first, first := first + parameter.numel())
     return found
 
 
-def of_device(values: Mapping[str, int], tensor: Tensor) -> int:
-    """The value of a tensor's type of device, or the smallest."""
+def by_device(values: Mapping[str, int], tensor: Tensor) -> int:
+    """The value for the tensor's type of device, or the smallest value."""
     return values.get(tensor.device.type, min(values.values()))
 
 
 def logits(model: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """The logits that the model gives with these parameters."""
+    """The model's logits with these parameters."""
     outputs = functional_call(model, dict(parameters), (images,))
     return outputs[0] if isinstance(outputs, tuple) else outputs

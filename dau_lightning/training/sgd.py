@@ -1,4 +1,4 @@
-"""Methods that descend: SGD on the cross-entropy of one part of the split, with a schedule."""
+"""Methods that train by SGD: cross-entropy on one part of the split, with a schedule of the learning rate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.base.devices import keep_alike, together
+from dau_lightning.base.devices import average_over_devices, gather_shares
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
@@ -17,16 +17,16 @@ from dau_lightning.training.module import UnlearningModule
 
 
 class SGDMethod(UnlearningModule):
-    """SGDMethod on the cross-entropy of `part`. A method changes the part or the step.
+    """SGD on the cross-entropy of `part`. A method derived from it changes the part or the step.
 
     Args:
-        epochs: how often the part is visited.
+        epochs: passes over the part.
         lr: highest learning rate.
         momentum: of SGD.
         weight_decay: of SGD, on every parameter.
         schedule: see `rate_factor`.
-        milestones: epochs at which `schedule="step"` falls to a tenth.
-        batch_norm: see `mode.batch_norm`. `update` is training as usual: running statistics drift to those of the part.
+        milestones: epochs from which `schedule="step"` takes a tenth of the rate.
+        batch_norm: see `mode.batch_norm`; `update` is ordinary training, which moves running statistics to the part's.
         settings: see `UnlearningModule`.
     """
 
@@ -46,28 +46,24 @@ class SGDMethod(UnlearningModule):
         self.automatic_optimization = True
         self.epochs, self.lr, self.momentum, self.weight_decay = epochs, lr, momentum, weight_decay
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
+        self.pairs: Mapping[str, str] = {}  # see `JointLoader`
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
-        """Joint augmented batches of its parts, see `UnlearningModule.loader`."""
+        """Joint augmented batches of the parts, see `UnlearningModule.loader`."""
         parts = {name: part(name) for name in self.batch_sizes}
         return JointLoader(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
 
-    @property
-    def pairs(self) -> Mapping[str, str]:
-        """Parts whose images take the labels of another part's, see `JointLoader`."""
-        return {}
-
     def plan(self, steps: int, split: Split) -> str:
-        """Epochs and steps, and how often a forget sample is seen."""
-        said = f"{self.label}: {self.epochs} epochs of {steps} steps"
+        """Epochs and steps, and how often a forget sample is visited."""
+        plan = f"{self.label}: {self.epochs} epochs of {steps} steps"
         if "forget" not in self.batch_sizes:
-            return said
-        return f"{said}, each visits every forget sample {steps * self.batch_sizes['forget'] / len(split.forget):.1f} times"
+            return plan
+        return f"{plan}, each visits every forget sample {steps * self.batch_sizes['forget'] / len(split.forget):.1f} times"
 
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of the defender and what is trained with it; pruned weights are zero after each of its steps."""
+        """SGD on the defender and on other modules; it sets pruned weights to zero after each step."""
         parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
         optimizer = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
         optimizer.register_step_post_hook(lambda *_: self.defender.prune())
@@ -80,33 +76,34 @@ class SGDMethod(UnlearningModule):
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Set the step's learning rate, and key its randomness."""
         super().on_train_batch_start(batch, batch_idx)
-        optimizer = self.trainer.optimizers[0]
-        for group in optimizer.param_groups:
-            group["lr"] = self.lr * rate_factor(self.schedule, self.progress, [m / self.epochs for m in self.milestones])
+        milestones = [milestone / self.epochs for milestone in self.milestones]
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.lr * rate_factor(self.schedule, self.progress, milestones)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Let all devices take the same step."""
-        defenders = [self.defender] if optimizer is self.trainer.optimizers[0] else []  # others step while its graph is needed
-        keep_alike(optimizer, *defenders)
+        # Only the defender's own step moves its statistics: at another optimizer's step its graph still needs them.
+        defenders = [self.defender] if optimizer is self.trainer.optimizers[0] else []
+        average_over_devices(optimizer, *defenders)
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
-        """One step of descent."""
+        """The loss of a step of descent."""
         with batch_norm(self.defender, self.batch_norm):
             loss = self.cross_entropy(batch[self.part])
-        self.record(loss=loss)
+        self.log_values(loss=loss)
         return loss
 
     def cross_entropy(self, batch: Batch) -> Tensor:
-        """`L_D` of a batch, in nats; losses in float32."""
+        """`L_D` of a batch, a scalar in nats, float32."""
         logits, _ = self.defender(batch.images)
-        return F.cross_entropy(together(logits.float()), together(batch.targets))
+        return F.cross_entropy(gather_shares(logits.float()), gather_shares(batch.targets))
 
 
 def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()) -> float:
     """The learning rate as a share of its highest, at a progress in [0, 1).
 
-    `constant`; `linear`, falling to 0; `one_cycle`, rising over the first fifth from a tenth and falling linearly to 0;
-    `step`, a tenth at each milestone (a progress too).
+    `constant`; `linear` falls to 0; `one_cycle` rises from a tenth over the first fifth and falls linearly to 0; `step`
+    takes a tenth at each milestone (a progress too).
 
     Raises:
         ValueError: another schedule.

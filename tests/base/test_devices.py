@@ -25,7 +25,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["FT", "DAU"])
-def test_two_devices_make_the_losses_of_one(left, method):
+def test_two_devices_have_the_losses_of_one(left, method):
     one, two = left["1-0"][method], left["2-0"][method]
     assert len(one["losses"]) == 21
     torch.testing.assert_close(two["losses"], one["losses"], rtol=1e-5, atol=1e-6)
@@ -37,17 +37,17 @@ def test_two_devices_make_the_losses_of_one(left, method):
 
 
 @pytest.mark.parametrize("method", ["FT", "DAU"])
-def test_devices_stay_alike(left, method):
+def test_both_devices_end_with_the_same_weights(left, method):
     first, second = (left[f"2-{rank}"][method]["weights"] for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_noise_of_the_shares_is_that_of_the_batch(monkeypatch, memory):
+def test_the_noise_of_the_shares_is_that_of_the_batch(monkeypatch, memory):
     images = torch.zeros(6, 3, 4, 4).to(memory_format=memory)
     torch.manual_seed(3)
     whole = devices.noise_like(images)
-    monkeypatch.setattr(devices, "count", lambda: 2)
+    monkeypatch.setattr(devices, "world_size", lambda: 2)
     for rank in (0, 1):
         monkeypatch.setattr(devices, "rank", lambda rank=rank: rank)
         torch.manual_seed(3)

@@ -23,7 +23,7 @@ QUICK = {"epochs": 1, "pretraining_steps": 2, "pretraining_batch_size": 6, "samp
 def make(name: str, tiny: Any, defender: Defender) -> UnlearningModule:
     node = composed(f"baseline={name}").baseline
     kind = instantiate(OmegaConf.merge(node, {key: value for key, value in QUICK.items() if key in node}))
-    return kind(defender=defender, seed=0, **(tiny.training().settings["recipe"] if kind.func.from_scratch else {}))
+    return kind(defender=defender, seed=0, **(tiny.training().recipe if kind.func.from_scratch else {}))
 
 
 def weights(defender: Defender) -> dict[str, Tensor]:

@@ -4,16 +4,10 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from dau_lightning.baseline.finetune import FineTune
-from dau_lightning.training.sgd import SGDMethod
 
 
 def test_sees_the_retain_set_and_nothing_else(tiny: Any) -> None:
     assert tiny.seen(FineTune) == dict.fromkeys(range(36), 2)  # two epochs
-
-
-def test_what_it_is() -> None:
-    assert (FineTune.label, FineTune.phase, FineTune.part, FineTune.from_scratch) == ("FT", "unlearning", "retain", False)
-    assert issubclass(FineTune, SGDMethod)
 
 
 def test_goes_on_from_the_weights_it_is_given(tiny: Any) -> None:

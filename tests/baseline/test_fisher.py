@@ -33,7 +33,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
-def test_diagonal_is_that_of_the_exact_fisher_matrix() -> None:
+def test_the_diagonal_is_that_of_the_exact_fisher_matrix() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
     images = 2 * torch.randn(13, 4)
@@ -51,24 +51,20 @@ def test_diagonal_of_a_network_with_batch_norm(tiny: Any) -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 2, 7])
-def test_passes_change_nothing(tiny: Any, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_a_pass_changes_nothing(tiny: Any, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     defender, images = tiny.defender(), tiny.transform.normalise(tiny.images("retain", 5).images)
     expected = fisher_diagonal(defender, images)
     monkeypatch.setattr("dau_lightning.training.per_sample_gradient.samples_a_pass", lambda *_: samples)
     torch.testing.assert_close(fisher_diagonal(defender, images), expected)
 
 
-def test_it_is_not_the_square_of_a_mean() -> None:
+def test_the_diagonal_is_no_square_of_a_mean_gradient() -> None:
     torch.manual_seed(0)
     network, image = nn.Linear(4, 3), torch.randn(1, 4)
     twice = torch.cat([image, -image])  # opposite gradients: their mean nearly vanishes
     network.bias.data.zero_()
     both = (fisher_diagonal(network, image) + fisher_diagonal(network, -image)) / 2
     torch.testing.assert_close(fisher_diagonal(network, twice), both)
-
-
-def test_what_it_is() -> None:
-    assert (FisherForgetting.label, FisherForgetting.part, FisherForgetting.from_scratch) == ("FF", "retain", False)
 
 
 class Seen(L.Callback):
@@ -86,7 +82,7 @@ class Seen(L.Callback):
 
 
 @pytest.mark.parametrize("samples", [20, None, 500])
-def test_noise_of_the_variance_that_it_says(tiny: Any, samples: int | None) -> None:
+def test_the_noise_has_the_variance_of_the_formula(tiny: Any, samples: int | None) -> None:
     seen = Seen()
     module = method(tiny, samples=samples)
     before = torch.cat([parameter.detach().flatten().clone() for parameter in module.defender.parameters()])

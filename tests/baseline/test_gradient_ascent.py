@@ -7,7 +7,6 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from dau_lightning.baseline.gradient_ascent import GradientAscent
-from dau_lightning.training.sgd import SGDMethod
 
 YAML = Path(__file__).resolve().parents[2] / "conf" / "baseline" / "gradient_ascent.yaml"
 
@@ -18,11 +17,6 @@ def running(module: nn.Module) -> dict[str, Tensor]:
 
 def test_sees_the_forget_set_and_nothing_else(tiny: Any) -> None:
     assert tiny.seen(GradientAscent) == dict.fromkeys(range(36, 48), 2)  # two epochs
-
-
-def test_what_it_is() -> None:
-    assert (GradientAscent.label, GradientAscent.part, GradientAscent.from_scratch) == ("GA", "forget", False)
-    assert issubclass(GradientAscent, SGDMethod)
 
 
 def test_a_step_climbs_the_loss_of_the_forget_set(tiny: Any) -> None:

@@ -58,7 +58,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 @pytest.mark.parametrize("damping", [1e-3, 1e-1, 1.0])
 @pytest.mark.parametrize("count", [1, 20, 43, 120])
-def test_product_is_that_of_the_exact_inverse_and_of_the_recursion(count: int, damping: float) -> None:
+def test_the_product_is_that_of_the_exact_inverse_and_of_the_recursion(count: int, damping: float) -> None:
     network, images, targets, vector = small_case(count)
     gradients = exact_gradients(network, images, targets)
     expected = exact_product(gradients, vector, damping)
@@ -123,14 +123,9 @@ def test_no_damping_with_a_singular_fisher_matrix(count: int, damping: float) ->
         ({"samples": 8001}, r"baseline\.samples must be at most 8000.*got 8001"),
     ],
 )
-def test_what_cannot_be_used_is_told_before_anything_runs(tiny: Any, changes: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_be_used_are_refused_by_the_constructor(tiny: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         method(tiny, **changes)
-
-
-def test_what_it_is(tiny: Any) -> None:
-    assert (InfluenceUnlearning.label, InfluenceUnlearning.from_scratch) == ("IU", False)
-    assert method(tiny).batch_sizes == {"retain": 10, "forget": 10}
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.0])
@@ -189,7 +184,7 @@ def test_it_is_near_exact_retraining_of_a_convex_model(tiny: Any) -> None:
     forgotten = (targets == 0) & (torch.arange(1500) % 10 == 0)  # a tenth of a class
     whole = Images(pixels, targets, tiny.classes, tuple(map(str, range(1500))))
     retain, forget = whole[(~forgotten).nonzero().flatten()], whole[forgotten.nonzero().flatten()]
-    parts = {name: getattr(tiny.split(), name) for name in ("val", "judge", "outside", "test_retain", "test_forget")}
+    parts = {name: getattr(tiny.split(), name) for name in ("val", "judge", "judge_nonmembers", "test_retain", "test_forget")}
     split = Split(whole, retain, forget, **parts, data_hash="", split_hash="")
 
     defender = Defender(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)))

@@ -7,10 +7,6 @@ def test_sees_the_whole_training_set_and_nothing_else(tiny: Any) -> None:
     assert tiny.seen(Original) == dict.fromkeys(range(48), 2)  # two epochs
 
 
-def test_what_it_is() -> None:
-    assert (Original.label, Original.phase, Original.part, Original.from_scratch) == ("Original", "original", "train", True)
-
-
 def test_its_store_entry_depends_on_the_training_set_alone(tiny: Any) -> None:
     training, split = tiny.training(), tiny.split()
     content = training.content(training.module(Original, split), split)

@@ -10,15 +10,11 @@ def test_sees_the_retain_set_and_nothing_else(tiny: Any) -> None:
     assert tiny.seen(Retrain) == dict.fromkeys(range(36), 2)  # two epochs
 
 
-def test_what_it_is() -> None:
-    assert (Retrain.label, Retrain.phase, Retrain.part, Retrain.from_scratch) == ("Retrain", "retrain", "retain", True)
-
-
 def test_follows_the_originals_recipe_from_weights_of_its_own(tiny: Any) -> None:
     training, split = tiny.training(), tiny.split()
     original, retrain, again = (training.module(kind, split) for kind in (Original, Retrain, Retrain))
-    for name in training.settings["recipe"]:
-        assert getattr(original, name) == getattr(retrain, name) == training.settings["recipe"][name]
+    for name in training.recipe:
+        assert getattr(original, name) == getattr(retrain, name) == training.recipe[name]
     weights = [module.defender.state_dict()["network.0.0.weight"] for module in (original, retrain, again)]
     assert not torch.equal(weights[0], weights[1])
     assert torch.equal(weights[1], weights[2])

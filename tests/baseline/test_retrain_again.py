@@ -11,11 +11,6 @@ def test_sees_the_retain_set_and_nothing_else(tiny: Any) -> None:
     assert tiny.seen(RetrainAgain) == dict.fromkeys(range(36), 2)  # two epochs
 
 
-def test_what_it_is() -> None:
-    assert (RetrainAgain.label, RetrainAgain.part, RetrainAgain.from_scratch) == ("Retrain 2", "retain", True)
-    assert RetrainAgain.phase != Retrain.phase  # on which everything random in it depends
-
-
 def test_shares_neither_weights_nor_batches_with_retrain(tiny: Any) -> None:
     class Keep(L.Callback):
         def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:

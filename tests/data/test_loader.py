@@ -8,8 +8,7 @@ from torch import Tensor
 from torchvision.transforms.functional import normalize
 
 from dau_lightning.base.error import InputError
-from dau_lightning.base.randomness import key
-from dau_lightning.data.loader import Batch, JointLoader, Order, PassLoader, PlainLoader
+from dau_lightning.data.loader import Batch, JointLoader, PassLoader, PlainLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 
@@ -42,110 +41,6 @@ def pairs(batch: Batch) -> Counter[tuple[bytes, int]]:
     """How often each labelled image occurs."""
     images, targets = batch
     return Counter((image.contiguous().numpy().tobytes(), int(label)) for image, label in zip(images, targets, strict=True))
-
-
-# Randomness
-
-
-def test_keys_are_seeds_of_63_bits_and_differ() -> None:
-    keys = [key(*parts) for parts in [(0,), (1,), (0, "a"), (0, "b"), ("0",), (0, "a", 1), (0, "a1"), ()]]
-    assert len(set(keys)) == len(keys)
-    assert all(0 <= value < 2**63 for value in keys)
-    assert key(0, "retain", 3) == key(0, "retain", 3)
-    torch.Generator().manual_seed(max(keys))
-
-
-@pytest.mark.parametrize(("size", "batch_size"), [(5, 3), (12, 4), (2, 7), (7, 7), (1, 3), (10, 1)])
-def test_order_passes_over_the_part_again_and_again(size: int, batch_size: int) -> None:
-    order = Order(size, batch_size, seed=0, name="retain")
-    batches = [order.batch(step) for step in range(3 * size)]  # 3 * batch_size passes
-    assert all(batch.shape == (batch_size,) for batch in batches)
-    for one_pass in torch.cat(batches).split(size):
-        assert one_pass.sort().values.tolist() == list(range(size))
-
-
-def test_order_is_a_function_of_seed_part_and_step() -> None:
-    order, steps = Order(11, 4, seed=3, name="retain"), range(12)
-    batches = [order.batch(step) for step in steps]
-    for step in (11, 2, 7, 2, 0):
-        assert torch.equal(order.batch(step), batches[step])
-        assert torch.equal(Order(11, 4, seed=3, name="retain").batch(step), batches[step])
-    for other in (Order(11, 4, seed=4, name="retain"), Order(11, 4, seed=3, name="forget")):
-        assert not torch.equal(torch.cat([other.batch(step) for step in steps]), torch.cat(batches))
-
-
-def test_every_pass_is_another_permutation() -> None:
-    order = Order(20, 20, seed=0, name="retain")
-    passes = [tuple(order.batch(step).tolist()) for step in range(10)]
-    assert len(set(passes)) == 10
-
-
-def test_one_stream_does_not_depend_on_the_batch_size() -> None:
-    streams = [torch.cat([Order(10, size, 0, "val").batch(step) for step in range(60 // size)]) for size in (1, 3, 20)]
-    assert torch.equal(streams[0], streams[1])
-    assert torch.equal(streams[0], streams[2])
-
-
-# Transform
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_normalise_is_torchvisions(make_images: Callable[..., Images], channels: int) -> None:
-    images = make_images(2, shape=(channels, 5, 6)).images
-    transform = Transform(MEAN[:channels], STD[:channels], crop_padding=2, flip=True)
-    found = transform.normalise(images)
-    torch.testing.assert_close(found, normalize(images / 255, list(MEAN[:channels]), list(STD[:channels])))
-    assert found.dtype == torch.float32
-    assert found.is_contiguous(memory_format=torch.channels_last)
-
-
-def augmented(images: Tensor, padding: int, flip: bool, seed: int) -> Tensor:
-    """One image after another: pad, cut, mirror; with the draws that the transform makes."""
-    generator = torch.Generator().manual_seed(seed)
-    count, _, height, width = images.shape
-    offsets = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
-    chances = torch.rand(count, 1, generator=generator)
-    result = []
-    for i in range(count):
-        top, left = offsets[:, i, 0].tolist()
-        image = F.pad(images[i], (padding, padding, padding, padding))[:, top : top + height, left : left + width]
-        result.append(image.flip(2) if flip and chances[i, 0] < 0.5 else image)
-    return torch.stack(result)
-
-
-@pytest.mark.parametrize("flip", [True, False])
-@pytest.mark.parametrize("padding", [0, 1, 4])
-@pytest.mark.parametrize("shape", [(3, 4, 4), (1, 5, 7)])
-def test_augment_pads_cuts_and_mirrors(
-    make_images: Callable[..., Images], shape: tuple[int, int, int], padding: int, flip: bool
-) -> None:
-    images = make_images(8, shape=shape).images
-    transform = Transform(MEAN, STD, padding, flip)
-    found = transform.augment(images, torch.Generator().manual_seed(5))
-    assert found.dtype == torch.uint8
-    assert torch.equal(found, augmented(images, padding, flip, seed=5))
-    assert torch.equal(found, images) is (padding == 0 and not flip)
-
-
-def test_augment_draws_every_offset_and_both_sides_alike() -> None:
-    images = torch.arange(1, 10, dtype=torch.uint8).view(1, 1, 3, 3).repeat(3600, 1, 1, 1)
-    found = Transform(MEAN, STD, crop_padding=1, flip=True).augment(images, torch.Generator().manual_seed(0))
-    seen = Counter(tuple(image.flatten().tolist()) for image in found)
-    assert len(seen) == 18  # 3 x 3 offsets, 2 sides
-    assert min(seen.values()) > 140  # 200 expected, standard deviation 14
-    assert max(seen.values()) < 260
-
-
-def test_augment_does_not_read_the_global_generator(make_images: Callable[..., Images]) -> None:
-    images = make_images(4).images
-    results = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        results.append(AUGMENTED.augment(images, torch.Generator().manual_seed(5)))
-    assert torch.equal(*results)
-
-
-# The joint loader
 
 
 def test_an_epoch_visits_the_first_part_once(parts: dict[str, Images]) -> None:
@@ -187,7 +82,7 @@ def test_lightning_can_set_the_epoch(parts: dict[str, Images]) -> None:
     assert loader.epoch == 1
 
 
-def test_epochs_together_visit_every_image_equally(parts: dict[str, Images]) -> None:
+def test_over_many_epochs_every_image_is_visited_equally_often(parts: dict[str, Images]) -> None:
     loader, seen = JointLoader(parts, SIZES, PLAIN, seed=0), Counter()
     for epoch in range(15):  # 15 * 32 = 16 * 30
         loader.set_epoch(epoch)
@@ -226,7 +121,7 @@ def test_augments_and_normalises_the_drawn_images(parts: dict[str, Images]) -> N
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_shares_of_devices_together_are_the_batch(parts: dict[str, Images], world_size: int) -> None:
+def test_the_shares_of_the_devices_make_the_batch(parts: dict[str, Images], world_size: int) -> None:
     sizes = {"retain": 8, "forget": 4}
     whole = JointLoader(parts, sizes, AUGMENTED, seed=0)
     shares = [JointLoader(parts, sizes, AUGMENTED, 0, rank, world_size) for rank in range(world_size)]
@@ -264,7 +159,7 @@ def test_pairs_have_the_labels_of_the_partner_and_images_of_their_part(parts: di
         assert set(pairs(batch["val"])) <= own
 
 
-def test_pairs_are_drawn_alike_from_a_class(parts: dict[str, Images]) -> None:
+def test_pairs_are_drawn_evenly_from_a_class(parts: dict[str, Images]) -> None:
     parts |= {"forget": parts["forget"][torch.tensor([0])]}  # of class 0, of which val has 3 and 6 and 9
     loader, seen = paired(parts), Counter()
     for step in range(300):
@@ -285,7 +180,7 @@ def test_pairs_are_a_function_of_seed_and_step_and_leave_other_parts_alone(parts
     assert all(torch.equal(found.images, batches[step]["val"].images) for found, step in zip(steps, (2, 0), strict=True))
 
 
-def test_pairs_stay_together_on_their_device(parts: dict[str, Images]) -> None:
+def test_a_pair_is_on_one_device(parts: dict[str, Images]) -> None:
     parts |= {"forget": parts["forget"][torch.tensor([0, 1, 2, 3])]}
     for rank in range(2):
         for batch in paired(parts, rank=rank, world_size=2):

@@ -61,7 +61,7 @@ def test_every_sample_keeps_its_pixels_label_and_id(data: Data, selection: bool)
     official = {
         name: row for part in (data.train, data.test) for name, *row in zip(part.ids, part.images, part.targets, strict=True)
     }
-    for name in ("train", "retain", "forget", "val", "judge", "outside", "test_retain", "test_forget"):
+    for name in ("train", "retain", "forget", "val", "judge", "judge_nonmembers", "test_retain", "test_forget"):
         part: Images = getattr(split, name)
         assert part.class_names == data.train.class_names
         for identity, image, target in zip(part.ids, part.images, part.targets, strict=True):
@@ -195,23 +195,23 @@ def test_split_hash_covers_what_is_forgotten(data: Data) -> None:
 
 def test_without_selection_nobody_judges(data: Data) -> None:
     split = make_split(data, RANDOM, 0)
-    assert len(split.judge) == len(split.outside) == 0
+    assert len(split.judge) == len(split.judge_nonmembers) == 0
 
 
 def test_selection_halves_val_by_class(data: Data) -> None:
     whole, split = make_split(data, RANDOM, 0), make_split(data, RANDOM, 0, selection=True)
     assert counts(split.val) == [4] * 4
-    assert counts(split.judge) == counts(split.outside) == [2] * 4
-    assert sorted(split.val.ids + split.judge.ids + split.outside.ids) == sorted(whole.val.ids)
+    assert counts(split.judge) == counts(split.judge_nonmembers) == [2] * 4
+    assert sorted(split.val.ids + split.judge.ids + split.judge_nonmembers.ids) == sorted(whole.val.ids)
     assert (split.retain.ids, split.forget.ids) == (whole.retain.ids, whole.forget.ids)
 
 
 def test_selection_judges_retained_classes_only(data: Data) -> None:
     whole, split = make_split(data, CLASS_2, 0), make_split(data, CLASS_2, 0, selection=True)
     assert counts(split.val) == [4] * 4
-    assert counts(split.judge) == counts(split.outside) == [2, 2, 0, 2]
-    assert len({*split.val.ids, *split.judge.ids, *split.outside.ids}) == 16 + 6 + 6
-    assert {*split.val.ids, *split.judge.ids, *split.outside.ids} < set(whole.val.ids)
+    assert counts(split.judge) == counts(split.judge_nonmembers) == [2, 2, 0, 2]
+    assert len({*split.val.ids, *split.judge.ids, *split.judge_nonmembers.ids}) == 16 + 6 + 6
+    assert {*split.val.ids, *split.judge.ids, *split.judge_nonmembers.ids} < set(whole.val.ids)
 
 
 def test_selection_shares_the_original(data: Data) -> None:
@@ -221,8 +221,8 @@ def test_selection_shares_the_original(data: Data) -> None:
 def test_selection_halves_an_own_val_set(own: Data) -> None:
     split = make_split(own, RANDOM, 0, selection=True)
     assert len(split.val) == 10
-    assert len(split.judge) == len(split.outside) == 5
-    assert set(split.val.ids + split.judge.ids + split.outside.ids) == set(own.val.ids if own.val else ())
+    assert len(split.judge) == len(split.judge_nonmembers) == 5
+    assert set(split.val.ids + split.judge.ids + split.judge_nonmembers.ids) == set(own.val.ids if own.val else ())
 
 
 def test_selection_depends_on_the_seed(own: Data) -> None:

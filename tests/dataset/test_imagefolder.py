@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from dau_lightning.base.error import InputError
 from dau_lightning.dataset.imagefolder import imagefolder
 from dau_lightning.dataset.images import Data
-from dau_lightning.storage import image_cache as decode
+from dau_lightning.storage import image_cache
 
 SIZE = 8
 
@@ -129,12 +129,12 @@ def test_limits_are_balanced_seeded_and_applied_before_decoding(root: Path, monk
         for name, image in zip(part.ids, part.images, strict=True):
             with Image.open(root / name) as stored:
                 assert np.abs(image.numpy() - reference(stored)).max() <= 1
-    original, paths = decode.decode, []
-    monkeypatch.setattr(decode, "decode", lambda path, size: (paths.append(path), original(path, size))[1])
+    original, paths = image_cache.decode, []
+    monkeypatch.setattr(image_cache, "decode", lambda path, size: (paths.append(path), original(path, size))[1])
     load(root, 3, 3, 0)
     assert len(paths) == 6
     load(root, 3, 3, 0)
-    assert len(paths) == 6 + 6  # few enough to be looked at once more, see `decode.SPOTS`
+    assert len(paths) == 6 + 6  # all are compared with the cache: fewer than `image_cache.COMPARED`
 
 
 def test_a_limit_below_the_number_of_classes(root: Path) -> None:

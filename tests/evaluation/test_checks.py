@@ -2,34 +2,63 @@ from typing import Any
 
 import pytest
 
-from dau_lightning.evaluation.checks import doubts, flags
+from dau_lightning.evaluation.checks import all_warnings, few_samples, row_warnings
 
-RETRAIN = {"UA": 6.0, "MIA": 14.0, "RA": 99.0, "TA": 94.0, "attacks": {"confidence": 14.0, "entropy": 15.0}}
-ORIGINAL = {"UA": 1.0, "MIA": 3.0, "RA": 99.5, "TA": 94.5, "attacks": {"confidence": 3.0, "entropy": 4.0}}
-DAU = {"UA": 5.0, "MIA": 12.0, "RA": 98.0, "TA": 93.0, "attacks": {"confidence": 12.0, "entropy": 13.0}}
+RETRAIN = {
+    "UA": 6.0,
+    "MIA": 14.0,
+    "RA": 99.0,
+    "TA": 94.0,
+    "AUC": 50.0,
+    "AUC_error": 2.0,
+    "attacks": {"confidence": 14.0, "entropy": 15.0},
+}
+ORIGINAL = {
+    "UA": 1.0,
+    "MIA": 3.0,
+    "RA": 99.5,
+    "TA": 94.5,
+    "AUC": 58.0,
+    "AUC_error": 2.0,
+    "attacks": {"confidence": 3.0, "entropy": 4.0},
+}
+DAU = {
+    "UA": 5.0,
+    "MIA": 12.0,
+    "RA": 98.0,
+    "TA": 93.0,
+    "AUC": 52.0,
+    "AUC_error": 2.0,
+    "attacks": {"confidence": 12.0, "entropy": 13.0},
+}
 DAU |= {"balanced_accuracy_pretrained": 58.0, "label": "DAU", "seconds": 3.0, "TA_forgotten": None}
-CHANCE = "the attacker is at chance after its pre-training: the game has nothing to tell"
-SELECTION = {"UA": 5.0, "MIA": 12.0, "RA": 98.0, "judge_error": 7.0, "judge_MIA": 15.0}
+OVER = "over-forgetting: AUC {} is {} points below {}: forgotten images can be told from unseen ones"
+SELECTION = {"UA": 5.0, "MIA": 12.0, "RA": 98.0, "judge_error": 7.0, "judge_MIA": 15.0, "AUC": 52.0, "AUC_error": 2.0}
 
 
 def of(whole_class: bool = False, **changes: Any) -> list[str]:
-    """The flags of DAU."""
-    found = flags({"retrain": RETRAIN, "original": ORIGINAL, "dau": DAU | changes}, whole_class)
+    """The warnings about DAU."""
+    found = row_warnings({"retrain": RETRAIN, "original": ORIGINAL, "dau": DAU | changes}, whole_class)
     assert found["retrain"] == found["original"] == []
     return found["dau"]
 
 
 def test_a_good_run_has_none() -> None:
     assert of() == []
-    assert flags({"original": ORIGINAL | {"UA": 90.0}}, False) == {"original": []}  # it was to forget nothing
-    assert flags({"original": SELECTION, "dau": SELECTION | {"UA": 6.0}}, False) == {"original": [], "dau": []}
+    assert row_warnings({"original": ORIGINAL | {"UA": 90.0}}, False) == {"original": []}  # it was to forget nothing
+    assert row_warnings({"original": SELECTION, "dau": SELECTION | {"UA": 6.0}}, False) == {"original": [], "dau": []}
 
 
 @pytest.mark.parametrize(
     ("changes", "flag"),
     [
         ({"RA": 94.4}, "RA is more than 5 points below the original's"),
-        ({"UA": 17.1}, "over-forgetting: UA is more than 10 points above the error on images never seen"),
+        ({"AUC": 44.9}, OVER.format("44.9", "5.1", "Retrain's")),
+        ({"MIA_draws": {"range": [4.0, 9.1], "draws": 9, "voided": 4}}, "MIA is unstable: its draws range from 4.0 to 9.1"),
+        (
+            {"MIA_draws": {"range": [4.0, 9.0], "draws": 9, "voided": 5}},
+            "MIA is unsure: the SVM of 5 of 9 draws is inverted",
+        ),
         (
             {"balanced_accuracy_pretrained": 50.9},
             "the attacker is at chance after its pre-training: the game has nothing to tell",
@@ -44,7 +73,14 @@ def test_each_alone(changes: dict[str, Any], flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"RA": 94.5}, {"UA": 17.0}, {"balanced_accuracy_pretrained": 51.0}, ORIGINAL | {"UA": 2.0}]
+    "changes",
+    [
+        {"RA": 94.5},
+        {"AUC": 45.0},
+        {"AUC": 44.0, "AUC_error": 3.1},
+        {"balanced_accuracy_pretrained": 51.0},
+        ORIGINAL | {"UA": 2.0},
+    ],
 )
 def test_margins_are_margins(changes: dict[str, Any]) -> None:
     assert of(**changes) == []
@@ -52,51 +88,51 @@ def test_margins_are_margins(changes: dict[str, Any]) -> None:
 
 def test_a_forgotten_class_may_be_wrong_all_over() -> None:
     retrain = RETRAIN | {"UA": 100.0}
-    assert flags({"retrain": retrain, "original": ORIGINAL, "dau": DAU | {"UA": 100.0}}, True)["dau"] == []
-    found = flags({"retrain": RETRAIN, "original": ORIGINAL}, True)["retrain"]
-    assert found == ["Retrain names a class that it never saw: is it in the retain set?"]
+    assert row_warnings({"retrain": retrain, "original": ORIGINAL, "dau": DAU | {"UA": 100.0}}, True)["dau"] == []
+    found = row_warnings({"retrain": RETRAIN, "original": ORIGINAL}, True)["retrain"]
+    assert found == ["Retrain recognises a class that it never saw: do images of it lie in the retain set?"]
 
 
-def test_of_a_class_and_single_images_each_is_held_to_its_own() -> None:
-    """Three quarters are of an emptied class, on which Retrain is wrong; the others are as images never seen."""
-    retrain, good, over = (RETRAIN | {"UA": error} for error in (0.75 * 100 + 0.25 * 6, 75 + 0.25 * 12, 75 + 0.25 * 50))
-    found = flags({"retrain": retrain, "original": ORIGINAL, "dau": good, "finetune": over}, 0.75)
-    assert found["retrain"] == found["dau"] == []
-    assert found["finetune"] == ["over-forgetting: UA is more than 10 points above the error on images never seen"]
-    found = flags({"retrain": RETRAIN | {"UA": 60.0}, "original": ORIGINAL}, 0.75)["retrain"]
-    assert found == ["Retrain names a class that it never saw: is it in the retain set?"]
+def test_retrain_that_recognises_an_emptied_class_among_single_images() -> None:
+    found = row_warnings({"retrain": RETRAIN | {"UA": 60.0}, "original": ORIGINAL}, 0.75)["retrain"]
+    assert found == ["Retrain recognises a class that it never saw: do images of it lie in the retain set?"]
+
+
+def test_without_retrain_over_forgetting_is_below_chance() -> None:
+    rows = {"original": ORIGINAL, "dau": DAU | {"AUC": 44.0}, "finetune": DAU | {"AUC": 46.0}}
+    found = row_warnings(rows, 0)
+    assert found == {"original": [], "dau": [OVER.format("44.0", "6.0", "50")], "finetune": []}
+
+
+def test_what_did_not_move_is_not_over_forgotten() -> None:
+    """A list of images that are hard for every model."""
+    hard = ORIGINAL | {"UA": 60.0, "AUC": 20.0}
+    assert row_warnings({"original": hard, "dau": DAU | {"UA": 60.0, "AUC": 20.0}}, 0)["dau"] == []
+    assert row_warnings({"original": hard, "dau": DAU | {"UA": 61.0, "AUC": 20.0}}, 0)["dau"] != []
+    assert row_warnings({"original": ORIGINAL | {"AUC": None}, "dau": DAU | {"AUC": None}}, 1)["dau"] == []
+
+
+def test_few_samples_are_said() -> None:
+    assert few_samples(1) == ["only 1 images are forgotten: each of them is 100.0 points of UA and MIA"]
+    assert few_samples(20) == []
 
 
 def test_a_slow_loss_over_many_requests_is_one_loss() -> None:
     rows = {"original": ORIGINAL | {"RA": 96.0}, "dau": DAU | {"RA": 94.0}}
-    assert flags(rows, 0) == {"original": [], "dau": []}
-    found = flags(rows, 0, first_RA=99.5)
+    assert row_warnings(rows, 0) == {"original": [], "dau": []}
+    found = row_warnings(rows, 0, first_RA=99.5)
     assert found == {"original": [], "dau": ["RA is more than 5 points below that of the original before all requests"]}
 
 
-def test_doubts_are_of_the_run_then_of_its_rows() -> None:
+def test_warnings_of_the_run_come_before_those_of_its_rows() -> None:
     rows = {"original": {"label": "Original"}, "dau": {"label": "DAU", "flags": ["nothing forgotten"]}}
-    assert doubts({"rows": rows, "warnings": ["no Retrain"]}) == [("", "no Retrain"), ("DAU", "nothing forgotten")]
-    assert doubts({"rows": {}}) == []
-
-
-def test_images_that_are_hard_for_retrain_may_be_wrong() -> None:
-    """Half of a class that is told apart badly: its error is not the mean one."""
-    rows = {"retrain": RETRAIN | {"UA": 30.0}, "original": ORIGINAL, "dau": DAU | {"UA": 39.0}}
-    assert flags(rows, False)["retrain"] == flags(rows, False)["dau"] == []
-    found = flags(rows | {"dau": DAU | {"UA": 40.1}}, False)["dau"]
-    assert found == ["over-forgetting: UA is more than 10 points above the error on images never seen"]
+    assert all_warnings({"rows": rows, "warnings": ["no Retrain"]}) == [("", "no Retrain"), ("DAU", "nothing forgotten")]
+    assert all_warnings({"rows": {}}) == []
 
 
 def test_a_bad_reference_is_flagged() -> None:
-    found = flags({"retrain": RETRAIN | {"RA": 80.0}, "original": ORIGINAL}, False)
+    found = row_warnings({"retrain": RETRAIN | {"RA": 80.0}, "original": ORIGINAL}, False)
     assert found == {"retrain": ["RA is more than 5 points below the original's"], "original": []}
-
-
-def test_a_selection_run_is_judged_by_its_judges() -> None:
-    found = flags({"original": SELECTION, "dau": SELECTION | {"UA": 17.1}, "finetune": dict(SELECTION)}, False)
-    assert found["dau"] == ["over-forgetting: UA is more than 10 points above the error on images never seen"]
-    assert found["finetune"] == ["nothing forgotten: UA, RA and every attack are the original's"]
 
 
 def test_several_at_once() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dau_lightning.data import loader
-from dau_lightning.evaluation.metrics_callback import MetricsCallback
+from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
 
 NAN, INF = float("nan"), float("inf")
 
@@ -47,7 +47,7 @@ def test_evaluation_counts_every_sample_of_every_part_once(tiny: Any) -> None:
         targets = np.where(np.arange(len(part)) < count, predicted, (predicted + 1) % 3)
         parts[name] = replace(part, targets=torch.from_numpy(targets))
         expected[name] = 100 * np.mean(targets == predicted)
-    evaluation = MetricsCallback(PARTS, 3, {}, {})
+    evaluation = MetricsCallback(PARTS, 3, {})
     tiny.test(module.train(), evaluation, parts=PARTS, split=replace(split, **parts))
     assert list(evaluation.accuracy()) == list(PARTS)
     assert evaluation.accuracy() == pytest.approx(expected, abs=1e-4)
@@ -58,32 +58,32 @@ def test_evaluation_counts_every_sample_of_every_part_once(tiny: Any) -> None:
 def test_evaluation_feeds_each_role_from_its_part(tiny: Any) -> None:
     module, split, diary = tiny.module(), tiny.split(), Diary()
     roles = {"retain": "member", "test_retain": "nonmember", "forget": "forget"}
-    evaluation = MetricsCallback(PARTS, 3, {"diary": diary, "another": Diary()}, roles)
+    evaluation = MetricsCallback(PARTS, 3, {"diary": Measure(diary, roles), "another": Measure(Diary(), roles)})
     tiny.test(module, evaluation, parts=PARTS)
     assert diary.fed == []  # each evaluation has metrics of its own
-    assert evaluation.efficacy() == {"diary": 3, "another": 3}  # each part once, whole
+    assert evaluation.measured() == {"diary": 3, "another": 3}  # each part once, whole
     module.eval()
     for part, role in roles.items():
-        batches = [(logits, targets) for name, logits, targets in evaluation.attacks["diary"].fed if name == role]
+        batches = [(logits, targets) for name, logits, targets in evaluation.measures["diary"].metric.fed if name == role]
         logits, targets = (torch.cat(column) for column in zip(*batches, strict=True))
         assert torch.equal(targets, getattr(split, part).targets)
         with torch.no_grad():
             expected = module.defender.network(tiny.transform.normalise(getattr(split, part).images))
         torch.testing.assert_close(logits, expected)
-    assert {role for role, _, _ in evaluation.attacks["diary"].fed} == set(roles.values())
+    assert {role for role, _, _ in evaluation.measures["diary"].metric.fed} == set(roles.values())
 
 
 def test_evaluation_of_a_single_part(tiny: Any) -> None:
-    evaluation = MetricsCallback(["forget"], 3, {}, {})
+    evaluation = MetricsCallback(["forget"], 3, {})
     tiny.test(tiny.module(), evaluation, parts=["forget"])
     assert evaluation.accuracy().keys() == {"forget"}
 
 
 def test_two_evaluations_share_a_test(tiny: Any) -> None:
-    evaluations = [MetricsCallback(PARTS, 3, {"diary": Diary()}, {part: "forget"}) for part in ("forget", "val")]
+    evaluations = [MetricsCallback(PARTS, 3, {"diary": Measure(Diary(), {part: "forget"})}) for part in ("forget", "val")]
     tiny.test(tiny.module(), *evaluations, parts=PARTS)
     split = tiny.split()
     for evaluation, part in zip(evaluations, (split.forget, split.val), strict=True):
-        ((role, _, targets),) = evaluation.attacks["diary"].fed
+        ((role, _, targets),) = evaluation.measures["diary"].metric.fed
         assert role == "forget"
         assert torch.equal(targets, part.targets)

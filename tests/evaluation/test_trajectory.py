@@ -5,7 +5,7 @@ from sklearn.svm import SVC
 
 from dau_lightning.baseline.gradient_ascent import GradientAscent
 from dau_lightning.evaluation.trajectory import ROLES, Trajectory, measured
-from dau_lightning.metric.mia import SVMAttack
+from dau_lightning.metric.svm_attack import SVMAttack
 from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training.clock import Clock
 from dau_lightning.training.module import UnlearningModule

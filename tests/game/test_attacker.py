@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from dau_lightning.base.error import InputError
 from dau_lightning.game.attacker import Attacker, Several, StatisticsAttacker
-from dau_lightning.game.sensitivity import Sensitivity
 
 Inputs = tuple[Tensor, Tensor, Tensor]
 
@@ -39,7 +38,7 @@ def test_parameters_and_shape(num_classes: int, count: int) -> None:
     assert logits.dtype == torch.float32
 
 
-def test_is_the_architecture_of_the_paper() -> None:
+def test_it_has_the_architecture_of_the_paper() -> None:
     layers = Attacker(10).encoder.layers
     assert len(layers) == 3
     for layer in layers:
@@ -49,7 +48,7 @@ def test_is_the_architecture_of_the_paper() -> None:
         assert {module.p for module in layer.modules() if isinstance(module, nn.Dropout)} == {0.2}
 
 
-def test_token_is_probability_sensitivity_and_label_of_its_class() -> None:
+def test_a_token_is_probability_sensitivity_and_target_of_its_class() -> None:
     attacker, (probabilities, sensitivity, targets) = Attacker(4).eval(), inputs(4)
     attacker.norm.eps = 0.0  # with its fresh statistics of mean 0 and variance 1 the norm is the identity
     tokens = seen_by(attacker.embed, lambda: attacker(probabilities, sensitivity, targets))
@@ -71,7 +70,7 @@ def test_inputs_are_normalised_over_the_batch_in_training() -> None:
     torch.testing.assert_close(tokens.var(0, correction=0), torch.ones(4, 3), rtol=1e-2, atol=0)
 
 
-def test_order_of_the_classes_matters_to_the_last_layers_only() -> None:
+def test_the_order_of_the_classes_matters_to_the_last_layers_only() -> None:
     torch.manual_seed(0)
     attacker, (probabilities, sensitivity, targets) = Attacker(4).eval(), inputs(4)
     order = torch.tensor([2, 0, 3, 1])  # new class k is old class order[k]
@@ -82,7 +81,7 @@ def test_order_of_the_classes_matters_to_the_last_layers_only() -> None:
     assert not torch.allclose(attacker(*moved), attacker(probabilities, sensitivity, targets))
 
 
-def test_positive_means_member() -> None:
+def test_a_positive_logit_means_member() -> None:
     attacker, seen = Attacker(4).eval(), inputs(4)
     with torch.no_grad():
         attacker.output.weight.zero_()
@@ -98,10 +97,7 @@ def test_each_input_reaches_the_logit() -> None:
     assert not torch.allclose(attacker(probabilities, sensitivity, (targets + 1) % 4), logits)
 
 
-# Other attackers
-
-
-def test_statistics_are_those_of_their_papers() -> None:
+def test_the_statistics_are_their_formulas() -> None:
     attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities").eval(), inputs(4)
     seen = seen_by(attacker.layers, lambda: attacker(probabilities, sensitivity, targets))
     for found, p, label in zip(seen.tolist(), probabilities.double().numpy(), targets.tolist(), strict=True):
@@ -111,7 +107,7 @@ def test_statistics_are_those_of_their_papers() -> None:
         assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_statistics_give_a_logit_and_do_not_look_at_the_sensitivity() -> None:
+def test_the_statistics_attacker_ignores_the_sensitivity() -> None:
     attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities").eval(), inputs(4)
     logits = attacker(probabilities, sensitivity, targets)
     assert logits.shape == (6,)
@@ -131,7 +127,7 @@ def test_statistics_need_probabilities() -> None:
         StatisticsAttacker(4, attacker_input="logits")
 
 
-def test_several_give_the_logits_of_each() -> None:
+def test_several_attackers_give_the_logits_of_each() -> None:
     make = {"first": Attacker, "second": lambda num_classes: StatisticsAttacker(num_classes, "probabilities")}
     several, seen = Several(4, make).eval(), inputs(4)
     logits = several(*seen)
@@ -139,115 +135,3 @@ def test_several_give_the_logits_of_each() -> None:
     for column, attacker in zip(logits.T, several.attackers.values(), strict=True):
         torch.testing.assert_close(column, attacker(*seen))
     assert list(several.attackers) == ["first", "second"]
-
-
-# Sensitivity
-
-
-IMAGES = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 1, 2, 3)).astype(np.float32))
-WEIGHT = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32))
-
-
-def predict(images: Tensor) -> Tensor:
-    return (images.flatten(1) @ WEIGHT).softmax(1)
-
-
-def reference(copies: int, noise_scale: float, divide: bool, norm: bool) -> np.ndarray:
-    def probabilities(images: np.ndarray) -> np.ndarray:
-        exponentials = np.exp(images.reshape(len(images), -1) @ WEIGHT.double().numpy())
-        return exponentials / exponentials.sum(1, keepdims=True)
-
-    torch.manual_seed(7)
-    images, changes = IMAGES.double().numpy(), []
-    for _ in range(copies):
-        noisy = images + noise_scale * torch.randn(IMAGES.shape).double().numpy()
-        change = probabilities(noisy) - probabilities(images)
-        length = np.sqrt((change**2).sum(1, keepdims=True))
-        changes.append(np.repeat(length, change.shape[1], axis=1) if norm else np.abs(change))
-    mean = sum(changes) / copies
-    return mean / noise_scale if divide else mean
-
-
-@pytest.mark.parametrize("norm", [True, False])
-@pytest.mark.parametrize("divide", [True, False])
-@pytest.mark.parametrize(
-    ("copies", "noise_scale", "images_per_pass"), [(1, 1.0, 1), (10, 0.1, 1), (10, 0.1, 15), (10, 0.1, 512)]
-)
-def test_sensitivity_is_its_formula(copies: int, noise_scale: float, images_per_pass: int, divide: bool, norm: bool) -> None:
-    expected = reference(copies, noise_scale, divide, norm)
-    torch.manual_seed(7)
-    measured = Sensitivity(copies, noise_scale, divide, norm, False, images_per_pass)(predict, IMAGES, predict(IMAGES))
-    np.testing.assert_allclose(measured.numpy(), expected, rtol=1e-4, atol=1e-6)
-    assert ((measured == measured[:, :1]).all().item()) is norm
-
-
-def test_sensitivity_of_a_linear_map_is_the_length_of_its_columns() -> None:
-    torch.manual_seed(0)
-    expected = WEIGHT.double().norm(dim=0) * math.sqrt(2 / math.pi)  # E|N(0, sigma^2)|
-    for divide, scale in ((True, 1.0), (False, 0.01)):
-        linear = Sensitivity(4000, 0.01, divide, norm=False, gradient=False, images_per_pass=512)
-        measured = linear(lambda images: images.flatten(1) @ WEIGHT, IMAGES, IMAGES.flatten(1) @ WEIGHT)
-        torch.testing.assert_close(measured.mean(0).double(), scale * expected, rtol=0.02, atol=0)
-
-
-def test_no_copies_no_pass() -> None:
-    def forbidden(images: Tensor) -> Tensor:
-        raise AssertionError("predict was called")
-
-    for divide in (True, False):
-        measured = Sensitivity(0, 1e-3, divide, False, True, 512)(forbidden, IMAGES, predict(IMAGES))
-        assert torch.equal(measured, torch.zeros(5, 4))
-
-
-@pytest.mark.parametrize(
-    ("images_per_pass", "passes"), [(1, [5] * 7), (9, [5] * 7), (14, [10, 10, 10, 5]), (35, [35]), (512, [35])]
-)
-def test_whole_copies_share_a_pass(images_per_pass: int, passes: list[int]) -> None:
-    seen: list[int] = []
-
-    def counted(images: Tensor) -> Tensor:
-        seen.append(len(images))
-        return predict(images)
-
-    Sensitivity(7, 1.0, False, False, False, images_per_pass)(counted, IMAGES, predict(IMAGES))
-    assert seen == passes
-
-
-@pytest.mark.parametrize("norm", [True, False])
-def test_gradient_can_be_switched(norm: bool) -> None:
-    weight = WEIGHT.clone().requires_grad_()
-
-    enabled: list[bool] = []
-
-    def learned(images: Tensor) -> Tensor:
-        enabled.append(torch.is_grad_enabled())
-        return (images.flatten(1) @ weight).softmax(1)
-
-    probabilities = (IMAGES.flatten(1) @ weight).softmax(1)
-    for gradient in (True, False):
-        sensitivity = Sensitivity(2, 0.5, True, norm, gradient, images_per_pass=5)
-        assert sensitivity(learned, IMAGES, probabilities).requires_grad is gradient
-        assert torch.is_grad_enabled()
-        with torch.no_grad():
-            assert not sensitivity(learned, IMAGES, probabilities).requires_grad
-    assert enabled == [True, True, False, False, False, False, False, False]
-
-
-@pytest.mark.parametrize("norm", [True, False])
-def test_gradient_passes_through_both_predictions(norm: bool) -> None:
-    sensitivity, images = Sensitivity(3, 0.5, True, norm, True, images_per_pass=10), IMAGES.double()
-
-    def total(weight: Tensor) -> Tensor:
-        def learned(images: Tensor) -> Tensor:
-            return (images.flatten(1) @ weight).softmax(1)
-
-        torch.manual_seed(3)
-        return sensitivity(learned, images, learned(images)).sum()
-
-    weight = WEIGHT.double().requires_grad_()
-    (gradient,) = torch.autograd.grad(total(weight), weight)
-    for index in [(0, 0), (3, 2), (5, 3)]:
-        step = torch.zeros_like(weight)
-        step[index] = 1e-6
-        difference = (total(weight.detach() + step) - total(weight.detach() - step)) / 2e-6
-        assert gradient[index].item() == pytest.approx(difference.item(), rel=1e-5, abs=1e-8)

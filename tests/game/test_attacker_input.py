@@ -1,9 +1,17 @@
+import copy
+from typing import Any
+
+import pytest
 import torch
+from torch import Tensor
 
-from dau_lightning.game.attacker_input import AttackerInputs, join
+from dau_lightning.data.loader import Batch
+from dau_lightning.game.attacker_input import AttackerInputs, Query, join
+from dau_lightning.network.defender import Defender
+from tests.whole_game import sensitivity
 
 
-def rows(count: int) -> AttackerInputs:
+def inputs(count: int) -> AttackerInputs:
     numbers = torch.arange(3.0 * count).view(count, 3)
     return AttackerInputs(numbers, -numbers, torch.arange(count) % 3)
 
@@ -12,8 +20,8 @@ def same(first: AttackerInputs, second: AttackerInputs) -> bool:
     return all(torch.equal(*columns) for columns in zip(first, second, strict=True))
 
 
-def test_rows_at_split_and_join() -> None:
-    whole = rows(7)
+def test_inputs_are_indexed_split_and_joined() -> None:
+    whole = inputs(7)
     parts = whole.at(slice(0, 3)), whole.at(torch.tensor([3, 4, 5, 6]))
     assert [len(part.targets) for part in parts] == [3, 4]
     assert all(same(*pair) for pair in zip(parts, whole.split([3, 4]), strict=True))
@@ -21,9 +29,76 @@ def test_rows_at_split_and_join() -> None:
     assert torch.equal(whole.at(torch.tensor([5, 0])).prediction, whole.prediction[[5, 0]])
 
 
-def test_detached_rows_carry_no_graph() -> None:
-    prediction, sensitivity, targets = rows(4)
+def test_detached_inputs_carry_no_graph() -> None:
+    prediction, sensitivities, targets = inputs(4)
     weight = torch.ones(3, requires_grad=True)
-    seen = AttackerInputs(weight * prediction, weight * sensitivity, targets)
-    assert not any(column.requires_grad for column in seen.detached())
-    assert same(seen.detached(), rows(4))
+    attached = AttackerInputs(weight * prediction, weight * sensitivities, targets)
+    assert not any(column.requires_grad for column in attached.detached())
+    assert same(attached.detached(), inputs(4))
+
+
+# Query
+
+
+@pytest.fixture
+def defender(tiny: Any) -> Defender:
+    defender = tiny.defender()
+    defender(torch.randn(20, 1, 4, 4) * 2 + 1)  # running statistics unlike those of any batch
+    return defender
+
+
+def batches() -> tuple[Batch, Batch]:
+    torch.manual_seed(3)
+    return Batch(torch.randn(5, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1])), Batch(
+        torch.randn(3, 1, 4, 4), torch.tensor([2, 2, 0])
+    )
+
+
+@pytest.mark.parametrize("attacker_input", ["probabilities", "logits"])
+@pytest.mark.parametrize("mode", ["running", "batch"])
+def test_a_query_gives_each_batch_its_part_of_one_pass(defender: Defender, attacker_input: str, mode: str) -> None:
+    query, pair = Query(sensitivity(), attacker_input), batches()
+    parts = query(defender, *pair, mode)
+    logits, features = defender.train(mode == "batch")(torch.cat([batch.images for batch in pair]))
+    expected = logits if attacker_input == "logits" else logits.softmax(1)
+    for part, batch, rows in zip(parts, pair, (slice(0, 5), slice(5, 8)), strict=True):
+        assert torch.equal(part.inputs.prediction, expected[rows])
+        assert torch.equal(part.logits, logits[rows])
+        assert torch.equal(part.features, features[rows])
+        assert torch.equal(part.inputs.targets, batch.targets)
+        assert (part.inputs.sensitivity > 0).all()
+
+
+def test_a_query_without_sensitivity_makes_no_noisy_pass(defender: Defender) -> None:
+    passes = []
+    defender.register_forward_pre_hook(lambda *_: passes.append(1))
+    parts = Query(sensitivity(), "probabilities")(defender, *batches(), "running", with_sensitivity=False)
+    assert not any(part.inputs.sensitivity.any() for part in parts)
+    assert len(passes) == 1
+
+
+def test_small_noise_is_measured_in_float32(defender: Defender) -> None:
+    query = Query(sensitivity(noise_scale=1e-3, divide=True), "probabilities")
+    images = torch.cat([batch.images for batch in batches()])
+    network = copy.deepcopy(defender.network).double().eval()
+
+    def probabilities(images: Tensor) -> Tensor:
+        return network(images.double()).softmax(1)
+
+    torch.manual_seed(0)
+    noisy = [images + 1e-3 * torch.randn_like(images) for _ in range(2)]
+    with torch.no_grad():
+        expected = torch.stack([(probabilities(each) - probabilities(images)).abs() for each in noisy]).mean(0) / 1e-3
+    for enabled in (False, True):
+        pair = batches()
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled), torch.no_grad():
+            found = join(*(part.inputs for part in query(defender, *pair, "running"))).sensitivity
+        torch.testing.assert_close(found.double(), expected, rtol=1e-2, atol=2e-4)  # 1e-7 of a probability, divided by 1e-3
+
+
+def test_under_autocast_the_pass_is_short_and_the_inputs_are_float32(defender: Defender) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        (part, _) = Query(sensitivity(), "logits")(defender, *batches(), "batch")
+    assert part.logits.dtype == torch.bfloat16
+    assert {part.inputs.prediction.dtype, part.inputs.sensitivity.dtype} == {torch.float32}

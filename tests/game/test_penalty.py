@@ -11,20 +11,20 @@ from dau_lightning.game.penalty import dragan, interpolated, none, slope
 WEIGHT = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.0, -0.5]])  # of prediction and of sensitivity
 
 
-def rows(count: int, seed: int = 0, sensitivity: bool = True) -> AttackerInputs:
+def inputs(count: int, seed: int = 0, sensitivity: bool = True) -> AttackerInputs:
     generator = torch.Generator().manual_seed(seed)
     prediction = torch.randn(count, 3, generator=generator).softmax(1)
     noise = torch.rand(count, 3, generator=generator)
     return AttackerInputs(prediction, noise if sensitivity else torch.zeros(count, 3), torch.arange(count) % 3)
 
 
-def linear(seen: AttackerInputs) -> Tensor:
-    return seen.prediction @ WEIGHT[0] + seen.sensitivity @ WEIGHT[1]
+def linear(some: AttackerInputs) -> Tensor:
+    return some.prediction @ WEIGHT[0] + some.sensitivity @ WEIGHT[1]
 
 
-def cubic(seen: AttackerInputs) -> Tensor:
-    """Its slope depends on where it is taken; the label decides its sign."""
-    return (seen.targets - 1.0) * (seen.prediction**3).sum(1) + (seen.sensitivity**3).sum(1)
+def cubic(some: AttackerInputs) -> Tensor:
+    """Its slope depends on where it is taken; the target decides its sign."""
+    return (some.targets - 1.0) * (some.prediction**3).sum(1) + (some.sensitivity**3).sum(1)
 
 
 def cubic_penalty(prediction: Tensor, sensitivity: Tensor, targets: Tensor) -> float:
@@ -33,30 +33,30 @@ def cubic_penalty(prediction: Tensor, sensitivity: Tensor, targets: Tensor) -> f
     return float((lengths - 1).square().mean())
 
 
-def test_none_is_zero_and_asks_no_judge() -> None:
-    def judge(seen: AttackerInputs) -> Tensor:
-        raise AssertionError("judged")
+def test_none_is_zero_without_a_pass() -> None:
+    def membership(some: AttackerInputs) -> Tensor:
+        raise AssertionError("the attacker was called")
 
-    assert none(judge, rows(4), rows(4)).item() == 0
-
-
-def test_slope_of_a_linear_judge_is_the_length_of_its_weights() -> None:
-    torch.testing.assert_close(slope(linear, rows(5)), WEIGHT.norm().expand(5, 1))
+    assert none(membership, inputs(4), inputs(4)).item() == 0
 
 
-def test_an_input_that_never_moves_does_not_count() -> None:
-    torch.testing.assert_close(slope(linear, rows(5, sensitivity=False)), WEIGHT[0].norm().expand(5, 1))
+def test_the_slope_of_a_linear_attacker_is_the_length_of_its_weights() -> None:
+    torch.testing.assert_close(slope(linear, inputs(5)), WEIGHT.norm().expand(5, 1))
 
 
-def test_each_of_several_judges_has_a_slope_of_its_own() -> None:
-    both = slope(lambda seen: torch.stack([linear(seen), cubic(seen)], 1), rows(5))
-    torch.testing.assert_close(both, torch.cat([slope(linear, rows(5)), slope(cubic, rows(5))], 1))
+def test_an_input_that_is_the_same_in_all_samples_does_not_count() -> None:
+    torch.testing.assert_close(slope(linear, inputs(5, sensitivity=False)), WEIGHT[0].norm().expand(5, 1))
 
 
-def test_slope_is_that_of_finite_differences() -> None:
+def test_each_of_several_attackers_has_its_own_slope() -> None:
+    both = slope(lambda some: torch.stack([linear(some), cubic(some)], 1), inputs(5))
+    torch.testing.assert_close(both, torch.cat([slope(linear, inputs(5)), slope(cubic, inputs(5))], 1))
+
+
+def test_the_slope_is_that_of_finite_differences() -> None:
     torch.manual_seed(0)
-    judge = Attacker(3).double().eval()
-    seen = AttackerInputs(*(column.double() for column in rows(4)[:2]), rows(4).targets)
+    attacker = Attacker(3).double().eval()
+    seen = AttackerInputs(*(column.double() for column in inputs(4)[:2]), inputs(4).targets)
     squares = torch.zeros(4, dtype=torch.float64)
     for index in range(2):
         for column in range(3):
@@ -67,17 +67,17 @@ def test_slope_is_that_of_finite_differences() -> None:
                 for sign in (1, -1)
             ]
             with torch.no_grad():
-                squares += ((judge(*sides[0]) - judge(*sides[1])) / 2e-6).square()
-    torch.testing.assert_close(slope(lambda some: judge(*some), seen)[:, 0], squares.sqrt(), rtol=1e-5, atol=1e-8)
+                squares += ((attacker(*sides[0]) - attacker(*sides[1])) / 2e-6).square()
+    torch.testing.assert_close(slope(lambda some: attacker(*some), seen)[:, 0], squares.sqrt(), rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("penalty", [partial(interpolated, weight=10.0), partial(dragan, weight=10.0, noise=0.5)])
-def test_penalty_of_a_linear_judge(penalty) -> None:
-    assert penalty(linear, rows(6), rows(6, 1)).item() == pytest.approx(10 * (WEIGHT.norm().item() - 1) ** 2, rel=1e-5)
+def test_the_penalty_of_a_linear_attacker(penalty) -> None:
+    assert penalty(linear, inputs(6), inputs(6, 1)).item() == pytest.approx(10 * (WEIGHT.norm().item() - 1) ** 2, rel=1e-5)
 
 
-def test_interpolated_lies_between_the_pairs_with_the_label_of_forget() -> None:
-    forget, val = rows(6), rows(4, 1)  # the longer one is cut
+def test_interpolated_takes_points_between_the_pairs_with_forgets_target() -> None:
+    forget, val = inputs(6), inputs(4, 1)  # the longer one is cut
     torch.manual_seed(3)
     found = interpolated(cubic, forget, val, 2.0).item()
     torch.manual_seed(3)
@@ -86,10 +86,10 @@ def test_interpolated_lies_between_the_pairs_with_the_label_of_forget() -> None:
     assert found == pytest.approx(2 * cubic_penalty(*points, forget.targets[:4]), rel=1e-5)
 
 
-def test_dragan_lies_around_val() -> None:
-    val = rows(6, 1)
+def test_dragan_takes_points_around_val() -> None:
+    val = inputs(6, 1)
     torch.manual_seed(3)
-    found = dragan(cubic, rows(4), val, 2.0, noise=0.5).item()
+    found = dragan(cubic, inputs(4), val, 2.0, noise=0.5).item()
     torch.manual_seed(3)
     points = [x + 0.5 * torch.from_numpy(x.numpy().std(0)) * torch.rand(6, 3) for x in val[:2]]
     assert found == pytest.approx(2 * cubic_penalty(*points, val.targets), rel=1e-5)
@@ -113,7 +113,7 @@ def test_an_attacker_descends_on_its_penalty(make) -> None:
     values = []
     for _ in range(15):
         torch.manual_seed(1)
-        loss = interpolated(lambda seen: attacker(*seen), rows(16), rows(16, 1), 1.0)
+        loss = interpolated(lambda some: attacker(*some), inputs(16), inputs(16, 1), 1.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -121,18 +121,18 @@ def test_an_attacker_descends_on_its_penalty(make) -> None:
     assert values[-1] < 0.9 * values[0]
 
 
-def test_the_defender_is_not_reached() -> None:
-    forget = AttackerInputs(*(column.requires_grad_() for column in rows(4)[:2]), rows(4).targets)
+def test_the_penalty_gives_the_defender_no_gradient() -> None:
+    forget = AttackerInputs(*(column.requires_grad_() for column in inputs(4)[:2]), inputs(4).targets)
     weight = torch.ones(3, requires_grad=True)
-    loss = interpolated(lambda seen: seen.prediction**2 @ weight, forget, rows(4, 1), 1.0)
+    loss = interpolated(lambda some: some.prediction**2 @ weight, forget, inputs(4, 1), 1.0)
     loss.backward()
     assert forget.prediction.grad is None
     assert weight.grad is not None
 
 
-def test_a_judge_without_slope_is_pulled_on_and_stays_finite() -> None:
+def test_an_attacker_without_slope_gets_a_finite_gradient() -> None:
     weight = torch.zeros(3, requires_grad=True)
-    loss = interpolated(lambda seen: seen.prediction @ weight, rows(4), rows(4, 1), 10.0)
+    loss = interpolated(lambda some: some.prediction @ weight, inputs(4), inputs(4, 1), 10.0)
     loss.backward()
     assert loss.item() == pytest.approx(10, rel=1e-4)
     assert weight.grad is not None
@@ -142,7 +142,7 @@ def test_a_judge_without_slope_is_pulled_on_and_stays_finite() -> None:
 def test_certain_predictions_give_finite_slopes() -> None:
     certain = AttackerInputs(torch.eye(3), torch.zeros(3, 3), torch.tensor([0, 2, 2]))
     attacker = StatisticsAttacker(3, "probabilities").eval()
-    loss = interpolated(lambda seen: attacker(*seen), certain, certain, 10.0)
+    loss = interpolated(lambda some: attacker(*some), certain, certain, 10.0)
     loss.backward()
     assert loss.isfinite()
     assert all(parameter.grad.isfinite().all() for parameter in attacker.parameters() if parameter.grad is not None)

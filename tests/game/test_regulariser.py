@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dau_lightning.game.regulariser import Nothing, contrastive, redundancy_reduction, vicreg
+from dau_lightning.game.regulariser import NoRegulariser, contrastive, redundancy_reduction, vicreg
 from dau_lightning.losses import redundancy_loss
 
 
@@ -47,8 +47,8 @@ def reference_contrastive(forget: Tensor, val: Tensor, retain: Tensor, temperatu
     return total
 
 
-def test_nothing_is_zero() -> None:
-    assert Nothing()(FORGET, VAL, RETAIN).item() == 0
+def test_no_regulariser_is_zero() -> None:
+    assert NoRegulariser()(FORGET, VAL, RETAIN).item() == 0
 
 
 def test_redundancy_reduction_is_equation_2() -> None:

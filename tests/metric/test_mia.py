@@ -8,8 +8,10 @@ from omegaconf import OmegaConf
 from sklearn.svm import SVC
 from torch import Tensor
 
-from dau_lightning.metric import mia
-from dau_lightning.metric.mia import SVMAttack, efficacy
+from dau_lightning.base.randomness import generator
+from dau_lightning.metric import mia, svm_attack
+from dau_lightning.metric.mia import efficacy, fitted
+from dau_lightning.metric.svm_attack import DRAWS, SVMAttack, is_inverted
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
 VECTOR = torch.tensor([[0.7, 0.2, 0.1]])
@@ -162,11 +164,11 @@ def test_attack_of_batches_is_the_attack_of_everything(statistic: str) -> None:
             attack.update(role, logits[10 * batch : 10 * batch + 10], targets[10 * batch : 10 * batch + 10])
     scores = [getattr(mia, statistic)(logits.softmax(1), targets) for logits, targets in parts.values()]
     expected = expected_efficacy(*scores)
-    assert float(attack.compute()) == pytest.approx(expected, abs=1e-9)
+    assert attack.compute().efficacy == pytest.approx(expected, abs=1e-9)
     whole = SVMAttack(statistic, seed=0)
     for role, (logits, targets) in parts.items():
         whole.update(role, logits, targets)
-    assert float(whole.compute()) == pytest.approx(expected, abs=1e-9)
+    assert whole.compute().efficacy == pytest.approx(expected, abs=1e-9)
 
 
 def test_attack_knows_roles() -> None:
@@ -176,7 +178,7 @@ def test_attack_knows_roles() -> None:
         attack = SVMAttack("confidence", seed=0)
         for role, logits in (("member", member), ("nonmember", nonmember), ("forget", sure)):
             attack.update(role, logits, targets)
-        assert float(attack.compute()) == expected
+        assert attack.compute().efficacy == expected
 
 
 def test_attack_starts_again_after_a_reset_and_in_a_clone() -> None:
@@ -188,49 +190,80 @@ def test_attack_starts_again_after_a_reset_and_in_a_clone() -> None:
     other.reset()
     for role, logits in (("member", sure), ("nonmember", unsure), ("forget", unsure)):
         other.update(role, logits, targets)
-    assert (float(attack.compute()), float(other.compute())) == (0, 100)
+    assert (attack.compute().efficacy, other.compute().efficacy) == (0, 100)
 
 
-def cut(monkeypatch: pytest.MonkeyPatch, seed: int, members: int, nonmembers: int) -> tuple[Tensor, Tensor]:
-    """The scores that an attack is fitted on; the score of sample i of n is about i / n."""
-    kept: list[Tensor] = []
+def drawn(monkeypatch: pytest.MonkeyPatch, seed: int, members: int, nonmembers: int) -> list[list[list[int]]]:
+    """The members and nonmembers of each draw by their number; the score of sample i of n is about i / n."""
+    draws: list[list[list[int]]] = []
+    counts = members, nonmembers
 
-    def keep(member: Tensor, nonmember: Tensor, *rest: object) -> float:
-        kept.extend((member, nonmember))
-        return 0.0
+    def keep(*scores: np.ndarray) -> SVC:
+        draws.append(
+            [(part[:, 0] * count - 0.5).round().astype(int).tolist() for part, count in zip(scores, counts, strict=False)]
+        )
+        return fitted(scores[0] + 1, scores[1])
 
-    monkeypatch.setattr(mia, "efficacy", keep)
+    monkeypatch.setattr(svm_attack, "fitted", keep)
     attack = SVMAttack("confidence", seed)
     for role, count in (("member", members), ("nonmember", nonmembers), ("forget", 3)):
         confidence = (torch.arange(count) + 0.5) / count
         attack.update(role, torch.stack([confidence, 1 - confidence], 1).log(), torch.zeros(count, dtype=torch.long))
     attack.compute()
-    return kept[0], kept[1]
+    return draws
 
 
 @pytest.mark.parametrize(("members", "nonmembers"), [(50, 12), (12, 50)])
-def test_attack_cuts_to_the_smaller_count_at_random(monkeypatch: pytest.MonkeyPatch, members: int, nonmembers: int) -> None:
-    def drawn(seed: int) -> tuple[list[int], list[int]]:
-        pair = zip(cut(monkeypatch, seed, members, nonmembers), (members, nonmembers), strict=True)
-        larger, smaller = sorted(
-            ((count, (scores * count - 0.5).round().long().tolist()) for scores, count in pair), reverse=True
-        )
-        return larger[1], smaller[1]
-
-    larger, smaller = drawn(0)
-    assert sorted(smaller) == list(range(12))
-    assert len(larger) == len(set(larger)) == 12
-    assert max(larger) >= 12  # not the first of the file
-    assert drawn(0) == (larger, smaller)
-    assert set(drawn(1)[0]) != set(larger)
+def test_each_draw_cuts_to_the_smaller_count_at_random(monkeypatch: pytest.MonkeyPatch, members: int, nonmembers: int) -> None:
+    draws = drawn(monkeypatch, 0, members, nonmembers)
+    assert len(draws) == DRAWS
+    larger = [draw[members < nonmembers] for draw in draws]
+    assert all(sorted(draw[members > nonmembers]) == list(range(12)) for draw in draws)
+    assert all(len(set(numbers)) == 12 for numbers in larger)
+    assert len({tuple(sorted(numbers)) for numbers in larger}) == len(larger)
+    assert drawn(monkeypatch, 0, members, nonmembers) == draws
+    assert drawn(monkeypatch, 1, members, nonmembers) != draws
 
 
-def test_cut_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = torch.zeros(20)
+def test_draws_are_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.zeros(20)
     for seed in range(100):
-        counts[(cut(monkeypatch, seed, 20, 10)[0] * 20 - 0.5).round().long()] += 1
+        counts[drawn(monkeypatch, seed, 20, 10)[0][0]] += 1
     assert counts.min() > 25  # 50 expected, standard deviation 5
     assert counts.max() < 75
+
+
+def test_the_median_of_the_draws_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    attack = SVMAttack("confidence", seed=3)
+    parts = {"member": predictions(60, 0, 3.0), "nonmember": predictions(40, 1, 1.0), "forget": predictions(30, 2, 2.0)}
+    for role, part in parts.items():
+        attack.update(role, *part)
+    draws = generator(3, "members and nonmembers")
+    scores = {role: mia.confidence(logits.softmax(1), targets) for role, (logits, targets) in parts.items()}
+    found = []
+    for _ in range(DRAWS):
+        members, nonmembers = (
+            scores[role][torch.randperm(len(scores[role]), generator=draws)[:40]] for role in ("member", "nonmember")
+        )
+        found.append(expected_efficacy(members, nonmembers, scores["forget"]))
+    assert attack.compute() == pytest.approx((np.median(found), min(found), max(found), 0))
+
+
+def test_an_inverted_svm_does_not_vote() -> None:
+    """Members whose confidence is 1 in all but a few cases, and nonmembers that reach 1 as well: the SVM may turn around."""
+    members = np.concatenate([np.full(60, 0.9), np.full(40, 0.999)])[:, None]
+    nonmembers = np.concatenate([np.full(95, 1.0), np.full(5, 0.3)])[:, None]
+    certain = np.ones((10, 1))
+    assert is_inverted(fitted(members, nonmembers), members, certain)  # calls p_y = 1 a nonmember
+    assert not is_inverted(fitted(nonmembers, members), nonmembers, certain)
+    few = np.concatenate([np.full(30, 1.0), np.full(70, 0.5)])[:, None]
+    others = np.concatenate([np.full(10, 1.0), np.full(90, 0.5)])[:, None]
+    assert is_inverted(fitted(few, others), few, certain)  # wrong on most of its own members
+    attack = SVMAttack("confidence", seed=0)
+    for role, scores in (("member", members), ("nonmember", nonmembers), ("forget", certain)):
+        column = torch.from_numpy(scores[:, 0]).float().clamp(max=1 - 1e-7)
+        attack.update(role, torch.stack([column, 1 - column], 1).log(), torch.zeros(len(column), dtype=torch.long))
+    assert attack.compute().voided == DRAWS
 
 
 def test_attack_computes_in_float32() -> None:

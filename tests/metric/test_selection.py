@@ -42,3 +42,13 @@ def test_perfect_forgetting_scores_zero() -> None:
     assert selection_score(random, ORIGINAL, emptied=0)["score"] == 0
     whole_class = {**ORIGINAL, "UA": 100.0, "MIA": 100.0}
     assert selection_score(whole_class, ORIGINAL, emptied=1)["score"] == 0
+
+
+def test_the_auc_counts_where_single_samples_are_forgotten() -> None:
+    row = {**ROW, "judge_AUC": 43.0}
+    assert selection_score(row, ORIGINAL, emptied=0) == pytest.approx(
+        {"score_UA": 1, "score_MIA": 10, "score_RA": 2.5, "score_judge": 2, "score_AUC": 7, "score": 22.5 / 5}
+    )
+    assert selection_score(row, ORIGINAL, emptied=1) == selection_score(ROW, ORIGINAL, emptied=1)
+    half = selection_score(row, ORIGINAL, emptied=0.5)
+    assert half["score"] == pytest.approx((sum(half[f"score_{name}"] for name in ("UA", "MIA", "RA", "judge")) + 3.5) / 4.5)

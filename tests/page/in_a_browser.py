@@ -49,13 +49,13 @@ def browser():
 def pages(tmp_path_factory) -> dict[str, Path]:
     """A run with all its pictures and a sweep of three seeds, both with warnings."""
     tmp_path = tmp_path_factory.mktemp("pages")
-    evidence, write = make(), writer(tmp_path)
+    outputs, write = make(), writer(tmp_path)
     for seed in range(3):
         for name in ("dau", "finetune", "retrain_again"):
             command = f"python train.py dataset.root=/a/long/folder/{'x' * 80} baseline={name} seed={seed}"
             folder = write(seed, name, rows={name: {"flags": [LONG]}}, command=command)
             if name == "dau":
-                save_file(evidence.arrays, folder / FILE, evidence.about())
+                save_file(outputs.arrays, folder / FILE, outputs.about())
                 own = folder
     draw(json.loads((own / "result.json").read_text()), own)
     main([str(tmp_path / "runs"), "--html", str(tmp_path / "sweep.html")])

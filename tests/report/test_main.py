@@ -1,14 +1,11 @@
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dau_lightning import report
 from dau_lightning.base.error import InputError
 from dau_lightning.report.__main__ import main
-from dau_lightning.storage.run_folder import write_result
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +22,7 @@ def runs(write, tmp_path):
     [
         ("terminal", "\ndigits, convnet, random, dense; seeds 0, 1\n"),
         ("markdown", "**digits, convnet, random, dense; seeds 0, 1**\n"),
-        ("csv", "dataset,network,scheme,sparsity,"),
+        ("csv", "dataset,network,scheme,selection,sparsity,"),
         ("latex", "% \\usepackage{booktabs,graphicx}\n"),
     ],
 )
@@ -60,7 +57,7 @@ def test_figures(runs, tmp_path, capsys):
 
 def test_nothing_is_written_where_something_is_wrong(write, tmp_path):
     write(0)
-    write(1, "finetune", rows={"finetune": {"attacks": {}}})
+    write(1, "finetune")
     output = ["--output", str(tmp_path / "table"), "--figures", str(tmp_path / "plots")]
     with pytest.raises(InputError, match="misses seed"):
         main([str(tmp_path), *output])
@@ -76,20 +73,10 @@ def test_nothing_is_written_where_something_is_wrong(write, tmp_path):
 
 def test_a_file_that_cannot_be_written_leaves_nothing_half_written(runs, tmp_path):
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(InputError, match="file/table cannot be written: "):
+    with pytest.raises(OSError, match="file"):  # ends in one line, as an unusable folder anywhere else does
         main([runs, "--figures", str(tmp_path / "plots"), "--output", str(tmp_path / "file" / "table")])
     assert (tmp_path / "file").read_text() == "kept"
-    assert not list((tmp_path / "plots").iterdir())
-
-
-def test_the_table_of_a_run_fits_80_columns(write, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    folder = write(0, sparsity="omp95")
-    report.print_run(json.loads((folder / "result.json").read_text()), folder)
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines[:-1])) <= 80
-    assert "…" not in "".join(lines)
-    assert "zeros in convolution weights, percent: Retrain 95.00, Original 95.00, DAU 95.00" in lines
+    assert not (tmp_path / "plots").exists()
 
 
 def test_the_command_starts_without_torch_and_says_errors_in_one_line(tmp_path):
@@ -112,14 +99,6 @@ def test_runs_without_a_result_are_named(runs, tmp_path, capsys):
     main([str(tmp_path), "--html", str(tmp_path / "sweep.html")])
     said = capsys.readouterr().err
     page = (tmp_path / "sweep.html").read_text()
-    for text in ("has no result and is no part of this (it was ended, or still runs)", "(FT: the loss is nan at step 3)"):
+    for text in ("has no result and is left out (it was stopped, or is still running)", "(FT: the loss is nan at step 3)"):
         assert text in said
         assert text in page
-
-
-def test_an_edited_result_is_refused(runs, tmp_path):
-    path = next(tmp_path.rglob("result.json"))
-    write_result(path.parent, json.loads(path.read_text()))
-    path.write_text(path.read_text().replace('"seed"', '"sede"'))
-    with pytest.raises(InputError, match="its bytes changed"):
-        main([str(tmp_path)])

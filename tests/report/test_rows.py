@@ -1,64 +1,144 @@
+import json
+
 import numpy as np
 import pytest
 
 from dau_lightning.metric.disparity import COLUMNS
-from dau_lightning.report.group import groups
-from dau_lightning.report.read import read
-from dau_lightning.report.rows import GAPS, Spread, spreads
+from dau_lightning.report.read import read, unfinished
+from dau_lightning.report.section import sections
 
 
 @pytest.fixture
-def lines(write, made, tmp_path):
+def methods(rows):
+    """The names of all methods in the order of their table."""
+    return lambda: list(sections(rows())[0].tables["accuracy"].index)
+
+
+def test_distances_are_to_the_retrain_of_the_same_seed(write, rows, made):
     for seed in range(3):
         write(seed)
-    ((_, lines),) = groups(read([tmp_path]))[0].cells.items()
-    return lines
+    found = rows().set_index(["method", "seed"]).loc["DAU"]
+    gaps = np.abs(made.method - made.retrain)
+    assert found[[f"gap_{column}" for column in COLUMNS]].to_numpy() == pytest.approx(gaps)
+    assert list(found.disparity) == pytest.approx(list(gaps.mean(axis=1)))
+    assert list(found.time_ratio) == pytest.approx(list(made.seconds / made.retrain_seconds))
+    assert list(found.speed_up) == pytest.approx(list(made.retrain_seconds / made.seconds))
+    retrain = rows().set_index("method").loc["Retrain"]
+    assert (retrain[[*(f"gap_{column}" for column in COLUMNS), "disparity"]] == 0).all(axis=None)
 
 
-def both(values: np.ndarray) -> tuple[float, float]:
-    return pytest.approx(values.mean()), pytest.approx(values.std(ddof=1))
+def test_a_run_without_retrain_is_compared_with_that_of_another_run(write, rows):
+    write(name="finetune")
+    write(reference=False)
+    assert rows().set_index("method").disparity["DAU"] == rows().set_index("method").disparity["FT"]
 
 
-def test_rows_over_seeds_against_numpy(lines, made):
-    found = lines["DAU"].spreads
-    for column, values in zip(COLUMNS, made.method.T, strict=True):
-        assert found[column] == both(values)
-    for column, values in zip(GAPS, np.abs(made.method - made.retrain).T, strict=True):
-        assert found[column] == both(values)
-    assert found["seconds"] == both(made.seconds)
-    assert found["attack entropy"] == both(made.method[:, 1] + 1)
+def test_time_is_compared_with_the_retrain_of_the_same_run_and_hardware(write, rows):
+    write(name="finetune")
+    write(rows={"retrain": {"seconds": 1000.0}})  # trained again on another machine
+    write(name="fisher", rows={"fisher": {"measured_on": "a GPU"}})
+    write(name="influence", rows={"influence": {"seconds": 0.0}})
+    speed_ups = rows().set_index("method").speed_up
+    assert speed_ups[["DAU", "FT"]].tolist() == [100, 10]
+    assert speed_ups[["FF", "IU"]].isna().all()
 
 
-def test_mean_of_disparities_and_disparity_of_means_against_numpy(lines, made):
-    found = lines["DAU"].spreads
-    assert found["disparity"] == both(np.abs(made.method - made.retrain).mean(axis=1))
-    assert found["of means"] == (pytest.approx(np.abs(made.method.mean(0) - made.retrain.mean(0)).mean()), None)
-    assert found["disparity"].mean > found["of means"].mean  # errors of seeds cancel in means only
+def test_without_any_retrain_there_is_no_distance(write, rows):
+    write(reference=False)
+    assert "disparity" not in rows()
 
 
-def test_ratios_of_times_against_numpy(lines, made):
-    found = lines["DAU"].spreads
-    assert found["time_ratio"] == both(made.seconds / made.retrain_seconds)
-    assert found["speed-up"] == both(made.retrain_seconds / made.seconds)
-    assert found["speed-up"].mean != pytest.approx(1 / found["time_ratio"].mean)  # by seed, not of means
-    assert lines["Retrain"].spreads["speed-up"] == (1, 0)
+def test_order_is_references_then_baselines_then_dau(write, methods):
+    for name in ("dau", "zebra", "influence", "fisher", "aardvark", "gradient_ascent", "finetune", "retrain_again"):
+        write(0, name)
+    assert methods() == ["Retrain", "Retrain 2", "Original", "FT", "GA", "FF", "IU", "Aardvark", "Zebra", "DAU"]
 
 
-def test_retrain_is_its_own_reference(lines):
-    assert all(lines["Retrain"].spreads[column] == (0, 0) for column in (*GAPS, "disparity"))
+def test_settings_in_which_runs_differ_are_part_of_the_name(write, methods):
+    write()
+    write(method={"lr": 0.2})
+    write(name="finetune")
+    assert methods() == ["Retrain", "Original", "FT", "DAU lr=0.1", "DAU lr=0.2"]
 
 
-def test_one_seed_has_no_deviation():
-    assert Spread.of([3.0]) == (3.0, None)
+def test_a_setting_that_only_some_runs_have_is_null_for_the_others(write, methods):
+    write()
+    write(method={"copies": 10})
+    assert methods()[2:] == ["DAU copies=10", "DAU copies=null"]
 
 
-def test_without_retrain_there_is_no_distance():
-    row = {"UA": 1.0, "MIA": 2.0, "RA": 3.0, "TA": 4.0, "TA_forgotten": None, "seconds": 5.0}
-    assert set(spreads({0: row}, {})) == {*COLUMNS, "seconds"}
+def test_settings_varied_in_one_sparsity_name_the_rows_of_the_other(write, methods):
+    write()
+    write(method={"regulariser_weight": 0.0})
+    write(sparsity="omp95", method={"lr": 0.3})  # a preset of its sparsity is no variation
+    assert methods()[2:] == ["DAU regulariser_weight=0.0", "DAU regulariser_weight=0.001"]
 
 
-def test_a_method_without_training_has_no_speed_up():
-    row = {"UA": 1.0, "MIA": 2.0, "RA": 3.0, "TA": 4.0, "seconds": 5.0}
-    found = spreads({0: row | {"seconds": 0.0}}, {0: row})
-    assert found["time_ratio"] == (0, None)
-    assert "speed-up" not in found
+def test_methods_with_the_same_label_are_told_apart_by_their_kind(write, methods):
+    write()
+    write(name="mine", rows={"mine": {"label": "DAU"}})
+    assert methods() == ["Retrain", "Original", "DAU (mine)", "DAU (dau)"]
+
+
+def test_every_amount_is_a_sparsity_of_its_own_and_dense_comes_first(write, rows):
+    for amount in (0.95, 0.9):
+        write(sparsity="omp95", amount=amount)
+    write(sparsity="structured", amount=0.5)
+    write()
+    assert list(rows().sparsity.unique()) == ["dense", "structured", "90% sparse", "95% sparse"]
+
+
+def test_zeros_are_given_for_sparse_networks_only(write, rows):
+    write(sparsity="omp95")
+    write(rows={"dau": {"sparsity": 0.01}})
+    zeros = rows().set_index(["sparsity", "method"]).zeros
+    assert zeros["95% sparse", "DAU"] == 95
+    assert zeros["dense"].isna().all()
+
+
+def test_rows_that_several_runs_share_stand_there_once(write, rows):
+    write()
+    write(name="finetune")
+    assert list(rows().method) == ["Retrain", "Original", "FT", "DAU"]
+
+
+def test_each_list_request_and_network_is_a_group_of_its_own(write, rows):
+    def asked(seed=0, name="dau", sha="a", settings=(), **changes):
+        files = {"scheme.file": {"sha256": sha}}
+        folder = write(seed, name, scheme="indices", split_hash=f"{sha}{seed}", files=files, **changes)
+        result = json.loads((folder / "result.json").read_text())
+        result["settings"] |= {"scheme": {"file": "lists/forget.csv", "where": None}} | dict(settings)
+        (folder / "result.json").write_text(json.dumps(result))
+
+    for seed in range(2):
+        asked(seed)
+        asked(seed, "finetune")
+    asked(sha="b")
+    asked(sha="a+b", settings={"continue_from": "runs/seed=0-0123abcd"})
+    asked(sha="c", settings={"scheme": {"file": "lists/forget.csv", "where": "user == 17"}})
+    for name in ("resnet18", "resnet50"):
+        asked(network="torchvision", settings={"network": {"name": name}})
+    groups = rows().groupby(["network", "scheme"]).seed.unique().map(list)
+    assert set(groups.index.get_level_values(0)) == {"convnet", "torchvision resnet18", "torchvision resnet50"}
+    schemes = groups["convnet"].index
+    assert sorted(scheme.partition("forget.csv")[2] for scheme in schemes) == [
+        *("", "", " after seed=0-0123abcd", " where user == 17"),
+    ]
+    assert sorted(map(len, groups)) == [1, 1, 1, 1, 1, 2]
+
+
+def test_a_run_found_twice_counts_once(write, tmp_path):
+    path = write()
+    assert len(read([tmp_path, path, path.parent])) == 1
+
+
+def test_runs_without_a_result_are_named_with_the_reason(write, tmp_path):
+    write()
+    for name, reason in (("killed", ""), ("diverged", "FT: the loss is nan at step 3")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("seed: 7")
+        if reason:
+            (tmp_path / name / "failed.txt").write_text(f"{reason}\n")
+    diverged, killed = unfinished([tmp_path])
+    assert diverged == f"{tmp_path / 'diverged'} has no result and is left out (FT: the loss is nan at step 3)"
+    assert "it was stopped, or is still running" in killed

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from hydra.conf import HydraConf
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-import train
 from dau_lightning.base.error import InputError
-from dau_lightning.run import command_line as settings
+from dau_lightning.run import command_line
+from dau_lightning.run.command_line import main
+from dau_lightning.run.composition import composing
 from dau_lightning.run.sweep import Sweep
-from dau_lightning.storage.run_folder import write_result
+from tests.world import leave_result
 
 ROOT = Path(__file__).parents[1]
 ROW = {"UA": 1.0, "MIA": 2.0, "RA": 99.0, "TA": 98.5, "disparity": 0.5}
@@ -35,7 +34,7 @@ def sweep(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["train.py", "-m", *arguments])
         code: Any = 0
         try:
-            train.main()
+            main()
         except SystemExit as end:
             code = end.code
         printed = capsys.readouterr()
@@ -66,7 +65,7 @@ def no_training(monkeypatch):
             raise InputError("seed must not be 1")
         if config.seed == 2:
             raise ZeroDivisionError("of seed 2")
-        write_result(
+        leave_result(
             folder,
             {
                 "settings": {},
@@ -76,7 +75,7 @@ def no_training(monkeypatch):
             },
         )
 
-    monkeypatch.setattr(train, "run", run)
+    monkeypatch.setattr(command_line, "run", run)
 
 
 @pytest.mark.usefixtures("no_training")
@@ -109,15 +108,9 @@ def test_a_sweep_that_breaks_off_says_what_is_open(tmp_path, capsys):
     hydra = {"sweep": {"dir": str(tmp_path)}, "sweeper": {"params": None}, "overrides": {"task": ["seed=0,1,2"]}}
     hydra |= {"job": {"num": 1}, "runtime": {"output_dir": str(tmp_path)}, "launcher": {"_target_": "x.BasicLauncher"}}
     config = OmegaConf.create({"hydra": hydra, "overwrite": False})
-    killed, lives = tmp_path / ".sweep-killed", tmp_path / ".sweep-lives"
-    for notes in (killed, lives):
-        notes.mkdir()
-        (notes / "0.json").touch()
     callback = Sweep()
-    with FileLock(lives / "alive.lock"):
+    with composing():
         callback.on_multirun_start(config)
-    assert lives.is_dir()
-    assert not killed.exists()
     callback.on_job_start(config)
     with pytest.raises(SystemExit):
         callback.on_multirun_end(config)
@@ -125,24 +118,3 @@ def test_a_sweep_that_breaks_off_says_what_is_open(tmp_path, capsys):
     states = "not started     seed=0\nbroken off      seed=1\nnot started     seed=2\n"
     assert out.endswith(f"{states}3 jobs: 1 broken off, 2 not started\n")
     assert err == f"broken off: seed=1; its folder is {tmp_path}\n"
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (
-            ["-m", "experiment=tabel1"],
-            "unknown experiment 'tabel1'; choose from figure2, table1, table2 .did you mean 'table1'",
-        ),
-        (["experiment=table2"], "experiment=table2 is a sweep of many jobs: add -m"),
-        (["-m", "experiment=table1,table2"], "experiment must be one of figure2, table1, table2, got 'table1,table2'"),
-        (["-m", "experiment=[table1]"], r"experiment must be one of .* got '\[table1\]'"),
-        (["-m", "experiment=table2", "sparsity=dense", "seed=0,-1"], "seed must be an integer of at least 0, got -1"),
-        (["-m", "experiment=table2", "sparsity=dense", "baseline=finetune"], "unknown setting 'baseline.regulariser_weight'"),
-        (["-m", "seed=0,1", "hydra/launcher=slurm"], "needs the extra slurm: pip install"),
-    ],
-)
-def test_mistakes_are_told_before_anything_starts(line, message, monkeypatch):
-    monkeypatch.delitem(ConfigStore.instance().repo["hydra"].get("launcher", {}), "submitit_slurm.yaml", raising=False)
-    with pytest.raises(InputError, match=message):
-        settings.check(line, train.CONF)

@@ -10,16 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.numpy import save_file
 
 from dau_lightning.base.error import InputError
-from dau_lightning.storage.run_folder import (
-    FinishedMeanwhile,
-    config_hash,
-    evaluated,
-    finished,
-    given_files,
-    read_result,
-    start,
-    write_result,
-)
+from dau_lightning.storage.run_folder import FinishedMeanwhile, RunFolder, config_hash, read_result, user_files
 from tests.composed import composed
 
 
@@ -30,15 +21,23 @@ def config() -> DictConfig:
     return config
 
 
-def begin(folder: Path, config: DictConfig, split_hash: str = "split") -> None:
+def run_folder(path: Path) -> RunFolder:
+    return RunFolder(path, "", "", {}, ".", overwrite=False)
+
+
+def finished(path: Path, config: DictConfig) -> dict[str, Any] | None:
+    return RunFolder.of(path, config).finished()
+
+
+def begin(path: Path, config: DictConfig, split_hash: str = "split") -> None:
     with ExitStack() as held:
-        start(folder, config, held, split_hash)
+        RunFolder.of(path, config).start(held, split_hash)
 
 
 def finish(folder: Path, **result: Any) -> None:
     """Leave what a finished run leaves."""
     save_file({"bias": np.zeros(9)}, folder / "unlearned.safetensors")
-    write_result(folder, {"rows": {}, **result})
+    run_folder(folder).write_result({"rows": {}, **result})
 
 
 def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -57,7 +56,7 @@ def outside(name: str) -> bool:
 
 
 def test_is_eight_hex_digits_that_stay(config: DictConfig) -> None:
-    assert len(config_hash(config)) == 8
+    assert len(config_hash(config)) == 64
     assert int(config_hash(config), 16) >= 0
     assert config_hash(config) == config_hash(config)
 
@@ -113,13 +112,13 @@ def test_the_config_is_left_as_it_is(config: DictConfig) -> None:
 
 def test_what_cannot_be_resolved_yet_does_no_harm(config: DictConfig) -> None:
     config.scheme.fraction = "${hydra:job.num}"
-    assert len(config_hash(config)) == 8
+    assert len(config_hash(config)) == 64
 
 
 def test_result_is_read_as_written(tmp_path: Path) -> None:
     result = {"settings": {}, "rows": {"dau": {"UA": 3.4600000000000004, "gaps": None}}, "name": "Ärger"}
     assert read_result(tmp_path) is None
-    write_result(tmp_path, result)
+    run_folder(tmp_path).write_result(result)
     assert read_result(tmp_path) == result
     written = json.loads((tmp_path / "result.json").read_text())
     assert len(written.pop("sha256")) == 64
@@ -132,9 +131,9 @@ def test_no_result_where_there_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_result_that_cannot_be_written_leaves_the_former(tmp_path: Path) -> None:
-    write_result(tmp_path, {"settings": {}, "rows": {"seed": 0}})
+    run_folder(tmp_path).write_result({"settings": {}, "rows": {"seed": 0}})
     with pytest.raises(TypeError):
-        write_result(tmp_path, {"seed": object()})
+        run_folder(tmp_path).write_result({"seed": object()})
     assert read_result(tmp_path) == {"settings": {}, "rows": {"seed": 0}}
 
 
@@ -142,11 +141,11 @@ def test_a_result_appears_in_one_step(tmp_path: Path, monkeypatch: pytest.Monkey
     def fails(*_: Any) -> None:
         raise OSError("killed")
 
-    write_result(tmp_path, {"settings": {}, "rows": {"seed": 0}})
+    run_folder(tmp_path).write_result({"settings": {}, "rows": {"seed": 0}})
     with monkeypatch.context() as patch:
         patch.setattr("dau_lightning.storage.atomic.os.replace", fails)
         with pytest.raises(InputError, match="killed"):
-            write_result(tmp_path, {"seed": 1})
+            run_folder(tmp_path).write_result({"seed": 1})
     assert read_result(tmp_path) == {"settings": {}, "rows": {"seed": 0}}
 
 
@@ -166,7 +165,7 @@ def test_a_finished_run_is_found(tmp_path: Path, config: DictConfig) -> None:
 
 def test_of_two_processes_the_second_waits_and_finds_the_run_finished(tmp_path: Path, config: DictConfig) -> None:
     with ExitStack() as held:
-        start(tmp_path, config, held, "split")
+        RunFolder.of(tmp_path, config).start(held, "split")
         with pytest.raises(Timeout), FileLock(tmp_path / "run.lock", blocking=False):
             pass
     finish(tmp_path, settings=OmegaConf.to_container(config), files={})
@@ -183,7 +182,7 @@ def test_a_finished_run_of_another_folder_of_images_is_refused(tmp_path: Path, c
     config.dataset.root = "here"
     assert finished(tmp_path, config) is not None
     config.dataset.root = "there"
-    with pytest.raises(InputError, match=r"dataset\.root must be here .* got there; .*overwrite=true"):
+    with pytest.raises(InputError, match=r"images in dataset\.root=here, got there; .*overwrite=true"):
         finished(tmp_path, config)
 
 
@@ -197,7 +196,7 @@ def test_a_finished_run_whose_weights_are_cut_off_or_missing_is_refused(
         weights.unlink()
     else:
         weights.write_bytes(weights.read_bytes()[:size])
-    with pytest.raises(InputError, match=r"without whole weights; overwrite=true makes unlearned\.safetensors again"):
+    with pytest.raises(InputError, match=r"weights are missing or damaged .* overwrite=true"):
         finished(tmp_path, config)
     config.overwrite = True
     assert finished(tmp_path, config) is None
@@ -208,7 +207,7 @@ def test_a_finished_run_of_another_request_is_refused(tmp_path: Path, config: Di
     config.scheme.file = str(tmp_path / "forget.txt")
     begin(tmp_path, config)
     settings: Any = OmegaConf.to_container(config)
-    finish(tmp_path, settings=settings, files=given_files(settings))
+    finish(tmp_path, settings=settings, files=user_files(settings))
     assert finished(tmp_path, config) is not None
     (tmp_path / "forget.txt").write_text("4\n")
     with pytest.raises(InputError, match=r"finished run of other settings or another list; .*hydra\.run\.dir"):
@@ -221,11 +220,11 @@ def test_a_finished_run_of_another_request_is_refused(tmp_path: Path, config: Di
 
 def test_what_was_evaluated_is_known_until_the_run_is_finished(tmp_path: Path) -> None:
     row = {"UA": 100 / 3, "attacks": {"entropy": 0.1}}
-    assert evaluated(tmp_path, "a", lambda: row) == row
-    assert evaluated(tmp_path, "a", lambda: pytest.fail("again")) == row
-    assert evaluated(tmp_path, "b", lambda: {"UA": 1.0}) == {"UA": 1.0}
-    assert evaluated(tmp_path, "a", lambda: pytest.fail("again")) == row
-    write_result(tmp_path, {"settings": {}, "rows": {"seed": 0}})
+    assert run_folder(tmp_path).evaluated("a", lambda: row) == row
+    assert run_folder(tmp_path).evaluated("a", lambda: pytest.fail("again")) == row
+    assert run_folder(tmp_path).evaluated("b", lambda: {"UA": 1.0}) == {"UA": 1.0}
+    assert run_folder(tmp_path).evaluated("a", lambda: pytest.fail("again")) == row
+    run_folder(tmp_path).write_result({"settings": {}, "rows": {"seed": 0}})
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
@@ -240,7 +239,7 @@ def test_a_start_goes_on_with_its_own_unfinished_run_only(tmp_path: Path, config
         (tmp_path / each).write_text("left")
     before = config.copy()
     if case == "finished":
-        write_result(tmp_path, {"settings": OmegaConf.to_container(config), "rows": {}})
+        run_folder(tmp_path).write_result({"settings": OmegaConf.to_container(config), "rows": {}})
         config.overwrite = True
         (tmp_path / "evaluated.json").write_text("left")
     elif case == "another":

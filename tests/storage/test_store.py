@@ -1,5 +1,4 @@
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -8,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dau_lightning.base.error import InputError
 from dau_lightning.storage import store
-from dau_lightning.storage.store import Store, digest, save_weights
+from dau_lightning.storage.seal import save_tensors
+from dau_lightning.storage.store import Entry, Store, get, get_or_train, resume_path
 
 CONTENT: dict[str, Any] = {
     "data": "d" * 64,
@@ -24,33 +23,15 @@ CONTENT: dict[str, Any] = {
 }
 
 
-def weights(seed: int = 0) -> dict[str, Tensor]:
-    """As a state dict: floats, halves, a scalar, a tensor that is not contiguous."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        "a.weight": torch.randn(3, 4, generator=generator),
-        "a.num_batches_tracked": torch.tensor(7),
-        "b.weight": torch.randn(4, 3, generator=generator).t(),
-        "b.half": torch.randn(5, generator=generator).to(torch.bfloat16),
-        "c.weight": torch.randn(2, 3, 4, 4, generator=generator).contiguous(memory_format=torch.channels_last),
-    }
-
-
 class Training:
-    """Counts how often it is wanted."""
+    """Counts how often it is called."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.calls, self.seed = 0, seed
+        self.calls, self.weights = 0, {"a.weight": torch.randn(3, 4, generator=torch.Generator().manual_seed(seed))}
 
-    def __call__(self) -> tuple[dict[str, Tensor], float, dict[str, float]]:
+    def __call__(self) -> tuple[dict[str, Tensor], float, dict[str, Any]]:
         self.calls += 1
-        return weights(self.seed), 12.5, {"found": 0.1}
-
-
-def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(
-        first[name].dtype == second[name].dtype and torch.equal(first[name], second[name]) for name in first
-    )
+        return self.weights, 12.5, {"found": 0.1, "measured_on": "1 x cpu"}
 
 
 def files(folder: Path) -> list[str]:
@@ -58,227 +39,116 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "store"
+def path(tmp_path: Path) -> Path:
+    return Store(tmp_path / "deep" / "store").path("original", CONTENT)
 
 
-def test_trains_once_and_reads_afterwards(root: Path) -> None:
+def test_an_entry_is_trained_once_and_read_afterwards(path: Path) -> None:
     training = Training()
-    first, trained = Store(root).get_or_train("original", CONTENT, training)
-    second, again = Store(root).get_or_train("original", CONTENT, training)
+    first, trained = get_or_train(path, CONTENT, training)
+    second, again = get_or_train(path, CONTENT, training)
     assert (trained, again, training.calls) == (True, False, 1)
-    assert equal(first.weights, weights())
-    assert equal(second.weights, weights())
-    assert first.seconds == second.seconds == 12.5
-    assert first.findings == second.findings == {"found": 0.1}
-    assert first.path == second.path == Store(root).path("original", CONTENT)
-    assert files(root) == [first.path.name]
-    assert first.path.name.startswith("original-")
+    for entry in (first, second, get(path, dict(reversed(CONTENT.items())))):
+        assert entry is not None
+        assert torch.equal(entry.weights["a.weight"], training.weights["a.weight"])
+        assert (entry.path, entry.seconds, entry.findings) == (path, 12.5, {"found": 0.1, "measured_on": "1 x cpu"})
+    assert files(path.parent) == [path.name]
 
 
-def test_nothing_is_made_by_asking(root: Path) -> None:
-    assert Store(root).get("original", CONTENT) is None
-    assert not root.parent.exists()
+def test_asking_for_an_entry_makes_no_folder(path: Path) -> None:
+    assert get(path, CONTENT) is None
+    assert not path.parent.parent.exists()
 
 
-def changes() -> list[dict[str, Any]]:
-    found = [CONTENT | {name: None} for name in CONTENT]
-    found += [CONTENT | {"network": CONTENT["network"] | {"width": 5}}, CONTENT | {"recipe": CONTENT["recipe"] | {"lr": 0.2}}]
-    found += [CONTENT | {"recipe": CONTENT["recipe"] | {"milestones": [2, 1]}}, CONTENT | {"seed": 1}, CONTENT | {"more": 1}]
-    return [*found, {name: value for name, value in CONTENT.items() if name != "seed"}]
-
-
-def test_every_field_of_the_content_and_the_kind_change_the_path(root: Path) -> None:
-    paths = [Store(root).path("original", content) for content in (CONTENT, *changes())]
-    paths.append(Store(root).path("retrain", CONTENT))
+def test_every_value_of_the_content_and_the_kind_change_the_name() -> None:
+    changed = [CONTENT | {name: None} for name in CONTENT]
+    changed += [CONTENT | {"recipe": CONTENT["recipe"] | {"milestones": [2, 1]}}, CONTENT | {"seed": 1}, CONTENT | {"more": 1}]
+    changed += [{name: value for name, value in CONTENT.items() if name != "seed"}]
+    paths = [Store(Path()).path("original", content) for content in (CONTENT, *changed)]
+    paths.append(Store(Path()).path("retrain", CONTENT))
     assert len(set(paths)) == len(paths)
-    assert all(path.parent == root and path.suffix == ".safetensors" for path in paths)
+    assert Store(Path()).path("original", dict(reversed(CONTENT.items()))) == paths[0]
 
 
-@pytest.mark.parametrize("name", ["RECIPE_NUMBER", "FORMAT"])
-def test_the_recipe_number_and_the_format_change_the_path(root: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    training, before = Training(), Store(root).path("original", CONTENT)
-    Store(root).get_or_train("original", CONTENT, training)
-    monkeypatch.setattr(store, name, getattr(store, name) + 1)
-    assert Store(root).path("original", CONTENT) != before
-    assert Store(root).get_or_train("original", CONTENT, training)[1]
-    assert training.calls == 2
-    assert before.is_file()  # of the older code, still of use to it
+def test_entries_of_an_older_recipe_number_are_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training()
+    get_or_train(path, CONTENT, training)
+    before = path.read_bytes()
+    monkeypatch.setattr(store, "RECIPE_NUMBER", store.RECIPE_NUMBER + 1)
+    newer = Store(path.parent).path("original", CONTENT)
+    assert newer != path
+    assert get_or_train(newer, CONTENT, training)[1]
+    assert path.read_bytes() == before
 
 
-def test_the_order_of_the_content_does_not_matter(root: Path) -> None:
-    backwards = dict(reversed(CONTENT.items()))
-    assert Store(root).path("original", backwards) == Store(root).path("original", CONTENT)
-    Store(root).get_or_train("original", CONTENT, Training())
-    assert Store(root).get("original", backwards) is not None
+# Files that cannot be used; how a seal is broken is in `test_seal.py`.
 
 
-# What cannot be used
-
-
-def truncated(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def flipped(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1  # among the numbers, which stand at the end
-    path.write_bytes(data)
-
-
-def other_words(path: Path) -> None:
-    data = path.read_bytes()
-    assert b'"seconds":"12.5"' in data
-    path.write_bytes(data.replace(b'"seconds":"12.5"', b'"seconds":"92.5"'))
-
-
-def foreign(path: Path) -> None:
-    store._write(CONTENT | {"seed": 1}, store.Entry(weights(1), 1.0, path))
+def of_other_content(path: Path) -> None:
+    store._write(CONTENT | {"seed": 1}, Entry(Training(1).weights, 1.0, path, {}))
 
 
 def of_another_kind(path: Path) -> None:
-    entry, _ = Store(path.parent / "another").get_or_train("retrain", CONTENT, Training(1))
-    path.write_bytes(entry.path.read_bytes())
+    other = Store(path.parents[1] / "another").path("retrain", CONTENT)
+    get_or_train(other, CONTENT, Training(1))
+    path.write_bytes(other.read_bytes())
 
 
-def foreign_safetensors(path: Path) -> None:
-    save_file(weights_contiguous(), path)  # of another program: no metadata
-
-
-def of_another_version(path: Path) -> None:
+def of_another_recipe_number(path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "RECIPE_NUMBER", store.RECIPE_NUMBER + 1)
-        store._write(CONTENT, store.Entry(weights(), 1.0, path))
+        store._write(CONTENT, Entry(Training(1).weights, 1.0, path, {}))
 
 
-def pickled(path: Path) -> None:
-    path.write_bytes(pickle.dumps({"a": Bomb()}))
+def no_entry(path: Path) -> None:
+    save_tensors(path, Training().weights, {})
 
 
-def torch_saved(path: Path) -> None:
-    torch.save(weights(), path)
+@pytest.mark.parametrize("spoil", [truncate, of_other_content, of_another_kind, of_another_recipe_number, no_entry])
+def test_a_bad_file_is_set_aside_with_a_warning_and_built_again(path: Path, spoil: Any) -> None:
+    get_or_train(path, CONTENT, Training())
+    for _ in range(2):  # a second bad file takes the place of the first
+        spoil(path)
+        spoiled, training = path.read_bytes(), Training()
+        with pytest.warns(UserWarning, match=rf"{path.name} cannot be used \(.+\); it is set aside as .*\.bad"):
+            assert get(path, CONTENT) is None
+        assert files(path.parent) == [f"{path.name}.bad"]
+        assert path.with_name(f"{path.name}.bad").read_bytes() == spoiled
+        assert get_or_train(path, CONTENT, training)[1]
+        assert get(path, CONTENT) is not None  # without a warning
 
 
-def weights_contiguous() -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in weights().items()}
+# Trainings and writes that fail
 
 
-class Bomb:
-    """Would say so if anyone unpickled it."""
-
-    def __reduce__(self) -> Any:
-        return pytest.fail, ("a file was unpickled",)
-
-
-SPOILS = [
-    truncated,
-    empty,
-    flipped,
-    other_words,
-    foreign,
-    of_another_kind,
-    of_another_version,
-    foreign_safetensors,
-    pickled,
-    torch_saved,
-]
-
-
-@pytest.mark.parametrize("spoil", SPOILS)
-def test_a_bad_file_is_set_aside_with_a_warning_and_built_again(root: Path, spoil: Any) -> None:
-    entry, _ = Store(root).get_or_train("original", CONTENT, Training())
-    spoil(entry.path)
-    spoiled = entry.path.read_bytes()
-    training = Training()
-    with pytest.warns(UserWarning, match=rf"{entry.path.name} cannot be used \(.+\); it is set aside as .*\.bad"):
-        again, trained = Store(root).get_or_train("original", CONTENT, training)
-    assert (trained, training.calls) == (True, 1)
-    assert equal(again.weights, weights())
-    assert entry.path.with_name(f"{entry.path.name}.bad").read_bytes() == spoiled
-    assert {entry.path.name, entry.path.with_name(f"{entry.path.name}.bad").name} == set(files(root)) - {"another"}
-    found = Store(root).get("original", CONTENT)  # without a warning
-    assert found is not None
-    assert equal(found.weights, weights())
-
-
-def test_get_sets_aside_too(root: Path) -> None:
-    entry, _ = Store(root).get_or_train("original", CONTENT, Training())
-    flipped(entry.path)
-    with pytest.warns(UserWarning, match="its bytes changed"):
-        assert Store(root).get("original", CONTENT) is None
-    assert not entry.path.exists()
-
-
-def test_a_second_bad_file_takes_the_place_of_the_first(root: Path) -> None:
-    for _ in range(2):
-        entry, _ = Store(root).get_or_train("original", CONTENT, Training())
-        truncated(entry.path)
-        with pytest.warns(UserWarning, match=r"\.bad"):
-            assert Store(root).get("original", CONTENT) is None
-    assert files(root) == [entry.path.with_name(f"{entry.path.name}.bad").name]
-
-
-# Nothing half-written
-
-
-def test_a_training_that_fails_leaves_nothing(root: Path) -> None:
+def test_a_training_that_fails_leaves_nothing(path: Path) -> None:
     def fails() -> Any:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        Store(root).get_or_train("original", CONTENT, fails)
-    assert files(root) == []
-    training = Training()
-    assert Store(root).get_or_train("original", CONTENT, training)[1]  # nor a lock that is held
-    assert training.calls == 1
+        get_or_train(path, CONTENT, fails)
+    assert files(path.parent) == []
+    assert get_or_train(path, CONTENT, Training())[1]  # no lock is held
 
 
-@pytest.mark.parametrize("where", ["atomic.os.fsync", "atomic.os.replace", "store.save_file"])
-def test_a_write_that_fails_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+@pytest.mark.parametrize("where", ["os.fsync", "os.replace"])
+def test_a_write_that_fails_leaves_the_checkpoint_and_no_entry(path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     def fails(*_: Any) -> None:
         raise OSError("no space left")
 
+    path.parent.mkdir(parents=True)
+    resume_path(path).touch()
     with monkeypatch.context() as patch:
-        patch.setattr(f"dau_lightning.storage.{where}", fails)
+        patch.setattr(f"dau_lightning.storage.atomic.{where}", fails)
         with pytest.raises(InputError, match=r"cannot write .*no space left"):
-            Store(root).get_or_train("original", CONTENT, Training())
-    assert files(root) == []
-
-
-def test_save_weights_replaces_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "unlearned.safetensors"
-    save_weights(path, weights(0), {"data_hash": "d"})
-    before, seen, replace = path.read_bytes(), [], os.replace
-    monkeypatch.setattr(
-        "dau_lightning.storage.atomic.os.replace", lambda *names: (seen.append(path.read_bytes()), replace(*names))
-    )
-    save_weights(path, weights(1), {"data_hash": "e"})
-    assert seen == [before]  # whole until the very end
-    assert path.read_bytes() != before
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-
-
-def test_save_weights_takes_parameters(tmp_path: Path) -> None:
-    layer = torch.nn.Linear(2, 2)
-    save_weights(tmp_path / "w.safetensors", dict(layer.named_parameters()), {})
-    assert (tmp_path / "w.safetensors").is_file()
-
-
-# digest
-
-
-def test_digest_sees_name_type_shape_and_bytes() -> None:
-    variants = [weights()]
-    variants += [{("z" if name == "a.weight" else name): tensor for name, tensor in weights().items()}]
-    variants += [weights() | {"a.weight": weights()["a.weight"].view(4, 3)}]
-    variants += [weights() | {"a.weight": weights()["a.weight"].view(torch.int32)}]
-    variants += [weights() | {"a.num_batches_tracked": torch.tensor(8)}]
-    assert len({digest(variant) for variant in variants}) == len(variants)
-    assert digest(weights()) == digest(dict(reversed(weights().items()))) == digest(weights_contiguous())
+            get_or_train(path, CONTENT, Training())
+    assert files(path.parent) == [resume_path(path).name]
+    get_or_train(path, CONTENT, Training())
+    assert files(path.parent) == [path.name]
 
 
 # Many at once
@@ -287,7 +157,7 @@ CHILDREN = """
 import os, signal, sys, time
 from pathlib import Path
 import torch
-from dau_lightning.storage.store import Store
+from dau_lightning.storage.store import Store, get_or_train
 
 root, count, rounds, dies = Path(sys.argv[1]), *map(int, sys.argv[2:])
 
@@ -303,7 +173,8 @@ def child(number, turn):
     (root / f"ready-{turn}-{number}").touch()
     while len(list(root.glob(f"ready-{turn}-*"))) < count:
         time.sleep(0.005)
-    entry, trained = Store(root).get_or_train("original", {"seed": turn}, train)
+    content = {"seed": turn}
+    entry, trained = get_or_train(Store(root).path("original", content), content, train)
     assert torch.equal(entry.weights["weight"], torch.arange(5.0)), entry
 
 for turn in range(rounds):
@@ -319,40 +190,31 @@ for turn in range(rounds):
 
 
 @pytest.mark.parametrize(("dies", "line"), [(0, "0 0 0 0 0 0 0 0 1"), (1, "-9 0 0 0 0 0 0 0 2")])
-def test_eight_processes_that_want_the_same_train_once(tmp_path: Path, dies: int, line: str) -> None:
+def test_of_eight_processes_that_want_the_same_entry_one_trains(tmp_path: Path, dies: int, line: str) -> None:
     command = [sys.executable, "-W", "error", "-c", CHILDREN, str(tmp_path), "8", "3", str(dies)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.stdout.splitlines() == [line] * 3, done.stderr
     assert len(list(tmp_path.glob("original-*.safetensors"))) == 3
-    assert not list(tmp_path.glob("*.tmp")) + list(tmp_path.glob(".*.tmp"))
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
-def test_different_entries_do_not_wait_for_each_other(root: Path) -> None:
-    other = Training()
+def test_the_training_of_one_entry_does_not_block_another(path: Path) -> None:
+    other, content = Training(), CONTENT | {"seed": 1}
 
-    def train() -> tuple[dict[str, Tensor], float, dict[str, float]]:
-        thread = threading.Thread(target=Store(root).get_or_train, args=("original", CONTENT | {"seed": 1}, other))
+    def train() -> tuple[dict[str, Tensor], float, dict[str, Any]]:
+        arguments = Store(path.parent).path("original", content), content, other
+        thread = threading.Thread(target=get_or_train, args=arguments)
         thread.start()
         thread.join(timeout=20)
         assert not thread.is_alive()
-        return weights(), 1.0, {}
+        return Training()()
 
-    Store(root).get_or_train("original", CONTENT, train)
+    get_or_train(path, CONTENT, train)
     assert other.calls == 1
 
 
-@pytest.mark.filterwarnings("ignore:.* cannot be used")
-def test_two_that_find_the_same_bad_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry, _ = Store(root).get_or_train("original", CONTENT, Training())
-    truncated(entry.path)
-    read = store._read
-
-    def slow(*arguments: Any) -> Any:
-        monkeypatch.setattr(store, "_read", read)
-        try:
-            return read(*arguments)
-        finally:  # before this one sets it aside, another does
-            Store(root).get("original", CONTENT)
-
-    monkeypatch.setattr(store, "_read", slow)
-    Store(root).get_or_train("original", CONTENT, Training())
+def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    Store(tmp_path / "store").check_writable()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"store\.root must be a folder that can be written, got .*file"):
+        Store(tmp_path / "file").check_writable()

@@ -124,7 +124,7 @@ def main() -> int:
             "result.json",
         ]
         for kind in kinds:
-            (path,) = calm.rglob(kind)
+            path = sorted(calm.rglob(kind))[0]
             for fault, content in spoil(path):
                 where = Path(temporary) / f"{kind[:6]}-{fault}"
                 shutil.copytree(calm, where)

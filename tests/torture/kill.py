@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from dau_lightning.storage.store import digest
+from dau_lightning.storage.seal import tensors_digest
 from tests.torture.traced import TRAIN, Step, run
 
 PHASES = "decoding", "retrain", "original", "pretraining", "unlearning", "evaluation", "record"
@@ -69,7 +69,7 @@ def arguments(root: Path, form: Form) -> list[str]:
         f"baseline.pretraining_steps={form.pretraining_steps}",
         "baseline.sensitivity.copies=1",
         "wandb.mode=disabled",
-        "figures=false",  # evidence for pictures is gathered anew when an evaluation was killed
+        "figures=false",  # outputs for figures are gathered anew when an evaluation was killed
         "dynamics=0",
         "trainer.accelerator=cpu",
     ]
@@ -78,12 +78,14 @@ def arguments(root: Path, form: Form) -> list[str]:
 def outcome(where: Path) -> dict[str, Any]:
     """All that a run left: weights as bytes, numbers, rows of the CSV."""
     (result,) = where.rglob("result.json")
-    weights = {path.name: digest(load_file(path)) for path in sorted(where.rglob("*.safetensors")) if "images" not in path.name}
+    weights = {
+        path.name: tensors_digest(load_file(path)) for path in sorted(where.rglob("*.safetensors")) if "images" not in path.name
+    }
     rows = json.loads(result.read_text())["rows"]
     with open(result.parent / "metrics.csv", newline="") as file:
         table = [{name: text for name, text in row.items() if name.split("/")[-1] not in TIMES} for row in csv.DictReader(file)]
     names = [path.name for path in where.rglob("*")]
-    left = sorted(name for name in names if name.endswith((".checkpoint", ".tmp", ".bad")) or "-from-" in name)
+    left = sorted(name for name in names if name.endswith((".checkpoint", ".tmp", ".bad")))
     return {
         "weights": weights,
         "rows": {kind: {name: value for name, value in row.items() if name not in TIMES} for kind, row in rows.items()},

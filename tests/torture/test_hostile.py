@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from dau_lightning.dataset.imagefolder import imagefolder
-from dau_lightning.evaluation.metrics_callback import MetricsCallback
-from dau_lightning.metric.mia import SVMAttack
+from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
+from dau_lightning.metric.svm_attack import SVMAttack
 from tests.tiny import TINY, results
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +27,8 @@ import resource, sys
 import dau_lightning.run.experiment, wandb, matplotlib.pyplot, jinja2
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 sys.argv = ["train.py", *sys.argv[1:]]
-import train
-from dau_lightning.run import command_line as settings
-settings.check(sys.argv[1:], train.CONF)
-train.main()
+from dau_lightning.run.command_line import main
+main()
 print("MiB beyond the imports:", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
@@ -103,7 +101,11 @@ def test_fifty_evaluations_take_no_memory(tiny: Any) -> None:
     module, sizes = tiny.module(), []
     roles = {"retain": "member", "test_retain": "nonmember", "forget": "forget"}
     for _ in range(60):
-        tiny.test(module, MetricsCallback([*roles], 3, {"confidence": SVMAttack("confidence", seed=0)}, roles), parts=[*roles])
+        tiny.test(
+            module,
+            MetricsCallback([*roles], 3, {"confidence": Measure(SVMAttack("confidence", seed=0), roles)}),
+            parts=[*roles],
+        )
         gc.collect()
         sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE)
     assert sizes[-1] - sizes[9] < 5, sizes

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from dau_lightning.storage.store import digest
+from dau_lightning.storage.seal import tensors_digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,7 +143,7 @@ def test_two_devices_whose_leader_is_killed_end_and_go_on_to_the_same_bytes(tmp_
                 assert not any(runs(pid) for pid in started)
         done = call(folder, *arguments)
         assert done.returncode == 0, done.stderr
-        found[name] = {path.name: digest(load_file(path)) for path in folder.rglob("*.safetensors")}
+        found[name] = {path.name: tensors_digest(load_file(path)) for path in folder.rglob("*.safetensors")}
     assert len(found["calm"]) == 3
     assert found["calm"] == found["killed"]
 

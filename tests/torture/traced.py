@@ -14,14 +14,13 @@ from typing import Any
 
 import dau_lightning.tracking.wandb
 import dau_lightning.training.trainer  # noqa: F401, with torch and Lightning: loaded once, and there in every forked process
-from dau_lightning.dau import DAU
+from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.run import record
-from dau_lightning.storage import image_cache as decode
-from dau_lightning.storage import run_folder as folder
+from dau_lightning.storage import image_cache, run_folder
 from dau_lightning.training.module import UnlearningModule
 
 TRAIN = Path(__file__).parents[2] / "train.py"
-IMAGES_A_CHUNK = 5
+IMAGES_A_CHUNK, IMAGES_A_BLOCK = 5, 100
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def run(
     Args:
         where: the folder; output goes into `output.txt` there.
         arguments: of the command line.
-        seconds: between two checkpoints, also while images are decoded.
+        seconds: between two checkpoints.
         kill: phase and number of the step.
         first: called in the new process.
 
@@ -59,7 +58,7 @@ def run(
         output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        _trace(log, seconds, kill)
+        _trace(log, kill)
         first()
         sys.argv = [str(TRAIN), *arguments, f"checkpoint.seconds={seconds}"]
         code: Any = 0
@@ -78,7 +77,7 @@ def run(
     return code, [Step(each[0], int(each[1]), float(each[2])) for each in words if len(each) == 3]  # a full disk cuts the last
 
 
-def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
+def _trace(log: Path, kill: tuple[str, int] | None) -> None:
     """Let every step write a line before it begins."""
     file, counts = open(log, "a", buffering=1), Counter[str]()  # noqa: SIM115, open to the end
 
@@ -101,16 +100,16 @@ def _trace(log: Path, seconds: float, kill: tuple[str, int] | None) -> None:
         setattr(owner, name, traced)
 
     before(UnlearningModule, "on_train_batch_start", lambda module, *_: (module.phase, module.step))
-    before(DAU, "before_pretraining", lambda module, step: ("pretraining", step), after=True)
+    before(Pretraining, "before_step", lambda _, module, step: ("pretraining", step), after=True)
     before(UnlearningModule, "test_step", lambda *_: ("evaluation", None))
     before(record, "write_result", lambda *_: ("record", None))
-    before(folder, "config_hash", lambda *_: ("start", None))
-    chunk = decode._decode_chunk
+    before(run_folder, "config_hash", lambda *_: ("start", None))
+    chunk = image_cache._decode_chunk
 
     def decode_chunk(paths: Sequence[Path], size: int, leader: int) -> Any:
         begin("decoding", int(paths[0].stem))
         return chunk(paths, size, leader)
 
-    decode._decode_chunk, decode.SHARD_SECONDS = decode_chunk, seconds
-    decode.CHUNK_BYTES = IMAGES_A_CHUNK * 3 * 8 * 8
-    decode.PARALLEL_BYTES = 1 << 40  # in this process
+    image_cache._decode_chunk = decode_chunk
+    image_cache.CHUNK_BYTES, image_cache.BLOCK_BYTES = (count * 3 * 8 * 8 for count in (IMAGES_A_CHUNK, IMAGES_A_BLOCK))
+    image_cache.PARALLEL_BYTES = 1 << 40  # in this process

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from dau_lightning.baseline.fisher import FisherForgetting
 from dau_lightning.baseline.influence import InfluenceUnlearning
-from dau_lightning.dau import DAU
+from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.sparsity.omp import OMP
-from dau_lightning.training.checkpoint import SEAL, Checkpoint, Sealed
+from dau_lightning.training.checkpoint import SEAL, CheckpointWriter, SealedCheckpointIO
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.rewinding import Rewinding
 from dau_lightning.training.sgd import SGDMethod
@@ -25,11 +25,11 @@ from tests.composed import composed
 
 
 class Killed(BaseException):
-    """What ends a training at once."""
+    """Ends a training at once."""
 
 
 class Kill(L.Callback):
-    """Kills before a step, once the checkpoint of that step is written or not."""
+    """Raises `Killed` before a step, after its checkpoint is written; keeps the numbers of all steps before."""
 
     def __init__(self, step: int) -> None:
         self.step, self.steps = step, list[int]()
@@ -67,8 +67,7 @@ def influence(tiny: Any) -> UnlearningModule:
 
 
 def fit(tiny: Any, module: UnlearningModule, *callbacks: L.Callback, seconds: float = 0) -> dict[str, Tensor]:
-    training = tiny.training()
-    training.settings["checkpoint"]["seconds"] = seconds
+    training = tiny.training(checkpoint_seconds=seconds)
     training.fit(module, tiny.split(), tiny.folder / "it.checkpoint", {"who": module.label}, callbacks)
     (tiny.folder / "it.checkpoint").unlink(missing_ok=True)  # as the store does once it has the weights
     return module.state_dict()
@@ -80,7 +79,9 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 @pytest.mark.untraced
 @pytest.mark.parametrize(("make", "steps"), [(descent, 9), (single_steps, 4), (fisher, 5), (influence, 6), (dau, 6)])
-def test_killed_at_any_step_it_ends_the_same(tiny: Any, make: Callable[[Any], UnlearningModule], steps: int) -> None:
+def test_a_training_killed_at_any_step_ends_with_the_same_weights(
+    tiny: Any, make: Callable[[Any], UnlearningModule], steps: int
+) -> None:
     whole, watch = make(tiny), Kill(-1)
     expected = fit(tiny, whole, watch, seconds=60)
     assert watch.steps == list(range(steps))
@@ -94,7 +95,7 @@ def test_killed_at_any_step_it_ends_the_same(tiny: Any, make: Callable[[Any], Un
         assert resumed.findings == whole.findings
 
 
-def test_killed_twice_it_ends_the_same(tiny: Any) -> None:
+def test_a_training_killed_twice_ends_with_the_same_weights(tiny: Any) -> None:
     expected = fit(tiny, dau(tiny), seconds=60)
     for step in (2, 4):
         with pytest.raises(Killed):
@@ -104,17 +105,19 @@ def test_killed_twice_it_ends_the_same(tiny: Any) -> None:
 
 @pytest.mark.untraced
 @pytest.mark.parametrize("at", range(4))
-def test_killed_in_the_pretraining_it_ends_the_same(tiny: Any, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_killed_in_its_pretraining_ends_with_the_same_weights(
+    tiny: Any, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = dau(tiny)
-    expected, done, before = fit(tiny, whole, seconds=60), [], DAU.before_pretraining
+    expected, done, before = fit(tiny, whole, seconds=60), [], Pretraining.before_step
 
-    def before_pretraining(self: Any, step: int) -> None:
+    def before_step(self: Any, module: Any, step: int) -> None:
         done.append(step)
-        before(self, step)
+        before(self, module, step)
         if done == list(range(at + 1)):
             raise Killed
 
-    monkeypatch.setattr(DAU, "before_pretraining", before_pretraining)
+    monkeypatch.setattr(Pretraining, "before_step", before_step)
     with pytest.raises(Killed):
         fit(tiny, dau(tiny))
     resumed = dau(tiny)
@@ -123,17 +126,19 @@ def test_killed_in_the_pretraining_it_ends_the_same(tiny: Any, at: int, monkeypa
     assert resumed.findings == whole.findings
 
 
-def test_killed_early_in_the_game_it_does_not_learn_the_attacker_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_killed_early_in_the_game_does_not_repeat_the_pretraining(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Killed):
         fit(tiny, dau(tiny), Kill(1), seconds=60)
-    monkeypatch.setattr(DAU, "before_pretraining", lambda *_: pytest.fail("a finished phase was done again"))
+    monkeypatch.setattr(Pretraining, "before_step", lambda *_: pytest.fail("a finished phase was done again"))
     watch = Kill(-1)
     fit(tiny, dau(tiny), watch, seconds=60)
     assert watch.steps == list(range(6))  # within the interval the game itself is
 
 
 @pytest.mark.parametrize("step", range(2, 8))
-def test_a_rewound_training_killed_around_its_pruning_ends_the_same(tiny: Any, step: int) -> None:
+def test_a_training_killed_around_its_pruning_ends_with_the_same_weights(tiny: Any, step: int) -> None:
     mask = OMP(0.5, 0)(tiny.defender(seed=3).network)
     expected = fit(tiny, descent(tiny), Rewinding(mask, 1), seconds=60)
     with pytest.raises(Killed):
@@ -141,7 +146,7 @@ def test_a_rewound_training_killed_around_its_pruning_ends_the_same(tiny: Any, s
     assert equal(fit(tiny, descent(tiny), Rewinding(mask, 1)), expected)
 
 
-def test_seconds_are_of_all_parts_and_of_nothing_twice(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seconds_of_a_resumed_training_count_every_step_once(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Takes(SGDMethod):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             clock[0] += 1000.0
@@ -157,46 +162,40 @@ def test_seconds_are_of_all_parts_and_of_nothing_twice(tiny: Any, monkeypatch: p
 
 
 class Every(L.Callback):
-    """Lets a checkpoint be written before one step only."""
+    """Lets the interval be over before one step only."""
 
     def __init__(self, step: int) -> None:
         self.step = step
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        (kept,) = (callback for callback in trainer.callbacks if isinstance(callback, Checkpoint))
+        (kept,) = (callback for callback in trainer.callbacks if isinstance(callback, CheckpointWriter))
         if pl_module.step == self.step:
             kept.written = float("-inf")
             kept.save_if_due(trainer)
 
 
-def test_the_interval_decides(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_are_written_at_intervals(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now, written = [0.0], []
     monkeypatch.setattr("dau_lightning.training.checkpoint.time.monotonic", lambda: now[0])
     monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: written.append(now[0]))
-    kept, trainer = Checkpoint(tiny.folder / "c", {}, 60), tiny.training().trainer([])
+    kept, trainer = CheckpointWriter(tiny.folder / "c", {}, 60), tiny.training().trainer([])
     for now[0] in (0, 59.9, 60, 61, 119, 121, *[122] * 2000, 200):
         kept.save_if_due(trainer)
     assert written == [60, 121, 200]
 
 
-def test_several_devices_look_at_the_clock_about_once_a_second(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_devices_ask_for_the_clock_every_few_steps(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now, written, asked = [0.0], [], []
     monkeypatch.setattr("dau_lightning.training.checkpoint.time.monotonic", lambda: now[0])
     monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: written.append(now[0]))
-    monkeypatch.setattr("dau_lightning.training.checkpoint.count", lambda: 2)
-    monkeypatch.setattr("dau_lightning.training.checkpoint.agreed", lambda value: (asked.append(now[0]), value)[1])
-    kept, trainer = Checkpoint(tiny.folder / "c", {}, 60), tiny.training().trainer([])
-    for step in range(1, 10_001):
-        now[0] = step / 100
+    monkeypatch.setattr("dau_lightning.training.checkpoint.world_size", lambda: 2)
+    monkeypatch.setattr("dau_lightning.training.checkpoint.broadcast", lambda value: (asked.append(now[0]), value)[1])
+    kept, trainer = CheckpointWriter(tiny.folder / "c", {}, 60), tiny.training().trainer([])
+    for step in range(1, 1001):
+        now[0] = step / 10
         kept.save_if_due(trainer)
-    assert 90 < len(set(asked)) < 120
-    assert len(written) == 1
-    assert 60 <= written[0] < 62
-    kept, begun = Checkpoint(tiny.folder / "c", {}, 60), now[0]
-    for step in range(1, 14):  # slow ones: no step of them is lost beyond the interval
-        now[0] = begun + 5 * step
-        kept.save_if_due(trainer)
-    assert [moment - begun for moment in written[1:]] == [60]
+    assert len(asked) == 100
+    assert written == [60]
 
 
 # Files that cannot be used
@@ -211,8 +210,7 @@ def flipped(data: bytes) -> bytes:
 
 
 def of_another(data: bytes) -> bytes:
-    sealed = Sealed({"who": "somebody else"})
-    return sealed._seal(data[SEAL:]) + data[SEAL:]
+    return SealedCheckpointIO({"who": "somebody else"})._seal(data[SEAL:]) + data[SEAL:]
 
 
 def empty(data: bytes) -> bytes:
@@ -235,7 +233,7 @@ def test_a_checkpoint_that_cannot_be_used_is_set_aside(tiny: Any, spoil: Callabl
     path.write_bytes(spoil(path.read_bytes()))
     spoiled, watch = path.read_bytes(), Kill(-1)
     with pytest.warns(UserWarning, match=r"it\.checkpoint cannot be used .* set aside as it\.checkpoint\.bad"):
-        assert Checkpoint(path, {"who": "unlearned"}, 60).found() is None
+        assert CheckpointWriter(path, {"who": "unlearned"}, 60).found() is None
     assert equal(fit(tiny, descent(tiny), watch), expected)
     assert watch.steps == list(range(9))
     assert path.with_name(f"{path.name}.bad").read_bytes() == spoiled
@@ -244,7 +242,7 @@ def test_a_checkpoint_that_cannot_be_used_is_set_aside(tiny: Any, spoil: Callabl
 @pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("save", [torch.save, partial(pickle.dump, protocol=2)])
 def test_code_in_a_checkpoint_never_runs(tiny: Any, save: Callable[..., None], sealed: bool) -> None:
-    kept, file, written = Checkpoint(tiny.folder / "it.checkpoint", {}, 60), io.BytesIO(), tiny.folder / "written"
+    kept, file, written = CheckpointWriter(tiny.folder / "it.checkpoint", {}, 60), io.BytesIO(), tiny.folder / "written"
     save({"loops": Bomb(written)}, file)
     seal = partial(kept.io._seal, file.getvalue()) if sealed else bytes
     kept.path.write_bytes(seal() + file.getvalue())

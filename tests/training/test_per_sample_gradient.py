@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from dau_lightning.network import convnet
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.per_sample_gradient import (
-    class_gradients,
     expected_squares,
     move,
     per_sample_gradients,
     samples_a_pass,
     weighted_gradient,
 )
-from dau_lightning.training.per_sample_pass import Samplewise
+from dau_lightning.training.per_sample_pass import PerSamplePass
 
 
 @pytest.fixture
@@ -81,20 +80,12 @@ def test_the_model_is_left_as_it_was(defender: Defender, samples: tuple[Tensor, 
     before = {name: tensor.clone() for name, tensor in defender.state_dict().items()}
     per_sample_gradients(defender, *samples)
     weighted_gradient(defender, *samples, torch.ones(7))
-    class_gradients(defender, samples[0], torch.arange(3))
     expected_squares(defender, samples[0])
     assert all(torch.equal(before[name], tensor) for name, tensor in defender.state_dict().items())
     assert all(module.training for module in defender.modules())
     assert all(parameter.grad is None for parameter in defender.parameters())
     assert defender._features is None
     assert not any(module._forward_hooks for module in defender.modules())
-
-
-def test_class_gradients_are_those_of_log_probabilities(defender: Defender, samples: tuple[Tensor, Tensor]) -> None:
-    found = class_gradients(defender, samples[0], torch.tensor([2, 0]))
-    for place, label in enumerate((2, 0)):
-        expected = -one_by_one(defender, samples[0], torch.full((7,), label))
-        torch.testing.assert_close(found[:, place], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_weighted_gradient_is_their_weighted_sum(
@@ -139,13 +130,13 @@ def test_samples_a_pass_of_an_unknown_layer(budget: int, expected: int, monkeypa
 def test_what_a_sample_takes_is_measured_once(
     defender: Defender, samples: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Counting(Samplewise):
+    class Counting(PerSamplePass):
         def __init__(self, model: nn.Module, images: Tensor) -> None:
             passes.append(len(images))
             super().__init__(model, images)
 
     passes: list[int] = []
-    monkeypatch.setattr("dau_lightning.training.per_sample_gradient.Samplewise", Counting)
+    monkeypatch.setattr("dau_lightning.training.per_sample_gradient.PerSamplePass", Counting)
     for _ in range(3):
         per_sample_gradients(defender, *samples)
     assert passes == [1, 7, 7, 7]

@@ -6,7 +6,7 @@ import torchvision
 from torch import Tensor, nn
 
 from dau_lightning.network import convnet, resnet9
-from dau_lightning.training.per_sample_pass import Samplewise
+from dau_lightning.training.per_sample_pass import PerSamplePass
 
 
 def unlike(network: nn.Module) -> nn.Module:
@@ -29,13 +29,13 @@ def one_by_one(network: nn.Module, images: Tensor, cotangents: Tensor) -> Tensor
     return torch.stack(rows)
 
 
-def all_at_once(once: Samplewise, cotangents: Tensor) -> Tensor:
-    """The parts put together; each number is given once."""
+def all_at_once(once: PerSamplePass, cotangents: Tensor) -> Tensor:
+    """The blocks put together; each number is given once."""
     size = sum(parameter.numel() for parameter in once.parameters.values())
     found, times = torch.zeros(len(cotangents), size), torch.zeros(len(cotangents), size)
-    for part in once.gradients(cotangents):
-        found[part.rows, part.columns] = part.gradients
-        times[part.rows, part.columns] += 1
+    for block in once.gradients(cotangents):
+        found[block.samples, block.parameters] = block.gradients
+        times[block.samples, block.parameters] += 1
     assert (times == 1).all()
     return found
 
@@ -49,6 +49,17 @@ class Twice(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.last(self.layer(self.layer(images).relu()).mean((2, 3)))
+
+
+class UsedOutside(nn.Module):
+    """A layer whose weight is used outside of it, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.last = nn.Linear(3, 3), nn.Linear(3, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.layer(images.mean((2, 3))).relu() @ self.layer.weight)
 
 
 class Folded(nn.Module):
@@ -116,6 +127,7 @@ UNKNOWN: dict[str, Callable[[], nn.Module]] = {
     "folded": Folded,
     "unused": Unused,
     "tied": tied,
+    "used outside": UsedOutside,
 }
 
 
@@ -124,7 +136,7 @@ def test_they_are_the_gradients_of_batches_of_one(name: str) -> None:
     torch.manual_seed(0)
     network, images = (KNOWN | UNKNOWN)[name](), torch.randn(4, 3, 8, 8)
     network(images)  # lazy layers take their shapes
-    once = Samplewise(unlike(network), images)
+    once = PerSamplePass(unlike(network), images)
     assert bool(once.layers) == bool(once.bytes) == (name in KNOWN)
     for cotangents in torch.randn(2, 4, 5):  # of one forward pass
         expected = one_by_one(network, images, cotangents)
@@ -136,6 +148,6 @@ def test_operations_in_place_and_channels_last() -> None:
     torch.manual_seed(0)
     network = unlike(torchvision.models.resnet18(num_classes=5)).to(memory_format=torch.channels_last)
     images, cotangents = torch.randn(2, 3, 16, 16).to(memory_format=torch.channels_last), torch.randn(2, 5)
-    once, expected = Samplewise(network, images), one_by_one(network, images, cotangents)
+    once, expected = PerSamplePass(network, images), one_by_one(network, images, cotangents)
     assert once.layers
     assert (all_at_once(once, cotangents) - expected).norm() < 1e-5 * expected.norm()

@@ -1,12 +1,11 @@
-"""Fisher noise beside the game (section 3.3; Golatkar et al. 2020; Becker & Liebig 2022)."""
-
-from typing import Any
+"""Fisher noise on the weights before the game (section 3.3; Golatkar et al. 2020; Becker & Liebig 2022)."""
 
 import torch
 from torch import Tensor
 
 from dau_lightning.base.randomness import generator
 from dau_lightning.baseline.fisher import fisher_diagonal, fisher_noise
+from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.per_sample_gradient import move
 
 
@@ -15,14 +14,14 @@ class FisherNoise:
 
     Args:
         alpha: variance of the noise where `F` is 1.
-        inverse_clamp: the most that `1 / F` may be: where `F` is about zero the noise would have no bound.
-        samples: retain images of `F`, drawn at random; None for all.
+        inverse_clamp: upper bound of `1 / F`, without which the noise has none where `F` is about zero.
+        samples: number of retain images for `F`, drawn at random; None for all.
     """
 
     def __init__(self, alpha: float, inverse_clamp: float, samples: int | None) -> None:
         self.alpha, self.inverse_clamp, self.samples = alpha, inverse_clamp, samples
 
-    def before_game(self, module: Any) -> None:
+    def before_game(self, module: UnlearningModule) -> None:
         """Add the noise to the defender; pruned weights stay zero."""
         retain, draws = module.data.part("retain"), generator(module.seed, "fisher noise")
         drawn = retain[torch.randperm(len(retain), generator=draws)[: self.samples]]
@@ -30,5 +29,5 @@ class FisherNoise:
         move(module.defender, fisher_noise(diagonal, self.alpha, self.inverse_clamp, draws))
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
-        """Zero: the noise is all."""
+        """Zero."""
         return forget_logits.new_zeros(())

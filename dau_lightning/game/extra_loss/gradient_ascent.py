@@ -1,22 +1,22 @@
 """Gradient ascent on the forget set beside the game (section 3.3; Graves et al. 2021; Thudi et al. 2022)."""
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor
+
+from dau_lightning.training.module import UnlearningModule
 
 
 class GradientAscent:
     """The defender ascends the cross-entropy of forget images.
 
     Args:
-        weight: of the cross-entropy, in nats, which has no upper bound.
+        weight: of the cross-entropy in nats, which has no upper bound.
     """
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
 
-    def before_game(self, module: Any) -> None:
+    def before_game(self, module: UnlearningModule) -> None:
         """Nothing."""
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:

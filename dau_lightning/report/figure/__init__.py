@@ -1,4 +1,4 @@
-"""The pictures of one run, a file each: `draw(evidence)` gives a figure, or None where the run has nothing to show in it."""
+"""The pictures of one run, a file each: `draw(outputs)` returns a figure, or None where the run has nothing to show in it."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -7,13 +7,13 @@ from typing import NamedTuple
 from dau_lightning.evaluation.outputs import Outputs
 from dau_lightning.report.figure.style import STYLE, saved
 
-# In the order of a page, with what a reader should look for.
+# In the order of the page, with what a reader should look for.
 CAPTIONS = {
-    "dynamics": "The way of the unlearning. It is good where a line ends on Retrain's, and the attacker at chance.",
+    "dynamics": "The course of the unlearning. It is good where a line ends on Retrain's, and the attacker at chance.",
     "confidence": "How sure the models are of the true label. Forgotten images should look like test images.",
     "roc": "Telling forgotten from unseen images by one statistic. Chance is the diagonal, an area (AUC) of 0.5.",
     "features": "Features in the plane of their two main directions. Forgotten images should lie where unseen ones do.",
-    "sheet": "Some of the forgotten images, their label, and what the models say, with (!) where it is something else.",
+    "sheet": "Some of the forgotten images, their label, and what the models predict, with (!) where it is another class.",
 }
 
 
@@ -25,11 +25,11 @@ class Picture(NamedTuple):
     files: dict[str, bytes]
 
 
-def pictures(evidence: Outputs) -> Iterator[Picture]:
-    """Draw all that the evidence allows; matplotlib is imported only now."""
+def pictures(outputs: Outputs) -> Iterator[Picture]:
+    """Draw every figure for which there are outputs; matplotlib is imported only now."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
         for name, caption in CAPTIONS.items():
-            if figure := import_module(f"{__name__}.{name}").draw(evidence):
+            if figure := import_module(f"{__name__}.{name}").draw(outputs):
                 yield Picture(name, caption, saved(name, figure))

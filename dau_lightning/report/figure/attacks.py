@@ -1,118 +1,89 @@
-"""Figure 2 of the paper: how many forget samples four attacks call nonmembers, methods beside Retrain. Needs matplotlib."""
+"""Figure 2 of the paper: how many forget samples four attacks call nonmembers, methods beside Retrain."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
+from dau_lightning.report.figure import Picture
 from dau_lightning.report.figure.style import COLOURS, DAU, HATCHES, RETRAIN, STYLE, saved
-from dau_lightning.report.rows import Group, Line, Spread
+from dau_lightning.report.summary import summary
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ATTACKS = {
-    "confidence": "confidence",
-    "entropy": "entropy",
-    "modified_entropy": "modified\nentropy",
-    "probability": "probability",
-}
+ATTACKS = ("confidence", "entropy", "modified_entropy", "probability")
+ATTACK_COLUMNS = [f"attack_{attack}" for attack in ATTACKS]
+CAPTION = "How many forgotten images each attack calls nonmember. A bar should end where Retrain's does."
 
 
-def figures(groups: Iterable[Group]) -> dict[str, bytes]:
-    """Files by name: a figure for every dataset and network, a panel for every scheme and sparsity, as PNG and SVG.
+def attack_pictures(rows: pd.DataFrame, name: str = "") -> list[Picture]:
+    """A figure for each dataset and network; rows without the four attacks, and selection runs, are left out.
 
-    AttackerInputs without the four attacks are left out; no file where there is no row with them.
+    Args:
+        rows: of runs.
+        name: of the figure, where the rows have a single dataset and network; empty: `attacks-DATASET-NETWORK`.
     """
     import matplotlib
 
-    panels: dict[tuple[str, str], dict[str, dict[str, list[Line]]]] = {}
-    for group in groups:
-        dataset, network, scheme = group.names
-        for sparsity, lines in group.cells.items():
-            shown = [lines[name] for name in group.lines if name in lines and _attacked(lines[name])]
-            if shown and not group.selection:
-                panels.setdefault((dataset, network), {}).setdefault(scheme, {})[sparsity] = shown
-    files: dict[str, bytes] = {}
+    if not {*ATTACK_COLUMNS} <= {*rows} or (attacked := rows.loc[rows.selection == 0].dropna(subset=ATTACK_COLUMNS)).empty:
+        return []
+    found = []
     with matplotlib.rc_context(STYLE):
-        for (dataset, network), schemes in panels.items():
-            figure = _figure(f"{dataset}, {network}", schemes)
-            files |= saved(file_name(dataset, network), figure)
-    return files
+        for _, same in attacked.groupby(["dataset", "network"], sort=False):
+            dataset, network = same.dataset.iloc[0], same.network.iloc[0]
+            own = name or f"attacks-{dataset}-{network}".replace(" ", "-")
+            found.append(Picture(own, CAPTION, saved(own, _figure(f"{dataset}, {network}", summary(same)))))
+    return found
 
 
-def file_name(dataset: str, network: str) -> str:
-    """Of the figure of a dataset and network, without its suffix."""
-    return f"attacks-{dataset}-{network}".replace(" ", "-")
-
-
-def _figure(title: str, schemes: dict[str, dict[str, list[Line]]]) -> "Figure":
-    """A row of panels for every scheme, which share their scale, and a column for every sparsity."""
+def _figure(title: str, numbers: pd.DataFrame) -> "Figure":
+    """A row of panels for each scheme, which share their scale, and a column for each sparsity."""
     from matplotlib.figure import Figure
 
-    sparsities = list(dict.fromkeys(sparsity for cells in schemes.values() for sparsity in cells))
-    kinds = {line.name: line.kind for cells in schemes.values() for lines in cells.values() for line in lines}
-    styles = dict(zip(kinds, _styles(kinds.values()), strict=True))
+    schemes, sparsities = numbers.scheme.unique(), numbers.sparsity.unique()
+    styles = _styles(dict(zip(numbers.method, numbers.kind, strict=True)))
     figure = Figure(figsize=(1.2 + 4.2 * len(sparsities), 0.9 + 2.5 * len(schemes)), layout="constrained")
     grid = figure.subplots(len(schemes), len(sparsities), sharey="row", squeeze=False)
-    handles: dict[str, Artist] = {}
-    for axes, (scheme, cells) in zip(grid, schemes.items(), strict=True):
+    for axes, scheme in zip(grid, schemes, strict=True):
         for axis, sparsity in zip(axes, sparsities, strict=True):
-            axis.set_visible(sparsity in cells)
+            panel = numbers.loc[(numbers.scheme == scheme) & (numbers.sparsity == sparsity)]
+            axis.set_visible(len(panel) > 0)
             axis.set_title(f"{scheme}, {sparsity}", fontsize=9)
-            handles |= _panel(axis, cells.get(sparsity, []), styles)
-        tops = [s.mean + (s.std or 0) for lines in cells.values() for line in lines for s in _efficacies(line)]
-        axes[0].set_ylim(0, max(1, min(105, 1.08 * max(tops))))
-        axes[0].set_ylabel("called nonmember, %")
+            _panel(axis, panel, styles)
+        axes[0].set(ylabel="called nonmember, %", ylim=(0, None))  # shared: after all panels of the row
     figure.suptitle(f"MIA-efficacy of four attacks: {title}", fontsize=10)
-    ordered = [handles[name] for name in kinds]
-    fit = int(figure.get_figwidth() / (0.6 + 0.08 * max(map(len, kinds))))  # inches: handle and space, a letter
-    lines = -(-len(kinds) // max(1, fit))
-    figure.legend(ordered, list(kinds), loc="outside lower center", ncols=-(-len(kinds) // lines), frameon=False)
+    fit = int(figure.get_figwidth() / (0.6 + 0.08 * max(map(len, styles))))  # inches: handle and space, a letter
+    bars = {label: bar for axis in figure.axes for bar, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend([bars[method] for method in styles], list(styles), loc="outside lower center", ncols=max(1, fit))
     return figure
 
 
-def _panel(axis: "Axes", lines: Sequence[Line], styles: Mapping[str, Mapping[str, Any]]) -> dict[str, "Artist"]:
-    """Bars of every line for every attack, deviations over seeds; Retrain's level runs across the bars that are to meet it."""
-    handles: dict[str, Artist] = {}
-    for index, line in enumerate(lines):
-        width = 0.84 / len(lines)
-        spreads = _efficacies(line)
-        means, deviations = [s.mean for s in spreads], [s.std or 0 for s in spreads]
-        pairs = list(zip(means, deviations, strict=True))
-        within = [min(d, m) for m, d in pairs], [min(d, max(0, 100 - m)) for m, d in pairs]  # efficacies end at 0 and 100
-        places = [place + (index - (len(lines) - 1) / 2) * width for place in range(len(ATTACKS))]
-        bars = axis.bar(places, means, width, edgecolor="black", linewidth=0.5, label=line.name, **styles[line.name])
-        handles[line.name] = bars[0]
-        if any(deviations):
-            axis.errorbar(places, means, within, fmt="none", ecolor="black", elinewidth=0.8, capsize=2)
-        if line.kind == "retrain":
-            starts, ends = ([place + side for place in range(len(ATTACKS))] for side in (-0.45, 0.45))
-            axis.hlines(means, starts, ends, color=RETRAIN, linestyle="--", linewidth=0.9, zorder=3)
-    axis.set_xticks(range(len(ATTACKS)), list(ATTACKS.values()))
+def _panel(axis: "Axes", panel: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]]) -> None:
+    """Bars of each method for each attack, with deviations over seeds; Retrain's level crosses the bars that should meet it."""
+    places, width = np.arange(len(ATTACKS)), 0.84 / max(1, len(panel))
+    means, deviations = (panel[[f"{column}_{part}" for column in ATTACK_COLUMNS]].to_numpy(float) for part in ("mean", "std"))
+    for index, (method, kind, mean, deviation) in enumerate(zip(panel.method, panel.kind, means, deviations, strict=True)):
+        own = places + (index - (len(panel) - 1) / 2) * width
+        axis.bar(own, mean, width, edgecolor="black", linewidth=0.5, label=method, **styles[method])
+        if not np.isnan(deviation).any():
+            within = np.minimum(deviation, mean), np.minimum(deviation, np.maximum(0, 100 - mean))  # bars end at 0 and 100
+            axis.errorbar(own, mean, within, fmt="none", ecolor="black", elinewidth=0.8, capsize=2)
+        if kind == "retrain":
+            axis.hlines(mean, places - 0.45, places + 0.45, color=RETRAIN, linestyle="--", linewidth=0.9, zorder=3)
+    axis.set_xticks(places, [attack.replace("_", "\n") for attack in ATTACKS])
     axis.tick_params(axis="x", length=0)
     axis.grid(axis="y", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
-    return handles
 
 
-def _efficacies(line: Line) -> list[Spread]:
-    return [line.spreads[f"attack {attack}"] for attack in ATTACKS]
-
-
-def _attacked(line: Line) -> bool:
-    return all(f"attack {attack}" in line.spreads for attack in ATTACKS)
-
-
-def _styles(kinds: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Retrain dark, DAU vermilion, the others in turn."""
-    others = games = 0
-    for kind in kinds:
-        if kind == "retrain":
-            yield {"color": RETRAIN}
-        elif kind == "dau":
-            yield {"color": DAU, "hatch": HATCHES[-games % len(HATCHES)] if games else ""}
-            games += 1
-        else:
-            yield {"color": COLOURS[others % len(COLOURS)], "hatch": HATCHES[others % len(HATCHES)]}
-            others += 1
+def _styles(kinds: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Colour and hatch of each method: Retrain dark and DAU vermilion, each without a hatch, the others in turn."""
+    styles: dict[str, dict[str, Any]] = {}
+    for index, (method, kind) in enumerate(kinds.items(), -1):  # Retrain comes first
+        colour = {"retrain": RETRAIN, "dau": DAU}.get(kind, COLOURS[index % len(COLOURS)])
+        plain = kind == "retrain" or (kind == "dau" and "dau" not in [kinds[other] for other in styles])
+        styles[method] = {"facecolor": colour, "hatch": "" if plain else HATCHES[index % len(HATCHES)]}
+    return styles

@@ -4,34 +4,32 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from dau_lightning.evaluation.outputs import Outputs, confidence
-from dau_lightning.report.figure.style import PARTS
+from dau_lightning.evaluation.outputs import Outputs
+from dau_lightning.report.figure.style import PARTS, model_panels
 
 BINS = np.linspace(0, 1, 26)
 
 
-def draw(evidence: Outputs) -> Figure:
+def draw(outputs: Outputs) -> Figure:
     """A panel a model; shares on a logarithmic scale, since most images lie in the last bin."""
-    parts = {"retain": "retain", "test": evidence.unseen, "forget": "forget"}
-    stages = evidence.stages
-    figure = Figure(figsize=(1 + 2.6 * len(stages), 2.9), layout="constrained")
-    (axes,) = figure.subplots(1, len(stages), sharey=True, squeeze=False)
-    smallest = min(1 / len(evidence.targets(part)) for part in parts.values())
-    for axis, (model, label) in zip(axes, stages.items(), strict=True):
+    parts = {"retain": "retain", "test": outputs.unseen, "forget": "forget"}
+    figure, panels = model_panels(outputs, 2.9, sharey=True)
+    smallest = min(1 / len(outputs.targets(part)) for part in parts.values())
+    for model, axis in panels.items():
         for name, part in parts.items():
-            values = confidence(evidence.logits(model, part), evidence.targets(part))
+            values = outputs.confidence(model, part)
             shares = np.histogram(values, BINS)[0] / len(values)
             style = {key: PARTS[name][key] for key in ("color", "linestyle")}
             shown = f"{name}, {len(values):,}" + (" of the class" if part == "test_forget" else "")
             if name == "forget":
                 axis.stairs(shares, BINS, fill=True, color=style["color"], alpha=0.25)
             axis.stairs(shares, BINS, linewidth=1.6, label=shown, baseline=None, **style)
-        axis.set_title(label)
         axis.set_xlabel("probability of the label")
         axis.set_yscale("log")
         axis.set_ylim(smallest / 2, 1.2)
-    axes[0].set_ylabel("share of the images")
-    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(parts))
+    first = figure.axes[0]
+    first.set_ylabel("share of the images")
+    first.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=len(parts))
     figure.suptitle("Confidence")
     return figure

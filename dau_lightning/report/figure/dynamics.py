@@ -8,9 +8,9 @@ from dau_lightning.report.figure.style import DAU, RETRAIN
 PANELS = {"UA": "UA", "MIA": "MIA-efficacy", "RA": "RA", "TA": "TA", "attacker": "attacker's accuracy"}
 
 
-def draw(evidence: Outputs) -> Figure | None:
+def draw(outputs: Outputs) -> Figure | None:
     """A panel a number, each with a scale of its own; None where nothing was measured on the way."""
-    arrays = evidence.arrays
+    arrays = outputs.arrays
     if "dynamics/step" not in arrays:
         return None
     shown = {name: title for name, title in PANELS.items() if f"dynamics/{name}" in arrays}
@@ -18,7 +18,7 @@ def draw(evidence: Outputs) -> Figure | None:
     (axes,) = figure.subplots(1, len(shown), squeeze=False)
     for axis, (name, title) in zip(axes, shown.items(), strict=True):
         values = arrays[f"dynamics/{name}"]
-        label = evidence.labels[evidence.method]
+        label = outputs.labels[outputs.method]
         axis.plot(arrays["dynamics/step"], values, color=DAU, marker="o", markersize=3, linewidth=1.4, label=label)
         reference = [50.0] if name == "attacker" else list(arrays.get(f"dynamics/reference/{name}", []))
         for level in reference:
@@ -32,6 +32,6 @@ def draw(evidence: Outputs) -> Figure | None:
         axis.locator_params(axis="x", nbins=4)
     axes[0].set_ylabel("percent")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    counts = ", ".join(f"{len(evidence.targets(part)):,} {part.split('_')[0]}" for part in ("forget", "retain", "test_retain"))
-    figure.suptitle(f"On the way ({counts} images)")
+    counts = ", ".join(f"{len(outputs.targets(part)):,} {part.split('_')[0]}" for part in ("forget", "retain", "test_retain"))
+    figure.suptitle(f"During the unlearning ({counts} images)")
     return figure

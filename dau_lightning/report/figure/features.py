@@ -5,19 +5,17 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from dau_lightning.evaluation.outputs import Outputs
-from dau_lightning.report.figure.style import PARTS
+from dau_lightning.report.figure.style import PARTS, model_panels
 
 SHOWN = ("retain", "val", "forget")  # the last one on top
 SIZES = {"retain": 7, "val": 12, "forget": 14}
 
 
-def draw(evidence: Outputs) -> Figure:
+def draw(outputs: Outputs) -> Figure:
     """A panel a model, each with a plane of its own: networks trained apart share no directions."""
-    stages = evidence.stages
-    figure = Figure(figsize=(1 + 2.6 * len(stages), 3.2), layout="constrained")
-    (axes,) = figure.subplots(1, len(stages), squeeze=False)
-    for axis, (model, label) in zip(axes, stages.items(), strict=True):
-        features = {part: evidence.arrays[f"{model}/{part}/features"].astype(np.float32) for part in SHOWN}
+    figure, panels = model_panels(outputs, 3.2, sharey=False)
+    for model, axis in panels.items():
+        features = {part: outputs.arrays[f"{model}/{part}/features"].astype(np.float32) for part in SHOWN}
         with np.errstate(invalid="ignore"):  # a network whose features are all the same
             plane = PCA(2, svd_solver="covariance_eigh").fit(np.concatenate(list(features.values())))
         for part, values in features.items():
@@ -26,11 +24,10 @@ def draw(evidence: Outputs) -> Figure:
             alpha = 0.35 if part == "retain" else 0.8
             axis.scatter(x, y, label=f"{part}, {len(values):,}", alpha=alpha, rasterized=True, **style)
         first, second = np.nan_to_num(plane.explained_variance_ratio_)
-        axis.set_title(label)
         axis.set_xlabel(f"{100 * first:.0f}% of the variance")
         axis.set_ylabel(f"{100 * second:.0f}% of the variance")
         axis.set_xticks([])
         axis.set_yticks([])
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SHOWN), markerscale=1.6)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SHOWN), markerscale=1.6)
     figure.suptitle("Features")
     return figure

@@ -3,7 +3,10 @@
 import io
 from typing import TYPE_CHECKING, Any
 
+from dau_lightning.evaluation.outputs import Outputs
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg")
@@ -29,6 +32,18 @@ STYLE: dict[Any, Any] = {
     "figure.titlesize": 10,
     "legend.frameon": False,
 }
+
+
+def model_panels(outputs: Outputs, height: float, sharey: bool) -> "tuple[Figure, dict[str, Axes]]":
+    """A figure with a panel for each model that is compared, under its title; the panels by kind of model."""
+    from matplotlib.figure import Figure
+
+    stages = outputs.stages
+    figure = Figure(figsize=(1 + 2.6 * len(stages), height), layout="constrained")
+    (axes,) = figure.subplots(1, len(stages), sharey=sharey, squeeze=False)
+    for axis, title in zip(axes, stages.values(), strict=True):
+        axis.set_title(title)
+    return figure, dict(zip(stages, axes, strict=True))
 
 
 def saved(name: str, figure: "Figure") -> dict[str, bytes]:

@@ -25,7 +25,7 @@ def fisher(monkeypatch: pytest.MonkeyPatch) -> None:
     CALLS.clear()
 
 
-def game(tiny: Any, seed: int = 0) -> Any:
+def method(tiny: Any, seed: int = 0) -> Any:
     split = tiny.split()
     data = SimpleNamespace(part=lambda name: getattr(split, name), transform=tiny.transform)
     defender = tiny.defender().to(memory_format=torch.channels_last)  # as in a run
@@ -36,10 +36,10 @@ def flat(defender: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().reshape(-1) for parameter in defender.parameters()])
 
 
-def change(tiny: Any, term: FisherNoise, seed: int = 0) -> Tensor:
-    module = game(tiny, seed)
+def change(tiny: Any, noise: FisherNoise, seed: int = 0) -> Tensor:
+    module = method(tiny, seed)
     before = flat(module.defender)
-    term.before_game(module)
+    noise.before_game(module)
     return flat(module.defender) - before
 
 
@@ -59,7 +59,7 @@ def test_noise_is_a_function_of_the_seed(tiny: Any) -> None:
 
 @pytest.mark.parametrize(("samples", "count"), [(None, 36), (12, 12), (1000, 36)])
 def test_looks_at_retain_images_only(tiny: Any, samples: int | None, count: int) -> None:
-    module = game(tiny)
+    module = method(tiny)
     FisherNoise(0.04, 9.0, samples).before_game(module)
     (images,) = CALLS
     retain = module.data.part("retain")
@@ -68,7 +68,7 @@ def test_looks_at_retain_images_only(tiny: Any, samples: int | None, count: int)
 
 
 def test_pruned_weights_stay_zero(tiny: Any) -> None:
-    module = game(tiny)
+    module = method(tiny)
     name, weight = next(iter(module.defender.network.named_parameters()))
     module.defender.hold({name: torch.arange(weight.numel()).view_as(weight) % 2 == 0})
     FisherNoise(0.04, 9.0, None).before_game(module)

@@ -1,4 +1,4 @@
-"""Made-up evidence of a run, random and class by class."""
+"""Made-up outputs of a run, random and class by class."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def make(**sizes: int) -> Outputs:
 
 
 @pytest.fixture
-def evidence() -> Outputs:
+def outputs() -> Outputs:
     return make()
 
 
@@ -43,9 +43,9 @@ def classwise() -> Outputs:
 
 
 @pytest.fixture
-def alone(evidence) -> Outputs:
+def alone(outputs) -> Outputs:
     """Without Retrain, without dynamics, grey images."""
-    arrays = {name: array for name, array in evidence.arrays.items() if not name.startswith(("retrain", "dynamics"))}
+    arrays = {name: array for name, array in outputs.arrays.items() if not name.startswith(("retrain", "dynamics"))}
     arrays["forget/thumbnails"] = arrays["forget/thumbnails"][:, :1]
-    labels = {kind: label for kind, label in evidence.labels.items() if kind != "retrain"}
-    return Outputs(arrays, labels, "dau", "24 images", evidence.class_names, [])
+    labels = {kind: label for kind, label in outputs.labels.items() if kind != "retrain"}
+    return Outputs(arrays, labels, "dau", "24 images", outputs.class_names, [])

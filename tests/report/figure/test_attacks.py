@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dau_lightning.report.figure.attacks import ATTACKS, figures
-from dau_lightning.report.group import groups
-from dau_lightning.report.read import read
+from dau_lightning.report.__main__ import main
+from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
 
 
 @pytest.fixture
@@ -27,8 +26,8 @@ def drawn(monkeypatch):
     return kept
 
 
-def test_figure_2(paper, made, tmp_path, drawn):
-    files = figures(groups(read([tmp_path])))
+def test_figure_2(paper, made, rows, drawn):
+    ((_, _, files),) = attack_pictures(rows())
     assert set(files) == {"attacks-cifar10-resnet18.png", "attacks-cifar10-resnet18.svg"}
     image = Image.open(io.BytesIO(files["attacks-cifar10-resnet18.png"]))
     assert image.width > image.height > 500
@@ -45,21 +44,19 @@ def test_figure_2(paper, made, tmp_path, drawn):
     assert [text.get_text() for text in legend.get_texts()] == ["Retrain", "Retrain 2", "Original", "FT", "DAU"]
 
 
-def test_the_same_figure_is_the_same_file(write, tmp_path):
+def test_the_same_figure_is_the_same_file(write, rows):
     write()
-    first, second = (figures(groups(read([tmp_path]))) for _ in range(2))
+    first, second = (attack_pictures(rows()) for _ in range(2))
     assert first == second
 
 
-def test_selection_runs_and_rows_without_attacks_have_no_figure(write, tmp_path):
+def test_selection_runs_and_rows_without_attacks_have_no_figure(write, rows):
     write(selection=True)
     write(rows={kind: {"attacks": {"confidence": 1.0}} for kind in ("retrain", "original", "dau")})
-    assert figures(groups(read([tmp_path]))) == {}
+    assert attack_pictures(rows()) == []
 
 
 def test_matplotlib_is_imported_only_for_a_figure(write, tmp_path, monkeypatch, capsys):
-    from dau_lightning.report.__main__ import main
-
     write()
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # whoever imports it now gets an ImportError
     main([str(tmp_path)])

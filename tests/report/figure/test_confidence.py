@@ -1,17 +1,16 @@
 import numpy as np
 import pytest
 
-from dau_lightning.evaluation.outputs import confidence
 from dau_lightning.report.figure.confidence import BINS, draw
 
 
-def test_shares_are_those_of_a_histogram(evidence):
-    figure = draw(evidence)
+def test_shares_are_those_of_a_histogram(outputs):
+    figure = draw(outputs)
     assert [axis.get_title() for axis in figure.axes] == ["Original (before)", "DAU (after)", "Retrain (reference)"]
     for axis, model in zip(figure.axes, ("original", "dau", "retrain"), strict=True):
         lines = {patch.get_label().split(",")[0]: patch for patch in axis.patches if patch.get_label()}
         for name, part in (("retain", "retain"), ("test", "test_retain"), ("forget", "forget")):
-            values = confidence(evidence.logits(model, part), evidence.targets(part))
+            values = outputs.confidence(model, part)
             counts, _ = np.histogram(values, BINS)
             assert list(lines[name].get_data().values) == pytest.approx(list(counts / len(values)))
             assert sum(lines[name].get_data().values) == pytest.approx(1)

@@ -2,8 +2,8 @@ from dau_lightning.evaluation.outputs import Outputs
 from dau_lightning.report.figure.dynamics import draw
 
 
-def test_lines_and_what_they_are_to_meet(evidence):
-    figure = draw(evidence)
+def test_lines_and_what_they_are_to_meet(outputs):
+    figure = draw(outputs)
     assert [axis.get_title() for axis in figure.axes] == ["UA", "MIA-efficacy", "RA", "TA", "attacker's accuracy"]
     for axis in figure.axes:
         way, reference = axis.lines
@@ -14,9 +14,9 @@ def test_lines_and_what_they_are_to_meet(evidence):
         assert low < min(1, expected) < max(4, expected) < high
 
 
-def test_without_attacker_and_retrain_there_is_less(evidence):
-    left = {name: array for name, array in evidence.arrays.items() if "attacker" not in name and "reference" not in name}
-    figure = draw(Outputs(left, evidence.labels, "dau", "", [], []))
+def test_without_attacker_and_retrain_there_is_less(outputs):
+    left = {name: array for name, array in outputs.arrays.items() if "attacker" not in name and "reference" not in name}
+    figure = draw(Outputs(left, outputs.labels, "dau", "", [], []))
     assert len(figure.axes) == 4
     assert [len(axis.lines) for axis in figure.axes] == [1] * 4
 

@@ -4,9 +4,9 @@ import pytest
 from dau_lightning.report.figure.features import SHOWN, draw
 
 
-def test_points_are_projections_on_the_main_directions(evidence):
-    for axis, model in zip(draw(evidence).axes, ("original", "dau", "retrain"), strict=True):
-        parts = [evidence.arrays[f"{model}/{part}/features"].astype(float) for part in SHOWN]
+def test_points_are_projections_on_the_main_directions(outputs):
+    for axis, model in zip(draw(outputs).axes, ("original", "dau", "retrain"), strict=True):
+        parts = [outputs.arrays[f"{model}/{part}/features"].astype(float) for part in SHOWN]
         everything = np.concatenate(parts)
         centred = everything - everything.mean(0)
         variances, directions = np.linalg.eigh(np.cov(centred.T))
@@ -17,6 +17,6 @@ def test_points_are_projections_on_the_main_directions(evidence):
         assert axis.get_xlabel() == f"{100 * share:.0f}% of the variance"
 
 
-def test_the_forget_set_is_on_top_and_counted(evidence):
-    *_, last = draw(evidence).axes[0].collections
+def test_the_forget_set_is_on_top_and_counted(outputs):
+    *_, last = draw(outputs).axes[0].collections
     assert last.get_label() == "forget, 20"

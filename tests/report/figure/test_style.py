@@ -9,8 +9,8 @@ from dau_lightning.report.figure.dynamics import draw
 from dau_lightning.report.figure.style import PARTS, STYLE, saved
 
 
-def test_every_picture_is_a_png_and_an_svg_with_something_in_it(evidence):
-    found = {picture.name: picture for picture in pictures(evidence)}
+def test_every_picture_is_a_png_and_an_svg_with_something_in_it(outputs):
+    found = {picture.name: picture for picture in pictures(outputs)}
     assert list(found) == list(CAPTIONS)
     for name, picture in found.items():
         assert set(picture.files) == {f"{name}.png", f"{name}.svg"}
@@ -19,9 +19,9 @@ def test_every_picture_is_a_png_and_an_svg_with_something_in_it(evidence):
         assert ElementTree.fromstring(picture.files[f"{name}.svg"]).tag.endswith("svg")
 
 
-def test_the_same_evidence_is_the_same_files(evidence):
+def test_the_same_outputs_is_the_same_files(outputs):
     with rc_context(STYLE):
-        first, second = (saved("dynamics", draw(evidence)) for _ in range(2))
+        first, second = (saved("dynamics", draw(outputs)) for _ in range(2))
     assert first == second
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from dau_lightning.network.build import builder
-from dau_lightning.run.model_card import loading
+from dau_lightning.report.model_card import load_lines
 from tests.network.test_timm import without_timm
 
 PARTIAL = {"_partial_": True, "features": None}
@@ -35,19 +35,19 @@ PARTIAL = {"_partial_": True, "features": None}
     ids=lambda value: value["_target_"].rpartition(".")[2] if isinstance(value, dict) else str(value),
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of timm, while it is imported
-def test_they_run(
+def test_the_lines_load_the_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: dict[str, Any], classes: int, channels: int, size: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = builder(network)(classes, channels)
     save_file(made.state_dict(), "unlearned.safetensors")
     names: dict[str, Any] = {}
-    exec("\n".join(loading(network, classes, channels)), names)
+    exec("\n".join(load_lines(network, classes, channels)), names)
     images = torch.randn(2, channels, size, size)
     assert torch.equal(names["model"](images), made.eval()(images))
 
 
 def test_a_network_that_was_given_is_left_to_whoever_made_it() -> None:
-    lines = loading({"_target_": "__main__.Net"}, 2, 3, given=True)
+    lines = load_lines({"_target_": "__main__.Net"}, 2, 3, made_by_user=True)
     assert "# model: the Net of __main__ with 2 classes, made as for its training" in lines
     assert "..." not in "".join(lines)

@@ -1,0 +1,73 @@
+"""The order in which training batches take the samples of a part: a batch's indices are a function of seed, part and step."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from dau_lightning.base.error import InputError
+from dau_lightning.base.randomness import generator
+from dau_lightning.dataset.images import Images
+
+
+class Order:
+    """An endless stream of sample indices: one random permutation of the part after another.
+
+    Every batch is full; one that is larger than the part takes several permutations.
+
+    Args:
+        size: number of samples in the part.
+        batch_size: number of indices in a batch.
+        seed: of the permutations.
+        name: of the part; each part has its own permutations.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int, name: str) -> None:
+        self.size, self.batch_size, self.seed, self.name = size, batch_size, seed, name
+        self._permutation = lru_cache(maxsize=2)(self._permutation)  # consecutive batches take most of their indices from one
+
+    def batch(self, step: int) -> Tensor:
+        """The indices of the batch of a step, int64 `(batch_size,)`."""
+        first, last = step * self.batch_size, (step + 1) * self.batch_size - 1
+        orders = [self._permutation(number) for number in range(first // self.size, last // self.size + 1)]
+        indices = torch.cat(orders) if len(orders) > 1 else orders[0]  # few batches need two, and to copy them costs more
+        return indices[first % self.size :][: self.batch_size]
+
+    def _permutation(self, number: int) -> Tensor:
+        return torch.randperm(self.size, generator=generator(self.seed, self.name, "order", number))
+
+
+class PairedOrder:
+    """Sample indices of a part, each drawn at random from the class that another part's batch has at the same position.
+
+    A batch is a function of (seed, part, step) and of the other part's batch.
+
+    Args:
+        parts: images by name.
+        name: of the part.
+        other: name of the other part.
+        order: of the other part.
+        seed: of the draws.
+
+    Raises:
+        InputError: the other part has a class of which this part has no sample.
+    """
+
+    def __init__(self, parts: Mapping[str, Images], name: str, other: str, order: Order, seed: int) -> None:
+        self.order, self.targets, self.seed, self.name = order, parts[other].targets.cpu(), seed, name
+        classes, targets = parts[name].class_names, parts[name].targets.cpu()
+        self.counts = targets.bincount(minlength=len(classes))
+        if missing := [classes[target] for target in self.targets.unique().tolist() if self.counts[target] == 0]:
+            raise InputError(
+                f"baseline.pairing=class needs a {name} image of every class in the {other} set, there is none of "
+                f"{', '.join(missing)}"
+            )
+        self.by_class = targets.argsort(stable=True)
+        self.first = self.counts.cumsum(0) - self.counts
+
+    def batch(self, step: int) -> Tensor:
+        """The indices of the batch of a step, int64 `(batch_size,)`."""
+        targets = self.targets[self.order.batch(step)]
+        draws = torch.rand(len(targets), generator=generator(self.seed, self.name, "pairing", step), dtype=torch.float64)
+        return self.by_class[self.first[targets] + (draws * self.counts[targets]).long()]

@@ -1,0 +1,101 @@
+"""Sections of text: the tables of each dataset, network and scheme, and what a reader needs to know about them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dau_lightning.report.columns import column, ordered
+from dau_lightning.report.comparable import GROUP
+from dau_lightning.report.summary import summary
+
+WIDEST = 14  # columns that a page can take
+NOISE = "Retrain 2 shows the noise: differences smaller than its disparity are ties."
+
+
+@dataclass(frozen=True)
+class Section:
+    """The tables of rows that share dataset, network and scheme.
+
+    Attributes:
+        title: dataset, network, scheme, sparsities and seeds.
+        tables: by family of columns. Cells are texts such as `3.46±0.13`. The index is the method; the columns are pairs of a
+            name in `columns.py` and the sparsity, which is empty where the section has only one.
+        notes: what a reader needs to know about the columns.
+        warnings: about runs and rows, with their seeds.
+    """
+
+    title: str
+    tables: dict[str, pd.DataFrame]
+    notes: list[str]
+    warnings: list[str]
+
+    @property
+    def main(self) -> list[pd.DataFrame]:
+        """All tables but that of the attacks."""
+        return [table for family, table in self.tables.items() if family != "attack"]
+
+    @property
+    def pages(self) -> list[pd.DataFrame]:
+        """The same in few tables, each as wide as a page can take."""
+        return beside(self.main, lambda table: table.shape[1] <= WIDEST)
+
+
+def sections(rows: pd.DataFrame) -> list[Section]:
+    """A section for each dataset, network and scheme; runs judged by the selection score have sections of their own."""
+    return [_section(group) for _, group in rows.groupby(GROUP, sort=False)]
+
+
+def beside(tables: Iterable[pd.DataFrame], fits: Callable[[pd.DataFrame], bool]) -> list[pd.DataFrame]:
+    """Join each table to the one before it where the two together fit."""
+    joined: list[pd.DataFrame] = []
+    for table in tables:
+        both = pd.concat([*joined[-1:], table], axis=1)
+        joined[-1:] = [both] if fits(both) else [*joined[-1:], table]
+    return joined
+
+
+def _section(rows: pd.DataFrame) -> Section:
+    first, sparsities, seeds = rows.iloc[0], rows.sparsity.unique(), sorted(rows.seed.unique())
+    place = ", ".join([first.dataset, first.network, first.scheme, " and ".join(sparsities)])
+    about = "selection score" if first.selection else f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    tables = _tables(rows)
+    shown = dict.fromkeys(name for table in tables.values() for name, _ in table.columns)
+    notes = [f"{column(name).heading}: {column(name).meaning}." for name in shown if column(name).noted]
+    notes += [NOISE] if "retrain_again" in set(rows.kind) else []
+    return Section(f"{place}; {about}", tables, notes, _warnings(rows))
+
+
+def _tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The texts by family of columns; a column without a number is left out."""
+    numbers = summary(rows).set_index(["method", "sparsity"])
+    if numbers.n.max() == 1:  # the disparity of means is the disparity
+        numbers = numbers.drop(columns="disparity_of_means", errors="ignore")
+    texts = pd.DataFrame({name: _texts(numbers, name) for name in ordered(numbers)}, numbers.index)
+    table = texts.unstack("sparsity", fill_value="-", sort=False).reindex(rows.sort_values(["rank", "method"]).method.unique())
+    table = table.loc[:, (table != "-").any()]
+    if rows.sparsity.nunique() == 1:
+        table = table.rename(columns=lambda sparsity: "", level=1)
+    if rows.selection.any():
+        table = table.rename(index=lambda method: f"{method} (n={numbers.n[method].max()})")
+    families = table.columns.get_level_values(0).map(lambda name: column(name).family)
+    return {family: table.loc[:, families == family] for family in families.unique()}
+
+
+def _texts(numbers: pd.DataFrame, name: str) -> list[str]:
+    """The cells of a column: `3.46±0.13`, `3.46` where there is no deviation, `-` where there is no number."""
+    decimals, parts = column(name).decimals, [part for part in (name, f"{name}_mean", f"{name}_std") if part in numbers]
+    cells = numbers[parts].itertuples(index=False)
+    return ["±".join(f"{number:.{decimals}f}" for number in cell if pd.notna(number)) or "-" for cell in cells]
+
+
+def _warnings(rows: pd.DataFrame) -> list[str]:
+    """A line for each warning of whole runs, then of rows, with the seeds that it holds for."""
+    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
+    cells = rows.method + ", " + (rows.sparsity + ", " if rows.sparsity.nunique() > 1 else "")
+    of_runs = zip([""] * len(rows), rows.seed, rows["warnings"], strict=True)
+    for who, seed, warnings in [*of_runs, *zip(cells, rows.seed, rows["flags"], strict=True)]:
+        for warning in warnings:
+            seeds[who, warning].add(seed)
+    return [f"{who}seed {', '.join(map(str, sorted(found)))}: {warning}." for (who, warning), found in seeds.items()]

@@ -1,0 +1,111 @@
+"""Find a mistake among the settings of a command line before torch is imported; `ranges.py` says what each may be."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dau_lightning.base.error import InputError, require
+from dau_lightning.base.nearest import did_you_mean
+from dau_lightning.run.composition import composed, composing, options, parsed, values
+from dau_lightning.run.ranges import require_in_range
+
+OBJECTS = "dataset", "network", "scheme", "baseline"  # groups whose yaml files must name what they make
+
+
+def check(settings: Sequence[str], sweep: bool = False) -> None:
+    """Refuse the first mistake among the settings of a command line.
+
+    Args:
+        settings: such as `seed=1`, as the command takes them.
+        sweep: whether `-m` was given. Then the n-th check takes the n-th value of each setting, or its last, so that every
+            value is checked once.
+
+    Raises:
+        InputError: one line that names the setting, what is allowed and what was given.
+    """
+    with composing():
+        overrides = parsed(settings)
+        hydra = [str(override.input_line) for override in overrides if override.is_hydra_override()]
+        typed = [override for override in overrides if not override.is_hydra_override()]
+        sweep = sweep or "hydra.mode=MULTIRUN" in hydra
+        for override in typed:
+            _check_form(override, sweep)
+        compose = cache(lambda *choices: composed([*hydra, *choices]))
+        experiment = [str(override.input_line) for override in typed if override.key_or_group == "experiment"]
+        params = compose(*experiment).hydra.sweeper.params if experiment else {}
+        require(sweep or not params, f"{' '.join(experiment)} is a sweep of many jobs: add -m")
+        rows = values(params, typed)
+        for index in range(max(map(len, rows), default=1)):
+            job = parsed([row[min(index, len(row) - 1)] for row in rows])
+            choices = [override for override in job if options(override.key_or_group, hydra)]
+            config = compose(*(str(override.input_line) for override in choices))
+            _check_job([override for override in job if override not in choices], config, sweep)
+
+
+def _check_form(override: Override, sweep: bool) -> None:
+    """Refuse new keys, and several values without `-m`."""
+    line, key = override.input_line, override.key_or_group
+    require(override.type is OverrideType.CHANGE, f"cannot use {line!r}: no setting can be added or removed, only changed")
+    hint = "add -m to run one job for each, or write [...] for a list, \"'...'\" for text with commas"
+    several = override.is_sweep_override() and not sweep
+    require(not several, f"{key} must be one value, got {line!r}; {hint}")
+
+
+def _check_job(settings: Sequence[Override], composition: DictConfig, sweep: bool) -> None:
+    """Put the settings of one job into the composition of its choices, and look at all that it holds then."""
+    plain: Any = OmegaConf.to_container(composition)
+    hydra = plain.pop("hydra")
+    for name, value in hydra["launcher"].items():
+        require_in_range(f"hydra.launcher.{name}", value, value)
+    config: Any = OmegaConf.create(plain, flags={"struct": True})  # which refuses new keys
+    try:
+        defaults = dict(_leaves(OmegaConf.to_container(config, resolve=True)))
+        for override in settings:
+            _update(config, override, defaults, hydra["runtime"]["choices"])
+        found = dict(_leaves(OmegaConf.to_container(config, resolve=True)))
+    except OmegaConfBaseException as error:
+        if "HydraConfig was not set" in str(error):  # such as ${hydra:job.num}, which only a run can resolve
+            return
+        raise InputError(f"cannot use {error.full_key or 'the settings'}: {str(error).splitlines()[0]}") from error
+    typed = tuple(override.key_or_group for override in settings)
+    for name in sorted(found, key=lambda name: not name.startswith(typed)):  # what was typed before what follows from it
+        if name not in defaults:
+            raise InputError(_unknown(name, defaults, hydra["runtime"]["choices"]))
+        require(found[name] != "???", f"{name} must be given: write {name}=VALUE")
+        require_in_range(name, defaults[name], found[name])
+    for group in OBJECTS:
+        require(f"{group}._target_" in found, f"{group} must have a _target_, the dotted name of what it makes")
+    require("metric" in config, "metric must be at least one attack, got []")
+    require(not sweep or found["trainer.devices"] == 1, "trainer.devices must be 1 in a sweep, whose jobs would share them")
+
+
+def _update(config: DictConfig, override: Override, defaults: dict[str, Any], choices: dict[str, str]) -> None:
+    key = override.key_or_group
+    try:
+        OmegaConf.update(config, key, override.value(), merge=True)
+    except (KeyError, AttributeError, IndexError, ValueError) as error:  # ValueError: a list has no element "x"
+        name = str(getattr(error, "full_key", key))
+        raise InputError(_unknown(name if name.startswith(key) else key, defaults, choices)) from error
+
+
+def _unknown(name: str, defaults: dict[str, Any], choices: dict[str, str]) -> str:
+    """The error for an unknown setting, with the nearest name and the choice that would have to know it."""
+    known = [*defaults, *choices]
+    inside = [other for other in known if other.endswith(f".{name}")]
+    near = f"; did you mean {inside[0]!r}?" if inside else did_you_mean(name, known, 1)
+    group = name.rpartition(".")[0].replace(".", "/")
+    source = f" ({group}={choices[group]})" if group in choices else ""
+    return f"unknown setting {name!r}{near or '; `--cfg job` shows all settings'}{source}"
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting by its full name."""
+    for name, child in node.items():
+        if isinstance(child, dict):
+            yield from _leaves(child, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", child

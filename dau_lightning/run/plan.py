@@ -1,0 +1,76 @@
+"""What a run does, resolved once from its modes: the reference, the selection score, own weights, earlier requests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dau_lightning.data.request import Scheme
+from dau_lightning.data.split import Split, make_split
+from dau_lightning.dataset.images import Data
+from dau_lightning.run.ledger import PreviousRun
+from dau_lightning.storage.weights import StartingWeights
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The modes of a run.
+
+    Attributes:
+        with_retrain: the run trains a Retrain to compare with, or takes it from the store.
+        retrain_from_store: the Retrain must be in the store already.
+        with_test: the run looks at test images.
+        with_score: half of `D_v` only judges, for the selection score.
+        start: weights that the run starts from; None to train an original by the recipe.
+        previous: the run that left these weights, whose requests count as forgotten.
+        val_from_test: the share of the test set that is `D_v`, see `make_split`.
+    """
+
+    with_retrain: bool
+    retrain_from_store: bool
+    with_test: bool
+    with_score: bool
+    start: StartingWeights | None
+    previous: PreviousRun | None
+    val_from_test: float | None
+
+    @classmethod
+    def of(
+        cls,
+        reference: str,
+        selection: bool,
+        val_from_test: float | None,
+        start: StartingWeights | None = None,
+        previous: PreviousRun | None = None,
+    ) -> "Plan":
+        """Resolve the settings `reference`, `selection`, `original.checkpoint` and `continue_from`.
+
+        A run for the selection score has neither Retrain nor test images. A run that starts from weights without a Retrain
+        has the score in place of the distance to Retrain.
+        """
+        return cls(
+            with_retrain=reference != "off" and not selection,
+            retrain_from_store=reference == "cached",
+            with_test=not selection,
+            with_score=selection or (start is not None and reference == "off"),
+            start=start,
+            previous=previous,
+            val_from_test=val_from_test,
+        )
+
+    def split(self, data: Data, scheme: Scheme, seed: int) -> Split:
+        """The split of the run."""
+        return make_split(
+            data,
+            scheme,
+            seed,
+            self.with_score,
+            val_from_test=self.val_from_test,
+            hold_out=not (self.start and self.start.trained_on_all),
+            forgotten=self.previous.ids if self.previous else (),
+        )
+
+    def recipe(self, ours: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The recipe by which the original of the first request was trained; None if this project did not train it."""
+        if self.previous:
+            return self.previous.recipe
+        return None if self.start else ours

@@ -1,0 +1,63 @@
+"""What a run needs and only data and objects can show: checked before any training."""
+
+from collections.abc import Collection, Mapping
+
+from dau_lightning.base.error import require
+from dau_lightning.data.split import Split
+from dau_lightning.run.plan import Plan
+from dau_lightning.storage.store import get
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.training import Training
+
+
+def check(
+    plan: Plan, training: Training, split: Split, modules: Mapping[str, UnlearningModule], attacks: Collection[str]
+) -> None:
+    """Refuse a run that could not be trained to its end.
+
+    Args:
+        plan: what the run does.
+        training: of the run.
+        split: the parts.
+        modules: of the run, by kind.
+        attacks: names of the attacks.
+
+    Raises:
+        InputError: the first thing that does not fit.
+    """
+    if plan.previous:
+        plan.previous.check_data(split.data_hash)
+    require("confidence" in attacks, f"metric must include confidence, the attack of the column MIA; got {', '.join(attacks)}")
+    _check_sparsity(plan, training)
+    for module in modules.values():
+        _check_batches(training, module, split)
+    training.store.check_writable()
+    if plan.with_retrain and plan.retrain_from_store:
+        content = training.content(modules["retrain"], split)
+        known = get(training.store.path("retrain", content), content)
+        require(
+            known is not None,
+            f"reference=cached needs a Retrain of this split and recipe in {training.store.root}, and there is none; "
+            "use reference=train to train it, or reference=off to go without",
+        )
+
+
+def _check_sparsity(plan: Plan, training: Training) -> None:
+    if training.sparsity is None:
+        return
+    require(
+        plan.start is None or plan.previous is not None,
+        "original.checkpoint needs sparsity=dense: a sparse original is trained again from its early weights",
+    )
+    rewind, epochs = training.sparsity.made.rewind_epochs, training.recipe["epochs"]
+    require(rewind < epochs, f"sparsity.rewind_epochs must be below recipe.epochs={epochs}, got {rewind}")
+
+
+def _check_batches(training: Training, module: UnlearningModule, split: Split) -> None:
+    """Make the loader of every device: it refuses batches that its parts cannot fill or that devices cannot share."""
+    data = training.data(module, split)
+    for rank in range(training.devices):
+        module.loader(data.part, training.transform, training.seed, rank, training.devices)
+    if isinstance(module, SGDMethod) and next(iter(module.batch_sizes.values())) == training.devices:
+        module.defender.try_training_on_one(training.transform.normalise(split.train.images[:1]))

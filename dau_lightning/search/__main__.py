@@ -1,0 +1,105 @@
+"""The command of the search."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from dau_lightning.base.config_folder import CONFIG_FOLDER
+from dau_lightning.base.error import InputError, one_line, require
+
+USAGE = """Search the settings of a method by the selection score, which sees neither test data nor Retrain.
+
+  python -m dau_lightning.search baseline=finetune dataset=fashion trials=20
+
+Settings and choices are those of python train.py; the ranges stand in conf/search/METHOD.yaml, or in a file of your own.
+  trials=20        trials in all; the same command goes on with a search, and several processes share it
+  seeds=8          seeds of a trial, from 100 on
+  folder=search    of the trials' runs and of the database
+  ranges=FILE      ranges in place of conf/search/METHOD.yaml"""
+
+OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
+# A run of a trial: scored on the validation set alone, and without pictures.
+FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "wandb.mode=disabled")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Search, and write the preset.
+
+    Raises:
+        InputError: an argument cannot be used.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(given):
+        print(USAGE)
+        return
+    own = OWN | {name: value for name, _, value in (argument.partition("=") for argument in given) if name in OWN}
+    settings = [argument for argument in given if argument.partition("=")[0] not in OWN]
+    trials, seeds = (_count(name, own[name]) for name in ("trials", "seeds"))
+    taken = {setting.partition("=")[0] for setting in (*FIXED, "seed=0")}
+    if clash := [setting for setting in settings if setting.partition("=")[0] in taken]:
+        raise InputError(f"the search sets {', '.join(sorted(taken))} itself, got {clash[0]}")
+
+    from dau_lightning.run.check import check
+    from dau_lightning.run.composition import configuration
+    from dau_lightning.run.job import GROUPS
+    from dau_lightning.search.preset import preset, preset_path, write
+    from dau_lightning.search.study import Search  # torch, after the mistakes that need none
+
+    check([*settings, *FIXED])
+    _, choices = configuration([*settings, *FIXED])
+    names: dict[str, str] = {group: choices[group] for group in GROUPS}
+    ranges = _ranges(own["ranges"] or CONFIG_FOLDER / "search" / f"{names['baseline']}.yaml")
+    study_name = "-".join([*names.values(), *_tags(settings)])
+    root = Path(own["folder"])
+    score = partial(_score, settings, root / study_name)
+    search = Search(ranges, seeds, score)
+    study = search.run(root / "search.db", f"{study_name}, {seeds} seeds", trials)
+    path = preset_path(names)
+    write(path, text := preset(study, ranges, seeds, given))
+    print(text, f"written: {path}", sep="\n")
+    if not path.is_absolute():
+        print("use it with: dau-lightning --config-dir . ...")
+
+
+def _ranges(file: str | Path) -> Any:
+    """The ranges in a yaml file."""
+    require(Path(file).is_file(), f"there is no file {file} with the ranges to search: write one, and name it with ranges=FILE")
+    return OmegaConf.to_container(OmegaConf.load(file))
+
+
+def _score(settings: Sequence[str], folder: Path, values: Mapping[str, Any], seed: int) -> float:
+    """The score of a trial's run, whose folder is named by its values: a killed trial goes on with it."""
+    from dau_lightning.run.composition import configuration
+    from dau_lightning.run.job import make, settings_of
+    from dau_lightning.storage.run_folder import RunFolder
+
+    chosen = [f"baseline.{name}={value}" for name, value in values.items()]
+    name = re.sub(r"[^\w.=-]", "_", ",".join(setting.removeprefix("baseline.") for setting in chosen))[:200]
+    config, choices = configuration([*settings, *FIXED, *chosen, f"seed={seed}"])
+    run = RunFolder.of(folder / name / f"seed={seed}", config)
+    run.path.mkdir(parents=True, exist_ok=True)
+    with open(run.path / "output.txt", "a") as file, redirect_stdout(file), redirect_stderr(file):
+        result = run.finished() or make(settings_of(config), choices, run)
+    return result["rows"][choices["baseline"]]["score"]
+
+
+def _tags(settings: Sequence[str]) -> list[str]:
+    """What else tells studies apart: every setting but the choices that name it already."""
+    named = ("dataset=", "network=", "scheme=", "sparsity=", "baseline=")
+    return [re.sub(r"[^\w.=-]", "_", setting) for setting in sorted(settings) if not setting.startswith(named)]
+
+
+def _count(name: str, text: str) -> int:
+    require(text.isdecimal() and int(text) > 0, f"{name} must be an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    with one_line():
+        main()

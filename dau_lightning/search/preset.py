@@ -1,0 +1,76 @@
+"""The result of a search as a preset: a yaml file that later runs of the same combination take their settings from."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from optuna import Study
+
+from dau_lightning.base.config_folder import CONFIG_FOLDER
+from dau_lightning.search.space import described
+from dau_lightning.search.study import FIRST_SEED, best
+from dau_lightning.storage.atomic import atomic_write
+
+WIDTH = 120  # of a comment's lines
+
+
+def preset_path(names: Mapping[str, str]) -> Path:
+    """Where the preset of a combination belongs: `conf/tuned/` in a clone, `tuned/` in the current folder elsewhere."""
+    in_clone = (CONFIG_FOLDER.parent / "pyproject.toml").is_file()
+    folder = CONFIG_FOLDER / "tuned" if in_clone else Path("tuned")
+    return folder / f"{'-'.join(names[group] for group in ('dataset', 'baseline', 'scheme', 'sparsity'))}.yaml"
+
+
+def preset(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Sequence[str]) -> str:
+    """The yaml of the best trial, below a comment that says how it was found.
+
+    Args:
+        study: finished.
+        ranges: that were searched.
+        seeds: number of seeds of a trial.
+        arguments: of the command, whose fixed settings and parts of the method belong to the preset too.
+    """
+    trials = best(study)
+    told = "; ".join(f"{trial.value:.2f} ({_listed(trial.params)})" for trial in trials)
+    comment = (
+        f"By the selection score, mean of seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}, {len(study.trials)} trials over "
+        f"{described(ranges)}. Best: {told}. Command: python -m dau_lightning.search {shlex.join(arguments)}"
+    )
+    lines = _wrapped(comment)
+    parts = [argument.partition("=") for argument in arguments if argument.startswith("baseline/")]
+    if parts:
+        lines += ["defaults:", *(f"  - override /{group}: {choice}" for group, _, choice in parts)]
+    settings = [argument for argument in arguments if argument.startswith("baseline.")]
+    node = OmegaConf.from_dotlist(settings)
+    for name, value in trials[0].params.items():
+        OmegaConf.update(node, f"baseline.{name}", _rounded(value))
+    return "\n".join(lines) + "\n" + OmegaConf.to_yaml(node)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a preset in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_rounded(value)}" for name, value in values.items())
+
+
+def _rounded(value: Any) -> Any:
+    """Three digits of a number: more would say more than the search knows."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def _wrapped(text: str) -> list[str]:
+    """A comment in lines."""
+    lines, line = [], "#"
+    for word in text.split():
+        if len(line) + 1 + len(word) > WIDTH:
+            lines.append(line)
+            line = "#"
+        line += f" {word}"
+    return [*lines, line]

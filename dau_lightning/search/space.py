@@ -1,0 +1,51 @@
+"""The ranges of a search: `conf/search/METHOD.yaml`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dau_lightning.base.error import InputError
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+def suggested(trial: "Trial", ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for each setting of the method.
+
+    Args:
+        trial: of Optuna.
+        ranges: by the setting's name: a list of choices, or `{low: 0.01, high: 0.5, log: true}`; of two integers the values
+            are integers.
+
+    Raises:
+        InputError: a range is neither.
+    """
+    return {name: _suggested(trial, name, values) for name, values in ranges.items()}
+
+
+def _suggested(trial: "Trial", name: str, values: Any) -> Any:
+    if isinstance(values, list) and values:
+        return trial.suggest_categorical(name, values)
+    if not isinstance(values, Mapping) or not {"low", "high"} <= values.keys() <= {"low", "high", "log"}:
+        raise InputError(f"search.{name} must be a list of choices or {{low, high, log}}, got {values!r}")
+    low, high, log = values["low"], values["high"], values.get("log", False)
+    if not low <= high:
+        raise InputError(f"search.{name} must have a low that is not above its high, got {low} and {high}")
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=log)
+    return trial.suggest_float(name, float(low), float(high), log=log)
+
+
+def described(ranges: Mapping[str, Any]) -> str:
+    """The ranges in a line.
+
+    >>> described({"lr": {"low": 0.01, "high": 0.5, "log": True}, "epochs": [2, 5]})
+    'lr 0.01 to 0.5 (log), epochs 2 or 5'
+    """
+    words = {
+        name: " or ".join(map(str, values))
+        if isinstance(values, list)
+        else f"{values['low']:g} to {values['high']:g}{' (log)' if values.get('log') else ''}"
+        for name, values in ranges.items()
+    }
+    return ", ".join(f"{name} {text}" for name, text in words.items())

@@ -1,0 +1,120 @@
+"""SHA-256 of texts, files and tensors, and files sealed by it: a changed byte is noticed when they are read.
+
+Imports no torch by itself: the processes that decode images import this file, and torch costs each of them seconds.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from dau_lightning.storage.atomic import atomic_write
+
+
+def sha256(*parts: str | bytes | memoryview) -> str:
+    """Hex digest of texts (as UTF-8) and bytes, one after the other.
+
+    >>> sha256("a", b"b") == sha256("ab")
+    True
+    """
+    result = hashlib.sha256()
+    for part in parts:
+        result.update(part.encode(errors="surrogateescape") if isinstance(part, str) else part)
+    return result.hexdigest()
+
+
+def json_sha256(content: Any) -> str:
+    """Hex digest of anything that JSON can hold; the order of keys does not matter."""
+    return sha256(json.dumps(content, sort_keys=True))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of the content of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file with its hash under `sha256`."""
+    return {**content, "sha256": json_sha256(content)}
+
+
+def unseal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file without its hash. A file that has none, such as one written by hand, passes.
+
+    Raises:
+        ValueError: the content is not what the hash says.
+    """
+    bare = {name: value for name, value in content.items() if name != "sha256"}
+    if content.get("sha256", json_sha256(bare)) != json_sha256(bare):
+        raise ValueError("its bytes changed")
+    return bare
+
+
+def tensors_digest(tensors: Mapping[str, Any]) -> str:
+    """Hex digest of the names, types, shapes and bytes of torch tensors or numpy arrays; equal for equal numbers in both."""
+    parts: list[str | bytes | memoryview] = []
+    for name in sorted(tensors):
+        dtype = str(tensors[name].dtype).removeprefix("torch.")
+        header = f"{name} torch.{dtype} {tuple(tensors[name].shape)}\n"  # with torch's names of types, as ledgers have it
+        parts += [header, _bytes(_dense(tensors[name]))]
+    return sha256(*parts)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Any], about: Mapping[str, str]) -> None:
+    """Write torch tensors or numpy arrays as one sealed safetensors file, in one step.
+
+    Args:
+        path: of the file.
+        tensors: by name, all of one library.
+        about: metadata; the seal covers it.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if all(isinstance(tensor, np.ndarray) for tensor in tensors.values()):
+        from safetensors.numpy import save_file
+    else:
+        from safetensors.torch import save_file
+    dense: dict[str, Any] = {name: _dense(tensor) for name, tensor in tensors.items()}
+    with atomic_write(path) as temporary:
+        save_file(dense, temporary, {**about, "sha256": _tensors_seal(dense, about)})
+
+
+def load_tensors(path: Path, framework: Literal["pt", "numpy"]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Tensors and metadata of a file that `save_tensors` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no safetensors file, or its content is not what its seal says.
+    """
+    try:
+        with safe_open(path, framework) as file:
+            about = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    if about.pop("sha256", None) != _tensors_seal(tensors, about):
+        raise ValueError("its bytes changed, or it was never sealed")
+    return tensors, about
+
+
+def _tensors_seal(tensors: Mapping[str, Any], about: Mapping[str, str]) -> str:
+    return json_sha256([dict(about), tensors_digest(tensors)])
+
+
+def _dense(tensor: Any) -> Any:
+    """On the CPU and in row-major order, as safetensors wants it."""
+    return np.asarray(tensor, order="C") if isinstance(tensor, np.ndarray) else tensor.detach().cpu().contiguous()
+
+
+def _bytes(tensor: Any) -> memoryview:
+    if isinstance(tensor, np.ndarray):
+        return tensor.reshape(-1).view(np.uint8).data
+    import torch
+
+    return tensor.reshape(-1).view(torch.uint8).numpy().data

@@ -1,0 +1,61 @@
+from dau_lightning.report.section import sections
+
+
+def test_the_disparity_of_means_is_left_out_where_it_is_the_disparity(write, rows):
+    write()
+    (section,) = sections(rows())
+    assert list(section.tables["disparity"]) == [("disparity", "")]
+
+
+def test_runs_judged_by_the_selection_score_have_a_section_of_their_own(write, rows):
+    for seed in range(2):
+        write(seed)
+        write(seed, selection=True)
+    evaluated, selected = sections(rows())
+    assert evaluated.title == "digits, convnet, random, dense; seeds 0, 1"
+    assert selected.title == "digits, convnet, random, dense; selection score"
+    assert selected.tables["score"]["score", ""].to_dict() == {"Original (n=2)": "1.50±0.00", "DAU (n=2)": "1.50±0.00"}
+    assert "disparity" not in selected.tables
+
+
+def test_without_a_retrain_there_is_the_score_in_place_of_the_disparity(write, rows):
+    score = {"score": 1.5, "judge_error": 2.0, "judge_MIA": 3.0}
+    for seed in range(2):
+        write(seed, reference=False, rows={"original": score, "dau": score})
+    (section,) = sections(rows())
+    assert section.tables["score"]["score", ""]["DAU"] == "1.50±0.00"
+    assert "disparity" not in section.tables
+
+
+def test_a_method_that_one_sparsity_lacks_has_dashes_there(write, rows):
+    write()
+    write(name="finetune", sparsity="omp95")
+    (section,) = sections(rows())
+    table = section.tables["accuracy"]["UA"]
+    assert list(table) == ["dense", "95% sparse"]
+    assert table.loc["FT"].tolist() == ["-", "3.50"]
+    assert table.loc["DAU"].tolist() == ["3.00", "-"]
+    assert list(table.index) == ["Retrain", "Original", "FT", "DAU"]
+
+
+def test_notes_explain_the_columns_that_are_there(write, rows):
+    write(name="retrain_again", rows={"retrain_again": {"TA_forgotten": 1.0}})
+    notes = " ".join(sections(rows())[0].notes)
+    assert "disparity: mean distance to Retrain" in notes
+    assert "TA_forgotten: " in notes
+    assert "Retrain 2 shows the noise" in notes
+    assert "zeros" not in notes
+
+
+def test_warnings_have_their_seeds(write, rows):
+    for seed, found in enumerate((["not finite: MIA"], [], ["not finite: MIA", "nothing forgotten"])):
+        write(seed, rows={"dau": {"flags": found}}, warnings=["no Retrain"] if seed else [])
+    (section,) = sections(rows())
+    assert section.warnings == ["seed 1, 2: no Retrain.", "DAU, seed 0, 2: not finite: MIA.", "DAU, seed 2: nothing forgotten."]
+
+
+def test_warnings_of_dense_and_sparse_rows_name_the_sparsity(write, rows):
+    for sparsity in ("dense", "omp95"):
+        write(sparsity=sparsity, rows={"dau": {"flags": ["look"]}})
+    (section,) = sections(rows())
+    assert section.warnings == ["DAU, dense, seed 0: look.", "DAU, 95% sparse, seed 0: look."]

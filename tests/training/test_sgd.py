@@ -1,0 +1,96 @@
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+from dau_lightning.data.loader import Batch
+from dau_lightning.training.sgd import SGDMethod, rate_factor
+from tests.whole_game import state
+
+
+class Rates(L.Callback):
+    """The learning rate of every step."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        ("constant", {0: 1, 0.5: 1, 0.999: 1}),
+        ("linear", {0: 1, 0.25: 0.75, 0.5: 0.5, 0.9: 0.1}),
+        ("one_cycle", {0: 0.1, 0.1: 0.55, 0.2: 1, 0.6: 0.5, 0.8: 0.25, 0.96: 0.05}),
+        ("step", {0: 1, 90.99 / 182: 1, 91 / 182: 0.1, 135.99 / 182: 0.1, 136 / 182: 0.01, 0.9999: 0.01}),
+    ],
+)
+def test_rate_factor(schedule: str, values: dict[float, float]) -> None:
+    for progress, value in values.items():
+        assert rate_factor(schedule, progress, [91 / 182, 136 / 182]) == pytest.approx(value, abs=1e-12)
+
+
+def test_rate_factor_takes_milestones_only_for_step() -> None:
+    assert rate_factor("linear", 0.5, [0.1]) == 0.5
+    assert rate_factor("step", 0.99) == 1
+
+
+def test_rate_factor_refuses_another_schedule() -> None:
+    with pytest.raises(ValueError, match=r"schedule must be constant, linear, one_cycle or step, got 'cosine'"):
+        rate_factor("cosine", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "milestones"), [("constant", []), ("linear", []), ("one_cycle", []), ("step", [1, 3]), ("step", [2])]
+)
+def test_learning_rate_follows_the_schedule(tiny: Any, schedule: str, milestones: list[int]) -> None:
+    watch = Rates()
+    tiny.fit(tiny.module(schedule=schedule, milestones=milestones, epochs=4, lr=0.02), watch)
+    expected = [0.02 * rate_factor(schedule, step / 12, [m / 4 for m in milestones]) for step in range(12)]
+    assert watch.rates == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_milestone_is_the_epoch_whose_first_step_has_the_lower_rate(tiny: Any) -> None:
+    watch = Rates()
+    tiny.fit(tiny.module(schedule="step", milestones=[1, 3], epochs=4, lr=1.0), watch)
+    assert watch.rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01], rel=1e-12)
+
+
+def test_a_step_is_sgd_on_the_cross_entropy_of_the_part(tiny: Any) -> None:
+    module = tiny.module(batch_size=36, epochs=2, lr=0.1, weight_decay=0.01)
+    reference = tiny.defender()
+    velocity = [torch.zeros_like(parameter) for parameter in reference.parameters()]
+    batches: list[Batch] = []
+
+    class Keep(L.Callback):
+        def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            batches.append(batch["retain"])
+
+    tiny.fit(module, Keep())
+    for images, targets in batches:
+        probabilities = reference.network(images).softmax(1)
+        loss = -probabilities[torch.arange(36), targets].log().mean()
+        gradients = torch.autograd.grad(loss, list(reference.parameters()))
+        with torch.no_grad():
+            for parameter, gradient, speed in zip(reference.parameters(), gradients, velocity, strict=True):
+                speed.mul_(0.9).add_(gradient + 0.01 * parameter)
+                parameter.sub_(0.1 * speed)
+    assert len(batches) == 2
+    torch.testing.assert_close(state(module.defender), state(reference), rtol=1e-4, atol=1e-6)
+
+
+def test_batch_norm_drifts_to_the_part(tiny: Any) -> None:
+    module = tiny.module(batch_size=36, epochs=1)
+    tiny.fit(module)
+    assert module.defender.network[0][1].num_batches_tracked == 1
+    assert module.batch_sizes == {"retain": 36}
+
+
+def test_another_part_is_trained_by_another_class_attribute(tiny: Any) -> None:
+    class OnForget(SGDMethod):
+        part = "forget"
+
+    assert set(tiny.seen(OnForget)) == set(range(36, 48))
