@@ -82,7 +82,6 @@ def test_failed_jobs_are_named_and_the_rest_finished(sweep):
     assert not list(Path("runs").glob(".sweep-*"))
 
 
-@pytest.mark.untraced
 @pytest.mark.usefixtures("no_training")
 def test_a_second_call_skips_what_is_finished(sweep):
     started = "2 jobs, into runs\n\njob 1 of 2, seed=0\n\njob 2 of 2, seed=3\n\n"
