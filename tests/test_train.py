@@ -81,7 +81,6 @@ def test_a_run_writes_what_the_contract_says(run):
     assert (folder / "config.yaml").is_file()
 
 
-@pytest.mark.untraced
 def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     run(*TINY_DAU)
     folder, before = the_result()
@@ -131,7 +130,6 @@ def test_baselines_share_table_and_file(run, baseline, rows):
     assert all(row["seconds"] > 0 for row in result["rows"].values())
 
 
-@pytest.mark.untraced
 def test_a_sweep_shares_originals_and_keeps_folders_apart(run):
     sweep = ["-m", "seed=0,1", "scheme=random,classwise", "baseline=finetune", "baseline.lr=0.1,0.2", *TINY_METHOD["finetune"]]
     run(*sweep)
@@ -185,7 +183,6 @@ def make_folder(root: Path, count: int, size: int) -> None:
                 Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
 
 
-@pytest.mark.untraced
 def test_own_images_on_resnet18(run):
     make_folder(Path("own"), count=12, size=40)
     small = [
@@ -321,7 +318,6 @@ def test_a_refused_run_leaves_a_finished_one_as_it_is(run):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.untraced
 def test_another_choice_for_every_part_of_the_game(run):
     parts = "attacker=several", "objective=wasserstein", "regulariser=contrastive", "projector=mlp", "term=gradient_ascent"
     run(*TINY_DAU, "reference=off", *(f"baseline/{part}" for part in parts), "baseline.pairing=class")

@@ -1,6 +1,5 @@
-"""Sweeps by the real entry point: what is printed, what fails, what is skipped, and the same numbers side by side."""
+"""Sweeps by the real entry point: what is printed, what fails, what is skipped, and jobs side by side."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -15,9 +14,9 @@ from dau_lightning.run import command_line
 from dau_lightning.run.command_line import main
 from dau_lightning.run.composition import composing
 from dau_lightning.run.sweep import Sweep
+from tests.tiny import TINY, results
 from tests.world import leave_result
 
-ROOT = Path(__file__).parents[1]
 ROW = {"UA": 1.0, "MIA": 2.0, "RA": 99.0, "TA": 98.5, "disparity": 0.5}
 
 
@@ -27,7 +26,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def sweep(monkeypatch, capsys):
+def sweep(monkeypatch, capfd):
     """Call the command line in this process; gives exit code, standard output and standard error."""
 
     def call(*arguments: str) -> tuple[Any, str, str]:
@@ -37,20 +36,10 @@ def sweep(monkeypatch, capsys):
             main()
         except SystemExit as end:
             code = end.code
-        printed = capsys.readouterr()
+        printed = capfd.readouterr()
         return code, printed.out, printed.err
 
     return call
-
-
-def numbers(folder: str) -> dict[Path, Any]:
-    """Finished runs by path, without times."""
-    found = {}
-    for path in sorted(Path(folder, "runs").rglob("result.json")):
-        rows = json.loads(path.read_text())["rows"]
-        times = dict.fromkeys(("seconds", "time_ratio", "store"))
-        found[path.relative_to(folder).parent] = {kind: row | times for kind, row in rows.items()}
-    return found
 
 
 @pytest.fixture
@@ -93,7 +82,6 @@ def test_failed_jobs_are_named_and_the_rest_finished(sweep):
     assert not list(Path("runs").glob(".sweep-*"))
 
 
-@pytest.mark.untraced
 @pytest.mark.usefixtures("no_training")
 def test_a_second_call_skips_what_is_finished(sweep):
     started = "2 jobs, into runs\n\njob 1 of 2, seed=0\n\njob 2 of 2, seed=3\n\n"
@@ -118,3 +106,12 @@ def test_a_sweep_that_breaks_off_says_what_is_open(tmp_path, capsys):
     states = "not started     seed=0\nbroken off      seed=1\nnot started     seed=2\n"
     assert out.endswith(f"{states}3 jobs: 1 broken off, 2 not started\n")
     assert err == f"broken off: seed=1; its folder is {tmp_path}\n"
+
+
+def test_jobs_side_by_side_have_a_process_and_a_file_each(sweep):
+    code, out, err = sweep("seed=0,1", "hydra/launcher=cores", "baseline=original", "reference=off", *TINY)
+    assert (code, err) == (0, "")
+    row = r": finished, UA \d+\.\d\d, MIA \d+\.\d\d, RA \d+\.\d\d, TA \d+\.\d\d"
+    assert len(re.findall(rf"^job [12] of 2, seed=[01]{row}$", out, re.MULTILINE)) == 2
+    assert out.endswith("\nfinished        seed=0\nfinished        seed=1\n2 jobs: 2 finished\n")
+    assert ["trained into" in (folder / "output.txt").read_text() for folder in results()] == [True, True]
