@@ -72,7 +72,7 @@ def _check_job(settings: Sequence[Override], composition: DictConfig, sweep: boo
             return
         raise InputError(f"cannot use {error.full_key or 'the settings'}: {str(error).splitlines()[0]}") from error
     typed = tuple(override.key_or_group for override in settings)
-    for name in sorted(found, key=lambda name: not name.startswith(typed)):  # what was typed before what follows from it
+    for name in sorted(found, key=lambda name: not name.startswith(typed)):  # typed ones first: others may depend on them
         if name not in defaults:
             raise InputError(_unknown(name, defaults, hydra["runtime"]["choices"]))
         require(found[name] != "???", f"{name} must be given: write {name}=VALUE")
@@ -94,7 +94,8 @@ def _update(config: DictConfig, override: Override, defaults: dict[str, Any], ch
 
 def _unknown(name: str, defaults: dict[str, Any], choices: dict[str, str]) -> str:
     """The error for an unknown setting, with the nearest name and the choice that would have to know it."""
-    known = [*defaults, *choices]
+    slashed = name.replace(".", "/")
+    known = [*defaults, *choices, *([slashed] if options(slashed) else [])]
     inside = [other for other in known if other.endswith(f".{name}")]
     near = f"; did you mean {inside[0]!r}?" if inside else did_you_mean(name, known, 1)
     group = name.rpartition(".")[0].replace(".", "/")

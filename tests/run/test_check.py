@@ -59,7 +59,7 @@ DATASETS = "cifar10, cifar100, digits, fashion, fashion_mnist, imagefolder, svhn
         ("wandb.project=3", "wandb.project must be text (within quotes if it is a number), got 3"),
         ("dataset=imagefolder", "dataset.root must be given: write dataset.root=VALUE"),
         ("trainer=3", "unknown setting 'trainer'; did you mean 'trainer.devices'?"),
-        ("baseline.term=x", "unknown setting 'baseline.term'; did you mean 'baseline.lr'? (baseline=dau)"),
+        ("baseline.term=x", "unknown setting 'baseline.term'; did you mean 'baseline/term'? (baseline=dau)"),
         # sweeps
         ("-m trainer.devices=1,2", "trainer.devices must be 1 in a sweep, whose jobs would share them"),
         ("experiment=table2", "experiment=table2 is a sweep of many jobs: add -m"),
