@@ -119,7 +119,7 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     assert not results()
     printed = run(*WEIGHTS, "val_from_test=0.5")
     assert "request: 3 images (class cat: 2, dog: 1); 4 entries of forget.txt by id; 1 named twice or more, merged" in printed
-    assert "score: distance to images never seen" in printed
+    assert "score: the selection score" in printed
     assert printed.index("warning: accuracy on D_v") < printed.index("FT: trained into")  # said while it can be stopped
     assert printed.rindex("warning: no Retrain (reference=off)") > printed.index("FT: trained into")
     again = run(*WEIGHTS, "val_from_test=0.5")

@@ -100,6 +100,7 @@ class AttackerPlayer(nn.Module):
             self.pretraining(module, self.attacker_loss)
         start = time.perf_counter()
         module.findings["balanced_accuracy_pretrained"] = self.unseen_accuracy(module)  # to read it synchronises the device
+        module.findings["pretraining_steps"] = self.pretraining.steps
         module.untimed = time.perf_counter() - start
         module.save_checkpoint()  # a run that is killed early in the game does not repeat the pre-training
 

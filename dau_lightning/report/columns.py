@@ -38,13 +38,11 @@ COLUMNS = {
         Column("RA", "RA", "accuracy", "accuracy on the retain set, percent"),
         Column("TA", "TA", "accuracy", "accuracy on test images of retained classes, percent"),
         Column("AUC", "AUC", "accuracy", "forget against unseen images by the confidence, percent: 50 cannot be told apart"),
-        Column("judge_error", "judge_error", "score", "error on the validation images that only the score uses, percent"),
+        Column("judge_error", "judge_error", "score", "error on validation images kept for the score, percent"),
         Column("judge_MIA", "judge_MIA", "score", "share of these images that the attack calls nonmember, percent"),
         Column("judge_AUC", "judge_AUC", "score", "AUC of the forget set against these images, percent"),
-        Column("score", "score", "score", "distance to images never seen, plus lost accuracy; lower is better", noted=True),
-        Column(
-            "disparity", "disparity", "disparity", "mean distance to Retrain over UA, MIA, RA, TA; lower is better", noted=True
-        ),
+        Column("score", "score", "score", "the selection score, which needs no Retrain; lower is better", noted=True),
+        Column("disparity", "disparity", "disparity", "mean of the distances ΔUA, ΔMIA, ΔRA, ΔTA; lower is better", noted=True),
         Column("disparity_of_means", "of means", "disparity", "disparity of the means over seeds", noted=True),
         Column("paper_disparity", "paper disparity", "disparity", "disparity of the paper's printed means"),
         Column("seconds", "seconds", "time", "run time of the method without evaluation and pictures"),

@@ -73,7 +73,9 @@ def _tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if numbers.n.max() == 1:  # the disparity of means is the disparity
         numbers = numbers.drop(columns="disparity_of_means", errors="ignore")
     texts = pd.DataFrame({name: _texts(numbers, name) for name in ordered(numbers)}, numbers.index)
-    table = texts.unstack("sparsity", fill_value="-", sort=False).reindex(rows.sort_values(["rank", "method"]).method.unique())
+    columns = pd.MultiIndex.from_product([texts.columns, rows.sparsity.unique()])
+    methods = rows.sort_values(["rank", "method"]).method.unique()
+    table: pd.DataFrame = texts.unstack("sparsity", fill_value="-").loc[methods, columns]
     table = table.loc[:, (table != "-").any()]
     if rows.sparsity.nunique() == 1:
         table = table.rename(columns=lambda sparsity: "", level=1)

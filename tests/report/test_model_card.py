@@ -1,5 +1,7 @@
-"""The lines of a model card load the weights that lie beside it."""
+"""What a model card says, and that its lines load the weights that lie beside it."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from dau_lightning.network.build import builder
-from dau_lightning.report.model_card import load_lines
+from dau_lightning.report.model_card import load_lines, model_card
 from tests.network.test_timm import without_timm
 
 PARTIAL = {"_partial_": True, "features": None}
@@ -51,3 +53,30 @@ def test_a_network_that_was_given_is_left_to_whoever_made_it() -> None:
     lines = load_lines({"_target_": "__main__.Net"}, 2, 3, made_by_user=True)
     assert "# model: the Net of __main__ with 2 classes, made as for its training" in lines
     assert "..." not in "".join(lines)
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_a_card_has_request_evidence_warnings_and_settings(write: Callable[..., Path], reference: bool) -> None:
+    score = {} if reference else {"score": 1.5}
+    rows = {"original": score, "dau": score | {"flags": ["nothing forgotten"]}}
+    request = {"count": 1234, "classes": {"cat": 1000, "dog": 234}, "sha256": "ab12", "where": "user == 17"}
+    about = {"request": request, "files": {"scheme.file": {"name": "forget.csv", "sha256": "cd34"}}, "start": {}}
+    about |= {"class_names": ["cat", "dog"], "image_shape": [3, 8, 8]}
+    folder = write(
+        reference=reference, rows=rows, method={"attacker": {"_target_": "game.Attacker", "_partial_": True}}, **about
+    )
+    result = json.loads((folder / "result.json").read_text())
+    result["settings"] |= {
+        "network": {"_target_": "tests.own_network.Plain", **PARTIAL},
+        "transform": {"mean": [0.5], "std": [1]},
+    }
+    card = model_card(result)
+    assert "1,234 training images were to be forgotten (class cat: 1,000, dog: 234)" in card
+    assert "where `user == 17`" in card
+    assert "- scheme.file: `forget.csv`, SHA-256 `cd34`" in card
+    assert "| DAU | 3.00 | 8.00 | 99.50 | 93.00 | " + ("2.38 |" if reference else "1.50 |") in card
+    assert ("No Retrain was made" in card) is not reference
+    assert "| DAU | 8.00 | 9.00 | 10.00 | 11.00 |" in card  # the attacks
+    assert "- DAU: nothing forgotten" in card
+    assert "| attacker._target_ | game.Attacker |" in card
+    assert "_partial_" not in card

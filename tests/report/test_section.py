@@ -41,7 +41,7 @@ def test_a_method_that_one_sparsity_lacks_has_dashes_there(write, rows):
 def test_notes_explain_the_columns_that_are_there(write, rows):
     write(name="retrain_again", rows={"retrain_again": {"TA_forgotten": 1.0}})
     notes = " ".join(sections(rows())[0].notes)
-    assert "disparity: mean distance to Retrain" in notes
+    assert "disparity: mean of the distances" in notes
     assert "TA_forgotten: " in notes
     assert "Retrain 2 shows the noise" in notes
     assert "zeros" not in notes

@@ -7,6 +7,7 @@ import pytest
 from dau_lightning.metric.disparity import COLUMNS
 from dau_lightning.report import columns, summary
 from dau_lightning.report.columns import Column
+from dau_lightning.report.section import sections
 
 
 @pytest.fixture
@@ -70,9 +71,10 @@ def test_csv_of_several_groups_has_one_header(write, rows):
     assert found["random", "DAU"] == ("", "")
 
 
-def test_a_new_column_is_one_line(write, rows, monkeypatch):
+def test_one_line_adds_a_column_to_csv_and_tables(write, rows, monkeypatch):
     monkeypatch.setitem(columns.COLUMNS, "AUC", Column("AUC", "AUC", "accuracy", "area under the ROC curve"))
     monkeypatch.setitem(columns.COLUMNS, "voided", Column("voided", "voided", "accuracy", "a", key="MIA_draws.voided"))
     write(rows={"dau": {"AUC": 0.5, "MIA_draws": {"voided": 2}}})
     numbers = summary.summary(rows()).set_index("method")
     assert numbers.loc["DAU", ["AUC_mean", "voided_mean"]].tolist() == [0.5, 2]
+    assert {("AUC", ""), ("voided", "")} <= set(sections(rows())[0].tables["accuracy"])

@@ -1,4 +1,4 @@
-"""Histograms of the probability of the label, for forget, retain and test images, before, after and of Retrain."""
+"""Histograms of the probability of the label, for forget, retain and test images, for each model."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ BINS = np.linspace(0, 1, 26)
 
 
 def draw(outputs: Outputs) -> Figure:
-    """A panel a model; shares on a logarithmic scale, since most images lie in the last bin."""
+    """A panel for each model; shares on a logarithmic scale, since most images lie in the last bin."""
     parts = {"retain": "retain", "test": outputs.unseen, "forget": "forget"}
     figure, panels = model_panels(outputs, 2.9, sharey=True)
     smallest = min(1 / len(outputs.targets(part)) for part in parts.values())

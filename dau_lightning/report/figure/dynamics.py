@@ -1,4 +1,4 @@
-"""UA, MIA, RA, TA and the attacker's accuracy over the steps of the unlearning, with Retrain's as lines to meet."""
+"""UA, MIA, RA, TA and the attacker's accuracy over the steps of the unlearning, and Retrain's numbers as dashed lines."""
 
 from matplotlib.figure import Figure
 
@@ -9,7 +9,7 @@ PANELS = {"UA": "UA", "MIA": "MIA-efficacy", "RA": "RA", "TA": "TA", "attacker":
 
 
 def draw(outputs: Outputs) -> Figure | None:
-    """A panel a number, each with a scale of its own; None where nothing was measured on the way."""
+    """A panel for each number, with its own scale; None where nothing was measured during the unlearning."""
     arrays = outputs.arrays
     if "dynamics/step" not in arrays:
         return None

@@ -12,7 +12,7 @@ SIZES = {"retain": 7, "val": 12, "forget": 14}
 
 
 def draw(outputs: Outputs) -> Figure:
-    """A panel a model, each with a plane of its own: networks trained apart share no directions."""
+    """A panel for each model, with its own plane: networks trained apart share no directions."""
     figure, panels = model_panels(outputs, 3.2, sharey=False)
     for model, axis in panels.items():
         features = {part: outputs.arrays[f"{model}/{part}/features"].astype(np.float32) for part in SHOWN}

@@ -21,7 +21,7 @@ STYLES: dict[str, dict[str, Any]] = {
 
 
 def draw(outputs: Outputs) -> Figure:
-    """A panel a model: how many forgotten images a threshold calls members, over how many unseen ones."""
+    """A panel for each model: how many forgotten images a threshold calls members, over how many unseen ones."""
     figure, panels = model_panels(outputs, 3.1, sharey=True)
     for model, axis in panels.items():
         axis.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)

@@ -1,4 +1,4 @@
-"""A sheet of forgotten images: their label, and the predictions before and after, and Retrain's."""
+"""A sheet of forgotten images with their label and the predictions of the original, the unlearned model and Retrain."""
 
 from matplotlib.figure import Figure
 
@@ -11,7 +11,7 @@ LONGEST = 10  # letters of a name
 
 
 def draw(outputs: Outputs) -> Figure:
-    """Below each image a line a model: class and its probability, in colour and with "(!)" where it is not the label."""
+    """Below each image a line for each model: the predicted class and its probability, marked "(!)" where it is wrong."""
     images = outputs.arrays["forget/thumbnails"].transpose(0, 2, 3, 1)
     shown = outputs.arrays["forget/shown"]
     targets = outputs.targets("forget")[shown]
