@@ -112,6 +112,11 @@ def test_what_did_not_move_is_not_over_forgotten() -> None:
     assert row_warnings({"original": ORIGINAL | {"AUC": None}, "dau": DAU | {"AUC": None}}, 1)["dau"] == []
 
 
+def test_an_attacker_that_was_not_pretrained_may_be_at_chance() -> None:
+    assert of(balanced_accuracy_pretrained=50.0, pretraining_steps=0) == []
+    assert len(of(balanced_accuracy_pretrained=50.0, pretraining_steps=300)) == 1
+
+
 def test_few_samples_are_said() -> None:
     assert few_samples(1) == ["only 1 images are forgotten: each of them is 100.0 points of UA and MIA"]
     assert few_samples(20) == []

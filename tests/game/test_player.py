@@ -159,6 +159,7 @@ def test_findings(tiny: Any, build: Callable[..., DAU], pretraining_steps: int) 
     module = build(pretraining_steps=pretraining_steps)
     tiny.fit(module)
     accuracies = {"balanced_accuracy_pretrained", "balanced_accuracy_final"}
+    assert module.findings.pop("pretraining_steps") == pretraining_steps
     assert module.findings.keys() == accuracies | {"mean_output_forget", "mean_output_val"}
     for name, value in module.findings.items():
         assert type(value) is float
