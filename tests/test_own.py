@@ -278,7 +278,6 @@ GAME = ["baseline=dau", "baseline.epochs=1", "baseline.pretraining_steps=2", "fi
 GAME += [f"baseline.{part}_batch_size=4" for part in ("retain", "forget", "val", "pretraining")]
 
 
-@pytest.mark.untraced
 def test_two_requests_with_the_game_have_pictures_pages_and_tables_of_their_own(
     run: Callable[..., str], own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,7 +77,6 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize(("make", "steps"), [(descent, 9), (single_steps, 4), (fisher, 5), (influence, 6), (dau, 6)])
 def test_a_training_killed_at_any_step_ends_with_the_same_weights(
     tiny: Any, make: Callable[[Any], UnlearningModule], steps: int
@@ -103,7 +102,6 @@ def test_a_training_killed_twice_ends_with_the_same_weights(tiny: Any) -> None:
     assert equal(fit(tiny, dau(tiny)), expected)
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("at", range(4))
 def test_a_training_killed_in_its_pretraining_ends_with_the_same_weights(
     tiny: Any, at: int, monkeypatch: pytest.MonkeyPatch
