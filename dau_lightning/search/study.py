@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna import Study, Trial
-from optuna.storages import RDBStorage, RetryFailedTrialCallback
+from optuna.storages import RDBStorage
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
@@ -17,7 +17,6 @@ from dau_lightning.search.space import suggested
 
 FIRST_SEED = 100  # tables use 0 to 4
 WORST = 100.0  # the score of a training that diverged, in points
-HEARTBEAT = 60  # seconds; a killed process is noticed after twice as many, and its trial is tried again
 
 
 @dataclass(frozen=True)
@@ -51,18 +50,15 @@ class Search:
     def run(self, file: Path, name: str, trials: int) -> Study:
         """Go on until the study has as many finished trials, with those of other processes and of earlier calls.
 
+        A trial of a killed process does not count; another one takes its place.
+
         Args:
             file: of the database (SQLite), which several processes may share.
             name: of the study in it.
             trials: number of trials, pruned ones among them.
         """
         file.parent.mkdir(parents=True, exist_ok=True)
-        storage = RDBStorage(
-            f"sqlite:///{file}",
-            engine_kwargs={"connect_args": {"timeout": 60}},
-            heartbeat_interval=HEARTBEAT,
-            failed_trial_callback=RetryFailedTrialCallback(),
-        )
+        storage = RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}})
         study = optuna.create_study(
             study_name=name,
             storage=storage,

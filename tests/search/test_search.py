@@ -1,0 +1,107 @@
+"""The search: ranges, trials that go on, the preset that it writes, and the real command."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from optuna.trial import FixedTrial
+
+from dau_lightning.base.config_folder import CONFIG_FOLDER
+from dau_lightning.base.error import InputError, TrainingError
+from dau_lightning.search import __main__ as command
+from dau_lightning.search import preset as presets
+from dau_lightning.search.preset import preset
+from dau_lightning.search.space import suggested
+from dau_lightning.search.study import WORST, Search, best
+
+RANGES = {"lr": {"low": 0.01, "high": 0.5, "log": True}, "epochs": [2, 5]}
+
+
+def test_values_are_of_the_ranges() -> None:
+    trial = FixedTrial({"lr": 0.3, "epochs": 5, "steps": 4})
+    ranges = RANGES | {"steps": {"low": 1, "high": 8}}
+    assert suggested(trial, ranges) == {"lr": 0.3, "epochs": 5, "steps": 4}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [3, [], {"low": 1}, {"low": 2, "high": 1}, {"low": 1, "high": 2, "step": 1}])
+def test_other_ranges_are_refused(bad: Any) -> None:
+    with pytest.raises(InputError, match=r"search\.lr must"):
+        suggested(FixedTrial({"lr": 1}), {"lr": bad})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", sorted((CONFIG_FOLDER / "search").glob("*.yaml")), ids=lambda path: path.stem)
+def test_ranges_name_settings_of_their_method(path: Path) -> None:
+    settings, ranges = OmegaConf.load(CONFIG_FOLDER / "baseline" / path.name), OmegaConf.load(path)
+    assert ranges
+    assert set(ranges) <= set(settings)
+
+
+class Scores:
+    """A bowl whose lowest point is a rate of 0.1; counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Mapping[str, Any], int]] = []
+
+    def __call__(self, values: Mapping[str, Any], seed: int) -> float:
+        self.calls.append((values, seed))
+        if values["lr"] > 0.4:
+            raise TrainingError("the loss is nan")
+        return abs(values["lr"] - 0.1) * 10 + values["epochs"] / 10
+
+
+def test_a_search_finds_the_bowl_and_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    scores = Scores()
+    search = Search(RANGES, 2, scores)
+    study = search.run(tmp_path / "search.db", "bowl", 8)
+    assert len(study.trials) == 8
+    assert {seed for _, seed in scores.calls} == {100, 101}
+    calls = len(scores.calls)
+    study = search.run(tmp_path / "search.db", "bowl", 8)
+    assert len(scores.calls) == calls
+    study = search.run(tmp_path / "search.db", "bowl", 20)
+    assert len(study.trials) == 20
+    first = best(study)[0]
+    assert first.params["lr"] == pytest.approx(0.1, abs=0.05)
+    assert all(trial.value == WORST for trial in study.trials if trial.params["lr"] > 0.4)
+
+
+def test_a_preset_has_the_best_values_and_the_fixed_settings(tmp_path: Path) -> None:
+    study = Search(RANGES, 1, Scores()).run(tmp_path / "search.db", "bowl", 6)
+    arguments = ["baseline=dau", "baseline/attacker=statistics", "baseline.pretraining_steps=0", "dataset=fashion"]
+    text = preset(study, RANGES, 1, arguments)
+    made = OmegaConf.create(text)
+    assert made.baseline.pretraining_steps == 0
+    assert made.baseline.lr == pytest.approx(best(study)[0].params["lr"], rel=1e-2)
+    assert made.defaults == [{"override /baseline/attacker": "statistics"}]
+    assert "6 trials over lr 0.01 to 0.5 (log), epochs 2 or 5" in text.replace("\n# ", " ")
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_command_searches_and_writes_a_preset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(presets, "CONFIG_FOLDER", tmp_path / "conf")  # no clone: the preset goes into ./tuned
+    Path("ranges.yaml").write_text("lr: [0.05, 0.1]\n")
+    tiny = ["dataset=digits", "dataset.train_limit=200", "dataset.test_limit=100", "recipe.epochs=1", "baseline.epochs=1"]
+    command.main(["baseline=finetune", *tiny, "trials=2", "seeds=1", "ranges=ranges.yaml"])
+    made = OmegaConf.load("tuned/digits-finetune-random-dense.yaml")
+    assert made.baseline.lr in (0.05, 0.1)
+    assert "written: tuned/digits-finetune-random-dense.yaml" in capsys.readouterr().out
+    assert not list(Path("store").glob("retrain-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trials=0"], "trials must be an integer of at least 1, got '0'"),
+        (["seed=3"], "the search sets .* itself, got seed=3"),
+        (["baseline=retrain"], "there is no file .*retrain.yaml with the ranges to search"),
+        (["baseline=nonsense"], "unknown baseline 'nonsense'"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        command.main(arguments)
