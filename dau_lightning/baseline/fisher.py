@@ -57,7 +57,7 @@ def fisher_noise(diagonal: Tensor, alpha: float, inverse_clamp: float, draws: to
 
 
 def fisher_diagonal(model: nn.Module, images: Tensor, targets: Tensor | None = None) -> Tensor:
-    """`F_j = 1/N sum_x sum_k p_k(x) (d log p_k(x) / d theta_j)^2`, `(P,)`: over single samples, with the model's own probabilities.
+    """`F_j = 1/N sum_x sum_k p_k(x) (d log p_k(x) / d theta_j)^2`, `(P,)`: over single samples and all classes.
 
     Args:
         model: gives logits `(B, K)`, or a tuple that starts with them.
