@@ -16,7 +16,7 @@ class FisherForgetting(UnlearningModule):
     """`theta <- theta + sqrt(alpha min(1 / F, inverse_clamp)) N(0, 1)`, `F` the Fisher diagonal on retain samples.
 
     One pass without augmentation, and one change of the weights at its end. Batch-norm's weights take noise like all
-    others, its running statistics stay; all rows of the classifier are treated alike.
+    others, its running statistics stay; no row of the classifier is an exception.
 
     Args:
         alpha: `alpha_ff`.
@@ -57,11 +57,11 @@ def fisher_noise(diagonal: Tensor, alpha: float, inverse_clamp: float, draws: to
 
 
 def fisher_diagonal(model: nn.Module, images: Tensor, targets: Tensor | None = None) -> Tensor:
-    """`F_j = 1/N sum_x sum_k p_k(x) (d log p_k(x) / d theta_j)^2`, `(P,)`: over single samples and the model's own labels.
+    """`F_j = 1/N sum_x sum_k p_k(x) (d log p_k(x) / d theta_j)^2`, `(P,)`: over single samples and all classes.
 
     Args:
         model: gives logits `(B, K)`, or a tuple that starts with them.
         images: float `(N, C, H, W)`.
-        targets: not used: the expectation is over labels that the model draws itself.
+        targets: not used: the expectation is over classes, with the model's own probabilities.
     """
     return expected_squares(model, images) / len(images)

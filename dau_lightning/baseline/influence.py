@@ -73,7 +73,7 @@ class InfluenceUnlearning(UnlearningModule):
 
 
 def inverse_fisher_product(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor, damping: float) -> Tensor:
-    """`(F + damping I)^-1 vector`, `F = 1/N sum_i g_i g_i^T` over the gradients of single samples with their own labels.
+    """`(F + damping I)^-1 vector`, `F = 1/N sum_i g_i g_i^T` over the gradients of single samples with their own targets.
 
     The closed form of what the WoodFisher recursion (Singh & Alistarh 2020) reaches after N samples: with `G (N, P)` the
     gradients, `x = (v - G^T (N damping I + G G^T)^-1 G v) / damping`, or the `P` equations themselves if `P <= N`. The

@@ -43,7 +43,7 @@ def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> T
 
 
 def expected_squares(model: nn.Module, images: Tensor) -> Tensor:
-    """`sum_x sum_k p_k(x) (d log p_k(x) / d theta)^2`, `(P,)`: over single samples and the model's own labels.
+    """`sum_x sum_k p_k(x) (d log p_k(x) / d theta)^2`, `(P,)`: over single samples, with the model's own probabilities.
 
     One forward pass an image; no gradient is kept.
     """

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dau_lightning.base.error import TrainingError
+from dau_lightning.base.error import InputError, TrainingError
 from dau_lightning.base.randomness import key
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.transform import Transform
@@ -174,3 +174,9 @@ def test_the_first_step_whose_loss_is_not_finite_is_named(at: int, value: float)
     with pytest.raises(TrainingError, match=r"attacker pre-training: the loss is (nan|inf) at step .*attacker_lr") as caught:
         fit_layer(121, loss)
     assert re.findall(r"at step (\d+)", str(caught.value)) == [str(at)]
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused() -> None:
+    with pytest.raises(InputError, match=r"the pre-training batch size must be a multiple of trainer\.devices=4, got 6"):
+        Pretraining(look, 1, 6, None).check(4)
+    Pretraining(look, 0, 6, None).check(4)  # no step, no batch
