@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from safetensors.numpy import save_file
 
-from dau_lightning.evaluation.outputs import FILE
 from dau_lightning.report.__main__ import main
 from dau_lightning.report.draw import draw
 from tests.report.conftest import writer
@@ -55,7 +53,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
             command = f"python train.py dataset.root=/a/long/folder/{'x' * 80} baseline={name} seed={seed}"
             folder = write(seed, name, rows={name: {"flags": [LONG]}}, command=command)
             if name == "dau":
-                save_file(outputs.arrays, folder / FILE, outputs.about())
+                outputs.write(folder)
                 own = folder
     draw(json.loads((own / "result.json").read_text()), own)
     main([str(tmp_path / "runs"), "--html", str(tmp_path / "sweep.html")])
