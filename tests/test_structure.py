@@ -1,7 +1,9 @@
 """A file imports only from earlier ones, and what comes in many has one name in conf/, dau_lightning/ and tests/."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,8 @@ def length(function: ast.FunctionDef) -> int:
 def test_no_function_has_more_than_40_lines(path):
     functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
     assert not {function.name: length(function) for function in functions if length(function) > 40}
+
+
+def test_runs_record_the_version_of_pyproject():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert version("dau-lightning") == declared, "run make install, and remove an old dau_lightning.egg-info"
