@@ -13,23 +13,23 @@ from dau_lightning.training.per_sample_gradient import expected_squares, move
 
 
 class FisherForgetting(UnlearningModule):
-    """`theta <- theta + sqrt(alpha min(1 / F, inverse_clamp)) N(0, 1)`, `F` the Fisher diagonal on retain samples.
+    """`theta <- theta + sqrt(alpha / max(F, floor)) N(0, 1)`, `F` the Fisher diagonal on retain samples.
 
     One pass without augmentation, and one change of the weights at its end. Batch-norm's weights take noise like all
     others, its running statistics stay; no row of the classifier is an exception.
 
     Args:
         alpha: `alpha_ff`.
-        inverse_clamp: upper bound of `1 / F`, without which the noise has none where `F` is about zero.
+        relative_floor: see `fisher_noise`.
         samples: number of retain samples, drawn at random; None for all.
         settings: see `UnlearningModule`.
     """
 
     label = "FF"
 
-    def __init__(self, *, alpha: float, inverse_clamp: float, samples: int | None, **settings: Any) -> None:
+    def __init__(self, *, alpha: float, relative_floor: float, samples: int | None, **settings: Any) -> None:
         super().__init__(**settings)
-        self.alpha, self.inverse_clamp = alpha, inverse_clamp
+        self.alpha, self.relative_floor = alpha, relative_floor
         self.limits = {} if samples is None else {self.part: samples}
 
     def on_train_start(self) -> None:
@@ -47,13 +47,27 @@ class FisherForgetting(UnlearningModule):
         """Change the weights."""
         draws = generator(self.seed, self.phase, "noise")
         diagonal = self.memory["total"] / self.memory["seen"]
-        move(self.defender, fisher_noise(diagonal, self.alpha, self.inverse_clamp, draws))
+        move(self.defender, fisher_noise(self.defender, diagonal, self.alpha, self.relative_floor, draws))
 
 
-def fisher_noise(diagonal: Tensor, alpha: float, inverse_clamp: float, draws: torch.Generator) -> Tensor:
-    """`sqrt(alpha min(1 / F, inverse_clamp)) N(0, 1)` for a Fisher diagonal `(P,)`, drawn on the CPU whatever the device."""
-    deviation = (alpha * (1 / diagonal).clamp(max=inverse_clamp)).sqrt()
-    return deviation * torch.randn(len(deviation), generator=draws).to(deviation)
+def fisher_noise(model: nn.Module, diagonal: Tensor, alpha: float, relative_floor: float, draws: torch.Generator) -> Tensor:
+    """`sqrt(alpha / max(F, floor)) N(0, 1)`, `(P,)`, drawn on the CPU whatever the device.
+
+    Args:
+        model: whose parameters the diagonal belongs to.
+        diagonal: `F`, `(P,)`.
+        alpha: variance of the noise where `F` is 1.
+        relative_floor: the floor as a share of the mean of the positive entries of a parameter tensor. Without a floor the
+            noise has no bound where `F` is about zero; layers differ too much in `F` for a common one. A tensor whose
+            entries are all zero takes no noise.
+        draws: of the noise.
+    """
+    variances = []
+    for entries in diagonal.split([parameter.numel() for parameter in model.parameters()]):
+        positive = entries[entries > 0]
+        floor = relative_floor * positive.mean() if len(positive) else entries.new_tensor(torch.inf)
+        variances.append(alpha / entries.clamp(min=floor))
+    return torch.cat(variances).sqrt() * torch.randn(len(diagonal), generator=draws).to(diagonal)
 
 
 def fisher_diagonal(model: nn.Module, images: Tensor, targets: Tensor | None = None) -> Tensor:

@@ -28,7 +28,7 @@ TABLE = {
     "resolution": "null or a finite number above 0",
     "epochs *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
     "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; at 1024 one takes 3 MB of memory
-    "lr attacker_lr noise_scale temperature scale alpha inverse_clamp checkpoint.seconds": "a finite number above 0",
+    "lr attacker_lr noise_scale temperature scale alpha relative_floor checkpoint.seconds": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
     "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits
     "damping weight_decay *weight noise invariance variance covariance": "a finite number of at least 0",

@@ -63,7 +63,7 @@ class Search:
             study_name=name,
             storage=storage,
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=0, constant_liar=True),
+            sampler=optuna.samplers.TPESampler(constant_liar=True),  # without a seed: processes with one would draw the same
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
         )
         done = TrialState.COMPLETE, TrialState.PRUNED

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from dau_lightning.base.randomness import generator
-from dau_lightning.baseline.fisher import FisherForgetting, fisher_diagonal
+from dau_lightning.baseline.fisher import FisherForgetting, fisher_diagonal, fisher_noise
 
-SETTINGS: dict[str, Any] = {"seed": 0, "batch_size": 10, "alpha": 1e-4, "inverse_clamp": 1e3, "samples": 20}
+SETTINGS: dict[str, Any] = {"seed": 0, "batch_size": 10, "alpha": 1e-4, "relative_floor": 0.1, "samples": 20}
 
 
 def method(tiny: Any, **changes: Any) -> FisherForgetting:
@@ -89,10 +89,19 @@ def test_the_noise_has_the_variance_of_the_formula(tiny: Any, samples: int | Non
     tiny.fit(module, seen)
     diagonal = exact_diagonal(tiny.defender().network, torch.cat(seen.images))
     noise = torch.randn(len(before), generator=generator(0, "unlearning", "noise"))
-    expected = (1e-4 * (1 / diagonal).clamp(max=1e3)).sqrt() * noise
+    sizes = [parameter.numel() for parameter in module.defender.parameters()]
+    floors = torch.cat([(0.1 * part[part > 0].mean()).expand(len(part)) for part in diagonal.split(sizes)])
+    expected = (1e-4 / torch.maximum(diagonal, floors)).sqrt() * noise
     after = torch.cat([parameter.detach().flatten() for parameter in module.defender.parameters()])
     torch.testing.assert_close((after - before).double(), expected, rtol=1e-3, atol=1e-6)
-    assert 0 < (1 / diagonal > 1e3).sum() < len(diagonal)  # the clamp is met, and not by all
+    assert 0 < (diagonal < floors).sum() < len(diagonal)  # the floor is met, and not by all
+
+
+def test_a_layer_without_information_takes_no_noise() -> None:
+    network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
+    noise = fisher_noise(network, torch.tensor([0.0, 0, 0, 0, 0, 1]), 1e-2, 0.01, generator(0, "noise"))
+    assert noise[:4].tolist() == [0, 0, 0, 0]
+    assert (noise[4:] != 0).all()
 
 
 def test_samples_are_drawn_at_random_by_the_seed(tiny: Any) -> None:

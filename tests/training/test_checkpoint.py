@@ -59,7 +59,7 @@ def single_steps(tiny: Any) -> UnlearningModule:
 
 
 def fisher(tiny: Any) -> UnlearningModule:
-    return FisherForgetting(defender=tiny.defender(), seed=0, batch_size=8, alpha=1e-4, inverse_clamp=1e3, samples=None)
+    return FisherForgetting(defender=tiny.defender(), seed=0, batch_size=8, alpha=1e-4, relative_floor=0.01, samples=None)
 
 
 def influence(tiny: Any) -> UnlearningModule:

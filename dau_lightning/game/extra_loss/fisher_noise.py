@@ -10,23 +10,23 @@ from dau_lightning.training.per_sample_gradient import move
 
 
 class FisherNoise:
-    """`theta <- theta + sqrt(alpha min(1 / F, clamp)) N(0, 1)` once, `F` the diagonal Fisher information of the retain set.
+    """`theta <- theta + sqrt(alpha / max(F, floor)) N(0, 1)` once, `F` the diagonal Fisher information of the retain set.
 
     Args:
         alpha: variance of the noise where `F` is 1.
-        inverse_clamp: upper bound of `1 / F`, without which the noise has none where `F` is about zero.
+        relative_floor: see `baseline.fisher.fisher_noise`.
         samples: number of retain images for `F`, drawn at random; None for all.
     """
 
-    def __init__(self, alpha: float, inverse_clamp: float, samples: int | None) -> None:
-        self.alpha, self.inverse_clamp, self.samples = alpha, inverse_clamp, samples
+    def __init__(self, alpha: float, relative_floor: float, samples: int | None) -> None:
+        self.alpha, self.relative_floor, self.samples = alpha, relative_floor, samples
 
     def before_game(self, module: UnlearningModule) -> None:
         """Add the noise to the defender; pruned weights stay zero."""
         retain, draws = module.data.part("retain"), generator(module.seed, "fisher noise")
         drawn = retain[torch.randperm(len(retain), generator=draws)[: self.samples]]
         diagonal = fisher_diagonal(module.defender, module.data.transform.normalise(drawn.images))
-        move(module.defender, fisher_noise(diagonal, self.alpha, self.inverse_clamp, draws))
+        move(module.defender, fisher_noise(module.defender, diagonal, self.alpha, self.relative_floor, draws))
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
         """Zero."""
