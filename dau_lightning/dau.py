@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from dau_lightning.base.devices import gather_shares
@@ -15,6 +14,7 @@ from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import Query
+from dau_lightning.game.exact_critic import ExactCritic
 from dau_lightning.game.extra_loss import ExtraLoss
 from dau_lightning.game.objective import Objective
 from dau_lightning.game.penalty import Penalty
@@ -35,8 +35,10 @@ class DAU(SGDMethod):
     """Defender and attacker take turns: in each step one attacker step, then one defender step.
 
     Args:
+        label: in tables.
         attacker: makes the attacker network for a number of classes.
         attacker_input: what the attacker sees of the defender: `probabilities` or `logits`.
+        val_gradient: the defender's step moves val images too, see `Query`.
         sensitivity: the attacker's second input.
         attacker_lr: learning rate of Adam.
         attacker_steps: attacker steps in a defender step.
@@ -62,13 +64,13 @@ class DAU(SGDMethod):
         InputError: forget and val batches that are paired differ in size.
     """
 
-    label = "DAU"
-
     def __init__(
         self,
         *,
+        label: str,
         attacker: Callable[[int], nn.Module],
         attacker_input: str,
+        val_gradient: bool,
         sensitivity: Sensitivity,
         attacker_lr: float,
         attacker_steps: int,
@@ -91,14 +93,18 @@ class DAU(SGDMethod):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.automatic_optimization, self.extra_losses = False, dict(term)
+        self.label, self.automatic_optimization, self.extra_losses = label, False, dict(term)
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
-        self.query = Query(sensitivity, attacker_input)
+        self.query = Query(sensitivity, attacker_input, val_gradient)
         steps = pretraining_steps if adversarial_weight and adversarial_steps != 0 else 0
         pretraining = Pretraining(self.query, steps, pretraining_batch_size, pretraining_refresh)
         made = attacker(self.defender.num_classes)
-        self.attacker = AttackerPlayer(made, objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode)
+        self.attacker: AttackerPlayer | ExactCritic
+        if isinstance(made, ExactCritic):
+            self.attacker = made
+        else:
+            self.attacker = AttackerPlayer(made, objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode)
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight
@@ -135,20 +141,21 @@ class DAU(SGDMethod):
 
     def descend(self, player: int, loss: Tensor) -> None:
         """One step of a player's optimizer: 0 is the defender's, 1 the attacker's."""
-        optimizer = cast(list[LightningOptimizer], self.optimizers())[player]
+        optimizers = self.optimizers()
+        optimizer = optimizers[player] if isinstance(optimizers, list) else optimizers
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD on the defender and its projector, and the attacker's optimizer."""
-        return [self.sgd(self.regulariser), self.attacker.optimizer()]
+        return [self.sgd(self.regulariser), *self.attacker.optimizers()]
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
         """See `SGDMethod.loader`; the devices share the batches of the pre-training, too."""
-        self.attacker.pretraining.check(world_size)
+        self.attacker.check(world_size)
         return super().loader(part, transform, seed, rank, world_size)
 
     def on_train_start(self) -> None:

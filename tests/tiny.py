@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 TINY = [
+    "dataset=digits",
     "wandb.mode=disabled",
     "figures=false",
     "dynamics=0",

@@ -33,6 +33,8 @@ SETTINGS: dict[str, Any] = {
     "pairing": "random",
     "attacker": Attacker,
     "attacker_input": "probabilities",
+    "val_gradient": True,
+    "label": "DAU",
     "attacker_lr": 1e-3,
     "attacker_steps": 1,
     "attacker_mode": "eval",

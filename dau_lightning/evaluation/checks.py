@@ -93,7 +93,7 @@ def _unstable(row: Row) -> list[str]:
 
 def _game(row: Row) -> list[str]:
     accuracy = row.get("balanced_accuracy_pretrained")
-    if accuracy is None or accuracy >= 50 + CHANCE_MARGIN or not row.get("pretraining_steps", True):
+    if accuracy is None or accuracy >= 50 + CHANCE_MARGIN:
         return []
     return ["the attacker is at chance after its pre-training: the game has nothing to tell"]
 

@@ -45,9 +45,13 @@ class AttackerPlayer(nn.Module):
         self.network, self.objective, self.penalty, self.pretraining = network, objective, penalty, pretraining
         self.lr, self.steps, self.mode = lr, steps, mode
 
-    def optimizer(self) -> torch.optim.Optimizer:
+    def optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam on the network."""
-        return torch.optim.Adam(self.network.parameters(), self.lr, fused=True)
+        return [torch.optim.Adam(self.network.parameters(), self.lr, fused=True)]
+
+    def check(self, world_size: int) -> None:
+        """Raise an `InputError` unless the devices can share a batch of the pre-training."""
+        self.pretraining.check(world_size)
 
     def step(self, forget: AttackerInputs, val: AttackerInputs, descend: Callable[[Tensor], None]) -> Tensor:
         """Ascend on `L_A`, the defender fixed; the last loss.
@@ -96,15 +100,16 @@ class AttackerPlayer(nn.Module):
         """Pre-train the attacker to tell `D` from `D_v`, then find out how well it does; nothing if that is known."""
         if "balanced_accuracy_pretrained" in module.findings:
             return  # resumed within the game
-        if self.pretraining.steps:
-            self.pretraining(module, self.attacker_loss)
+        if not self.pretraining.steps:
+            module.findings["balanced_accuracy_pretrained"] = None
+            return
+        self.pretraining(module, self.attacker_loss)
         start = time.perf_counter()
         module.findings["balanced_accuracy_pretrained"] = self.unseen_accuracy(module)  # to read it synchronises the device
-        module.findings["pretraining_steps"] = self.pretraining.steps
         module.untimed = time.perf_counter() - start
         module.save_checkpoint()  # a run that is killed early in the game does not repeat the pre-training
 
-    def findings(self, module: SGDMethod) -> dict[str, float]:
+    def findings(self, module: SGDMethod) -> dict[str, float | None]:
         """Where the game ended: outputs of 0.5 for `D_f` and `D_v` are its solution."""
         forget, val = self._outputs_of(module, {"forget": module.data.part("forget"), "val": module.data.part("val")})
         ends = {"mean_output_forget": float(forget.mean()), "mean_output_val": float(val.mean())}

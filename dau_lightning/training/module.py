@@ -44,7 +44,7 @@ class UnlearningModule(L.LightningModule):
         self.defender, self.seed, self.batch_size = defender, seed, batch_size
         self.batch_sizes: Mapping[str, int] = {self.part: batch_size}  # by part; an epoch visits the first part once
         self.limits: Mapping[str, int] = {}  # the most samples to visit of a part, in a one-shot method
-        self.findings: dict[str, float] = {}  # what the training found out, for the row
+        self.findings: dict[str, float | None] = {}  # what the training found out, for the row; None where nothing could be
         self.untimed = 0.0  # seconds of the training that do not count as run time
         self.memory: dict[str, Any] = {}  # tensors and numbers that a checkpoint holds beside weights and findings
 

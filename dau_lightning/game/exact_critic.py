@@ -1,0 +1,114 @@
+"""The exact critic: an attacker without a network, for the Wasserstein objective on one statistic of a prediction."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dau_lightning.game.attacker_input import AttackerInputs
+from dau_lightning.metric.mia import SMALLEST
+from dau_lightning.training.sgd import SGDMethod
+
+FINDINGS = "balanced_accuracy_pretrained", "balanced_accuracy_final", "mean_output_forget", "mean_output_val"
+
+
+class ExactCritic(nn.Module):
+    """Pairs the sorted `phi` of forget and of val samples: the Wasserstein distance in one dimension, in closed form.
+
+    `phi = log p_y - log(1 - p_y)` is the statistic that membership inference lives on (Carlini et al. 2022). The best critic
+    of the Wasserstein game (Arjovsky et al. 2017) needs no training here. A sample's part in the loss does not depend on how
+    many others are forgotten with it.
+
+    A class that must go as a whole has no unseen images to be like: its samples pay `-log(1 - p_y)` in place of a distance.
+
+    Args:
+        num_classes: K.
+        forget_batch_size: forget samples in a full step, by which sums over samples are divided.
+        val_batch_size: val samples in a step.
+        stored_batches: val batches, this step's and those before it, whose values make the quantiles.
+        power: of a difference: 2, or 1.
+        largest: a difference is at most this.
+        emptied_weight: of `-log(1 - p_y)`, in nats, beside a squared difference.
+    """
+
+    stored: Tensor  # the last val batches, not-a-number where there is none yet
+    emptied: Tensor  # bool (K,): classes without retain samples
+
+    def __init__(
+        self,
+        num_classes: int,
+        forget_batch_size: int,
+        val_batch_size: int,
+        stored_batches: int,
+        power: float,
+        largest: float,
+        emptied_weight: float,
+    ) -> None:
+        super().__init__()
+        self.forget_batch_size, self.power, self.largest = forget_batch_size, power, largest
+        self.emptied_weight = emptied_weight
+        self.register_buffer("stored", torch.full((stored_batches, val_batch_size), torch.nan))
+        self.register_buffer("emptied", torch.zeros(num_classes, dtype=torch.bool))
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """None: nothing is trained."""
+        return []
+
+    def check(self, world_size: int) -> None:
+        """Nothing to check."""
+
+    @torch.no_grad()
+    def step(self, forget: AttackerInputs, val: AttackerInputs, descend: Callable[[Tensor], None]) -> Tensor:
+        """Store the values of val samples; the negative distance, which an attacker would minimise.
+
+        Args:
+            forget: the inputs for forget samples.
+            val: those for val samples.
+            descend: not used.
+        """
+        self.stored = torch.cat([self.stored[1:], margin(val).unsqueeze(0)])
+        return -self.loss(forget, val)
+
+    def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
+        """What the defender minimises: the distance of forget values from the quantiles of stored val values."""
+        values = margin(forget)
+        gone = self.emptied[forget.targets]
+        stays = torch.where(gone, torch.nan, values).sort().values  # not-a-number is the largest
+        difference = (stays - quantiles(self.stored.flatten(), (~gone).sum(), len(values))).abs().nan_to_num(0.0)
+        distance = difference.clamp(max=self.largest).pow(self.power)
+        return (distance.sum() + self.emptied_weight * F.softplus(values[gone]).sum()) / self.forget_batch_size
+
+    def before_game(self, module: SGDMethod) -> None:
+        """Find the classes that must go as a whole."""
+        sizes = {part: module.data.part(part).targets.bincount(minlength=len(self.emptied)) for part in ("forget", "retain")}
+        self.emptied.copy_((sizes["forget"] > 0) & (sizes["retain"] == 0))
+
+    def findings(self, module: SGDMethod) -> dict[str, float | None]:
+        """The keys of a trained attacker, without values: there is no network that has an accuracy or an output."""
+        return dict.fromkeys(FINDINGS)
+
+
+def margin(inputs: AttackerInputs) -> Tensor:
+    """`phi` from probabilities, float32 `(N,)`: the others are summed, since `1 - p_y` would be 0 where `p_y` rounds to 1."""
+    label = inputs.prediction.gather(1, inputs.targets.unsqueeze(1)).squeeze(1)
+    others = inputs.prediction.scatter(1, inputs.targets.unsqueeze(1), 0.0).sum(1)
+    return label.clamp_min(SMALLEST).log() - others.clamp_min(SMALLEST).log()
+
+
+def quantiles(values: Tensor, count: Tensor, size: int) -> Tensor:
+    """The values at the ranks `(i + 1/2) / count`, `(size,)`, linear between neighbours; not-a-number from `count` on.
+
+    Args:
+        values: `(M,)`; not-a-number stands for none.
+        count: how many quantiles, int64 scalar.
+        size: length of the result, at least `count`.
+    """
+    known = (~values.isnan()).sum()
+    ranks = (torch.arange(size, dtype=values.dtype, device=values.device) + 0.5) / count * known - 0.5
+    ranks = torch.minimum(ranks.clamp_min(0.0), known - 1.0)
+    ordered = values.sort().values
+    low = ranks.floor().long()
+    high = torch.minimum(low + 1, known - 1)
+    found = torch.lerp(ordered[low], ordered[high], ranks - low)
+    return torch.where(torch.arange(size, device=values.device) < count, found, torch.nan)
