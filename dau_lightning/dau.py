@@ -14,11 +14,10 @@ from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import Query
-from dau_lightning.game.exact_critic import ExactCritic
 from dau_lightning.game.extra_loss import ExtraLoss
 from dau_lightning.game.objective import Objective
 from dau_lightning.game.penalty import Penalty
-from dau_lightning.game.player import AttackerPlayer
+from dau_lightning.game.player import player
 from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.game.projector import ProjectedRegulariser
 from dau_lightning.game.regulariser import NoRegulariser, Regulariser
@@ -97,19 +96,15 @@ class DAU(SGDMethod):
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input, val_gradient)
-        steps = pretraining_steps if adversarial_weight and adversarial_steps != 0 else 0
-        pretraining = Pretraining(self.query, steps, pretraining_batch_size, pretraining_refresh)
-        made = attacker(self.defender.num_classes)
-        self.attacker: AttackerPlayer | ExactCritic
-        if isinstance(made, ExactCritic):
-            self.attacker = made
-        else:
-            self.attacker = AttackerPlayer(made, objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode)
+        game_over = not adversarial_weight or adversarial_steps == 0
+        pretraining = Pretraining(self.query, 0 if game_over else pretraining_steps, pretraining_batch_size, pretraining_refresh)
+        playing = objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode
+        self.attacker = player(attacker(self.defender.num_classes), *playing)
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight
-        if self.regulariser_weight or self.pairs:
-            require(forget_batch_size == val_batch_size, UNEQUAL.format(forget_batch_size, val_batch_size))
+        free = not (self.regulariser_weight or self.pairs) or forget_batch_size == val_batch_size
+        require(free, UNEQUAL.format(forget_batch_size, val_batch_size))
 
     @property
     def alpha(self) -> float:

@@ -32,7 +32,8 @@ class ExactCritic(nn.Module):
         emptied_weight: of `-log(1 - p_y)`, in nats, beside a squared difference.
     """
 
-    stored: Tensor  # the last val batches, not-a-number where there is none yet
+    stored: Tensor  # the values of the last val batches, the newest one at the end
+    steps: Tensor  # int64: how many have been stored
     emptied: Tensor  # bool (K,): classes without retain samples
 
     def __init__(
@@ -48,7 +49,8 @@ class ExactCritic(nn.Module):
         super().__init__()
         self.forget_batch_size, self.power, self.largest = forget_batch_size, power, largest
         self.emptied_weight = emptied_weight
-        self.register_buffer("stored", torch.full((stored_batches, val_batch_size), torch.nan))
+        self.register_buffer("stored", torch.zeros(stored_batches, val_batch_size))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("emptied", torch.zeros(num_classes, dtype=torch.bool))
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
@@ -68,6 +70,7 @@ class ExactCritic(nn.Module):
             descend: not used.
         """
         self.stored = torch.cat([self.stored[1:], margin(val).unsqueeze(0)])
+        self.steps += 1
         return -self.loss(forget, val)
 
     def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
@@ -75,7 +78,9 @@ class ExactCritic(nn.Module):
         values = margin(forget)
         gone = self.emptied[forget.targets]
         stays = torch.where(gone, torch.nan, values).sort().values  # not-a-number is the largest
-        difference = (stays - quantiles(self.stored.flatten(), (~gone).sum(), len(values))).abs().nan_to_num(0.0)
+        age = torch.arange(len(self.stored), 0, -1, device=values.device)
+        unseen = torch.where((age <= self.steps).unsqueeze(1), self.stored, torch.nan)
+        difference = (stays - quantiles(unseen.flatten(), (~gone).sum(), len(values))).abs().nan_to_num(0.0)
         distance = difference.clamp(max=self.largest).pow(self.power)
         return (distance.sum() + self.emptied_weight * F.softplus(values[gone]).sum()) / self.forget_batch_size
 

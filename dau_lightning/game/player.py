@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import AttackerInputs, join
+from dau_lightning.game.exact_critic import ExactCritic
 from dau_lightning.game.objective import Objective
 from dau_lightning.game.penalty import Penalty
 from dau_lightning.game.pretraining import Pretraining
@@ -122,3 +124,8 @@ class AttackerPlayer(nn.Module):
 
     def _outputs_of(self, module: SGDMethod, parts: Mapping[str, Images]) -> list[Tensor]:
         return [self.outputs(inputs) for inputs in self.pretraining.inputs(module, parts)]
+
+
+def player(made: nn.Module, *settings: Any) -> AttackerPlayer | ExactCritic:
+    """What `baseline/attacker` makes, as a player: the exact critic as it is, a network with settings."""
+    return made if isinstance(made, ExactCritic) else AttackerPlayer(made, *settings)

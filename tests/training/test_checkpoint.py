@@ -43,7 +43,7 @@ class Kill(L.Callback):
 def dau(tiny: Any) -> UnlearningModule:
     """The game with everything that has a state: projector, terms, sensitivity."""
     parts = ["projector=mlp", "regulariser=vicreg", "term=[gradient_ascent,fisher_noise]"]
-    node = composed(*(f"baseline/{part}" for part in parts)).baseline
+    node = composed("baseline=dau_paper", *(f"baseline/{part}" for part in parts)).baseline
     node.epochs, node.retain_batch_size, node.forget_batch_size, node.val_batch_size = 2, 12, 6, 6
     node.pretraining_steps, node.pretraining_batch_size, node.sensitivity.copies, node.projector.width = 4, 6, 1, 5
     torch.manual_seed(1)

@@ -25,7 +25,14 @@ PINNED = {2: (2.365689, 12.49480)}
 
 def test_the_recipe_gives_what_its_number_says(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
-    settings = ["baseline=original", "reference=off", "recipe.epochs=3", "wandb.mode=disabled", "trainer.accelerator=cpu"]
+    settings = [
+        "dataset=digits",
+        "baseline=original",
+        "reference=off",
+        "recipe.epochs=3",
+        "wandb.mode=disabled",
+        "trainer.accelerator=cpu",
+    ]
     run(*settings)
     (table,) = Path("runs").rglob("metrics.csv")
     with open(table) as file:
