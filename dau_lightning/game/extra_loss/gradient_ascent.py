@@ -10,7 +10,7 @@ class GradientAscent:
     """The defender ascends the cross-entropy of forget images.
 
     Args:
-        weight: of the cross-entropy in nats, which has no upper bound.
+        weight: weight of the cross-entropy (nats), which has no upper bound.
     """
 
     def __init__(self, weight: float) -> None:
