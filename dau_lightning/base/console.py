@@ -22,6 +22,6 @@ def progress_bar() -> Progress:
 
 
 def progress(items: Iterable[T], description: str) -> Iterable[T]:
-    """Iterate with a progress bar."""
+    """Iterate over items, and show a progress bar."""
     with progress_bar() as bar:
         yield from bar.track(items, description=description)

@@ -44,7 +44,7 @@ class InfluenceUnlearning(UnlearningModule):
         super().__init__(**settings)
         if samples is None or samples > LARGEST:
             got = "null" if samples is None else samples
-            raise InputError(f"baseline.samples must be at most {LARGEST}, as many equations are to be solved; got {got}")
+            raise InputError(f"baseline.samples must be at most {LARGEST}, the most equations that are solved; got {got}")
         self.batch_sizes = {"retain": self.batch_size, "forget": self.batch_size}
         self.scale, self.damping, self.samples = scale, damping, samples
         _check(damping, rank=samples, size=sum(parameter.numel() for parameter in self.defender.parameters()))

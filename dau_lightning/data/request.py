@@ -48,7 +48,7 @@ def asked_for(
     require(
         bool(mask.any()) or not held_out,
         f"all {held_out} samples of the request are held out for validation and were never trained on: there is nothing to "
-        "forget; choose D_v in another way, by a val/ folder or val_from_test",
+        "forget; take D_v from elsewhere, with a val/ folder or val_from_test",
     )
     require(bool(mask.any()), "the scheme marks no sample to forget: choose another scheme.target or a larger scheme.fraction")
     require(bool(new.any()), f"the {int(mask.sum())} samples of the request were all forgotten before")
@@ -68,7 +68,8 @@ def _named(train: Images, ids: Collection[str]) -> Tensor:
     known = set(ids)
     mask = torch.tensor([name in known for name in train.ids], dtype=torch.bool)
     require(
-        int(mask.sum()) == len(known), f"{len(known) - int(mask.sum())} samples forgotten before are no training images now"
+        int(mask.sum()) == len(known),
+        f"{len(known) - int(mask.sum())} of the samples forgotten before are no longer in the training set",
     )
     return mask
 

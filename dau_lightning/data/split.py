@@ -132,7 +132,10 @@ def _validation(data: Data, seed: int, val_from_test: float | None, hold_out: bo
         return everything, data.val, data.test
     if val_from_test is not None:
         count = round(val_from_test * len(data.test))
-        require(0 < count < len(data.test), f"val_from_test must leave and take a test image; {val_from_test} takes {count}")
+        require(
+            0 < count < len(data.test),
+            f"val_from_test must take at least one test image and leave one; {val_from_test} takes {count} of {len(data.test)}",
+        )
         val, test = _part(data.test, stratified(data.test.targets, count, generator(seed, "validation from test")))
         return everything, val, test
     require(
@@ -141,7 +144,7 @@ def _validation(data: Data, seed: int, val_from_test: float | None, hold_out: bo
         "saw, or give val_from_test=0.5 (that share of the test set validates, and TA leaves it out)",
     )
     count = round(VAL_FRACTION * len(data.train))
-    require(count > 0, f"a tenth of {len(data.train)} training images is no validation set: use 10 or add a val/ folder")
+    require(count > 0, f"a tenth of {len(data.train)} training images is not one image: use 10 or more, or add a val/ folder")
     held_out = torch.zeros(len(data.train), dtype=torch.bool)
     held_out[stratified(data.train.targets, count, generator(seed, "hold out"))] = True
     return (~held_out).nonzero().flatten(), data.train[held_out.nonzero().flatten()], data.test

@@ -89,7 +89,7 @@ class Outputs:
 
 
 def read_outputs(folder: Path) -> Outputs | None:
-    """The outputs in a run folder, or None if there are none. A file that cannot be used is set aside, with a warning."""
+    """The outputs in a run folder, or None if there are none. A file that cannot be used is renamed, with a warning."""
     path = folder / FILE
     try:
         arrays, about = load_tensors(path, "numpy")

@@ -50,9 +50,9 @@ class Wasserstein:
     """
 
     def attacker_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """The negative distance."""
+        """`E_v[A] - E_f[A]`, the negative distance."""
         return val_logits.mean() - forget_logits.mean()
 
     def defender_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """The distance."""
+        """`E_f[A] - E_v[A]`, the distance."""
         return forget_logits.mean() - val_logits.mean()

@@ -17,7 +17,7 @@ Penalty = Callable[[Membership, AttackerInputs, AttackerInputs], Tensor]
 
 
 def none(membership: Membership, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
-    """Zero."""
+    """No penalty: zero."""
     return forget.prediction.new_zeros(())
 
 

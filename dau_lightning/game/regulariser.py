@@ -19,7 +19,7 @@ class NoRegulariser:
     """No regulariser; `DAU` recognises this class and takes beta as 0."""
 
     def __call__(self, forget: Tensor, val: Tensor, retain: Tensor) -> Tensor:
-        """Zero."""
+        """Zero, whatever the features."""
         return forget.new_zeros(())
 
 

@@ -76,7 +76,7 @@ class AUC(Metric):
             self.add_state(f"{role}_targets", default=[], dist_reduce_fx="cat")
 
     def update(self, role: str, logits: Tensor, targets: Tensor) -> None:
-        """Add predictions of samples.
+        """Add the predictions for some samples.
 
         Args:
             role: `forget` or `unseen`.

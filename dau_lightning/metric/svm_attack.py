@@ -75,7 +75,7 @@ class SVMAttack(Metric):
             self.add_state(role, default=[], dist_reduce_fx="cat")
 
     def update(self, role: str, logits: Tensor, targets: Tensor) -> None:
-        """Add predictions of samples.
+        """Add the predictions for some samples.
 
         Args:
             role: `member`, `nonmember` or `forget`.

@@ -86,7 +86,7 @@ class Defender(nn.Module):
             last[-1].numel() == logits.numel() and last[-1].reshape(logits.shape).allclose(logits, equal_nan=True)
         ):
             raise InputError(
-                f"network {name} must end in its last linear layer, whose output is not its logits: "
+                f"network {name} must return the output of its last linear layer as its logits, it returns something else: "
                 "name the layer whose output are the features with network.features"
             )
         self.num_features, self.num_classes = self._features.flatten(1).shape[1], num_classes

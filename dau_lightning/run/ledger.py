@@ -93,10 +93,10 @@ def previous_run(folder: str) -> PreviousRun:
     entries = _checked(entered, said)
     edited = f"{said} cannot be trusted:"
     require(sha256(entered[-1]) == (result or {}).get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
-    require(ids_hash(ids) == entries[-1]["forgotten_sha256"], f"{edited} {FORGOTTEN} is not the list that the ledger tells of")
+    require(ids_hash(ids) == entries[-1]["forgotten_sha256"], f"{edited} {FORGOTTEN} is not the list that the ledger records")
     require(
         tensors_digest(weights) == entries[-1]["weights_sha256"],
-        f"{edited} {WEIGHTS} are not the weights that the ledger tells of",
+        f"{edited} {WEIGHTS} are not the weights that the ledger records",
     )
     saw_all = (result or {})["start"]["saw_all"]
     return PreviousRun(result or {}, entered, ids, StartingWeights("Before", f"{said} ({WEIGHTS})", weights, saw_all))

@@ -19,7 +19,7 @@ def classwise(
     fraction: float | None = None,
     level: str | None = None,
 ) -> Tensor:
-    """Mark the samples of classes.
+    """Mark the samples of one or several classes.
 
     Args:
         train: `D`, the training set of the original model.

@@ -29,7 +29,7 @@ FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "wand
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Search, and write the preset.
+    """Run the search and write its result as a preset.
 
     Raises:
         InputError: an argument cannot be used.

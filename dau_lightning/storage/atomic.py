@@ -55,7 +55,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _flush(path.parent)  # the new name survives a power failure too
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise InputError(f"cannot write {path} ({reason}); all that was finished before stays as it is") from error
+        raise InputError(f"cannot write {path} ({reason}); files that were finished before are unchanged") from error
     finally:
         if temporary.exists():
             temporary.unlink()

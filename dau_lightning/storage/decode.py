@@ -39,7 +39,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         # Pillow would clip 16-bit grey at 255, which gives a white image. Of 16-bit colour it keeps the high byte, as here.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no range that 0..255 could stand for")
+        raise ValueError(f"pixels of mode {image.mode} have no fixed range, so they cannot be scaled to 0..255")
     return image.convert("RGB")
 
 

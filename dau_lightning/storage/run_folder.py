@@ -178,11 +178,11 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    """A JSON file with the needed keys; None where there is no file, and a file that cannot be used is set aside."""
+    """A JSON file with the needed keys; None if there is no file. A file that cannot be used is renamed."""
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not content.keys() >= set(needed):
-            raise ValueError("it holds something else")
+            raise ValueError("it is not a JSON object, or lacks keys")
         return unseal(content)
     except FileNotFoundError:
         return None

@@ -118,7 +118,7 @@ class UnlearningModule(L.LightningModule):
         checkpoint["module"] = {"memory": self.memory, "findings": self.findings, "untimed": self.untimed}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore them from a checkpoint."""
+        """Restore memory, findings and untimed seconds from a checkpoint."""
         vars(self).update(checkpoint["module"])
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:

@@ -29,5 +29,5 @@ class FisherNoise:
         move(module.defender, fisher_noise(module.defender, diagonal, self.alpha, self.relative_floor, draws))
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
-        """Zero."""
+        """Zero: the noise is the only effect."""
         return forget_logits.new_zeros(())

@@ -17,7 +17,7 @@ class GradientAscent:
         self.weight = weight
 
     def before_game(self, module: UnlearningModule) -> None:
-        """Nothing."""
+        """Change nothing."""
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
         """`-weight * E_f[-log p_y]`."""
