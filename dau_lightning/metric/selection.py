@@ -1,8 +1,8 @@
 """The selection score, by which settings are chosen without Retrain and without test data.
 
 `D_v` is halved, class by class. The method uses one half as its validation set. The other half, `D_s`, is kept for the
-score: of its retained classes, one half (`judge`) is attacked like the forget set, to show what efficacy images have that
-the model never saw; the other half (`judge_nonmembers`) gives both attacks their nonmembers.
+score, and halved again within its retained classes. One half (`judge`) is attacked like the forget set, which shows the
+efficacy of the attack on images never seen; the other half (`judge_nonmembers`) gives both attacks their nonmembers.
 """
 
 from collections.abc import Mapping

@@ -173,7 +173,7 @@ def _sha256_of(path: Path, size: int, modified: int) -> str:
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The content of a finished run's `result.json`; None where the run is not finished."""
+    """The content of a finished run's `result.json`; None if the run is not finished."""
     return _read(folder / "result.json", ("settings", "rows"))
 
 
@@ -192,7 +192,7 @@ def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
 
 
 def _hash_in(folder: Path) -> str | None:
-    """The hash of the configuration with which a run started in a folder; None where it cannot be read."""
+    """The hash of the configuration with which a run started in a folder; None if it cannot be read."""
     try:
         return config_hash(OmegaConf.load(folder / "config.yaml"))  # type: ignore[arg-type]
     except (OSError, ValueError, YAMLError):
