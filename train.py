@@ -1,4 +1,4 @@
-"""Train, unlearn, compare: the command line from a clone of the repository; installed it is called `dau-lightning`."""
+"""The command line in a clone of the repository; the installed package has the same command as `dau-lightning`."""
 
 from dau_lightning.run.command_line import main
 

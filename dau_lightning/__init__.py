@@ -9,7 +9,7 @@ __all__ = ["unlearn"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `unlearn` when it is first used, so that the command line answers a mistake without importing torch."""
+    """Import `unlearn` when it is first used, so that the command line can report a mistake without importing torch."""
     if name == "unlearn":
         from dau_lightning.api import unlearn
 

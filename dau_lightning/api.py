@@ -1,4 +1,4 @@
-"""Unlearning from Python: a model, its data sets and what to forget in; an unlearned copy and its numbers out."""
+"""Unlearning from Python: `unlearn` takes a model, its data and the samples to forget; it returns an unlearned copy."""
 
 import copy
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from dau_lightning.scheme.indices import Positions
 from dau_lightning.storage.run_folder import RunFolder, read_result
 from dau_lightning.storage.weights import StartingWeights
 
-# Settings that are applied here; the others belong to the command.
+# Settings that `unlearn` applies; the other ones work with the command alone.
 APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compile", "checkpoint.", "store.")
 APPLIED += ("figures", "dynamics", "network.features")
 USE_INSTEAD = {  # by the first part of a setting
@@ -39,12 +39,12 @@ USE_INSTEAD = {  # by the first part of a setting
 
 @dataclass(frozen=True)
 class Unlearned:
-    """What `unlearn` gives.
+    """What `unlearn` returns.
 
     Attributes:
-        model: a copy of the model that has forgotten, on the CPU, in evaluation mode.
+        model: the unlearned copy of the model, on the CPU, in evaluation mode.
         result: the content of `result.json`; `rows` has the numbers before and after.
-        folder: of the run, with the weights, the model card and the ledger.
+        folder: the run folder, with the weights, the model card and the ledger.
     """
 
     model: nn.Module
@@ -76,22 +76,22 @@ def unlearn(
     """Make a copy of a trained classifier forget some of its training images.
 
     Args:
-        model: gives logits of images float `(B, C, H, W)`; it has seen all of `train`.
-        train: what it was trained on. Images are uint8, floats in [0, 1] (as `ToTensor` gives), or Pillow's, of one size and
-            before normalisation; floats are kept to 1/255.
-        test: images that it never saw, to test on.
-        forget: positions in `train`, or a mask of it, bool `(N,)`.
-        val: more images that it never saw, for the method to play with.
-        val_from_test: or the share of `test` that is taken for that, drawn from the seed.
-        mean: of each channel, of pixels in [0, 1], that the model's inputs are normalised with.
-        std: the same, of the deviation.
-        class_names: one a class; None for numbers.
-        method: a choice of `conf/baseline`.
-        seed: of everything random.
-        folder: of the run; one that holds a finished run is refused.
-        settings: of `baseline`, `metric`, `transform`, `trainer` and what else is applied here, as the command takes them,
-            such as `baseline.epochs=5`, `figures=false` or `transform.flip=true`; images are neither cropped nor flipped by
-            default.
+        model: returns logits for images float `(B, C, H, W)`; it was trained on all of `train`.
+        train: the training set, a data set of (image, label) or a pair of tensors. Images are uint8, floats in [0, 1] (as
+            from `ToTensor`) or Pillow images, of one size and not normalised; floats are rounded to multiples of 1/255.
+        test: images that the model never saw, to test on.
+        forget: the samples to forget: positions in `train`, or a mask, bool `(N,)`.
+        val: other images that the model never saw, the validation set of the method.
+        val_from_test: in place of `val`, the share of `test` that becomes the validation set, drawn from the seed.
+        mean: mean of each channel, for pixels in [0, 1], with which the model's inputs are normalised.
+        std: standard deviation of each channel, likewise.
+        class_names: a name for each class; None for numbers.
+        method: the name of a method in `conf/baseline`.
+        seed: the seed for everything random.
+        folder: the run folder, which must not hold a finished run.
+        settings: settings of `baseline`, `metric`, `transform`, `trainer` and others in `APPLIED`, as the command takes them,
+            such as `baseline.epochs=5`, `figures=false` or `transform.flip=true`. By default, images are neither cropped nor
+            flipped.
 
     Raises:
         InputError: an argument cannot be used; raised before anything is trained or written.
@@ -123,7 +123,7 @@ def unlearn(
 
 
 def _transform(mean: Sequence[float], std: Sequence[float]) -> list[str]:
-    """Normalisation, and neither crops nor flips unless the settings ask for them."""
+    """Settings for the normalisation, and for neither crops nor flips; the user's settings come later and win."""
     plain = f"transform.mean={list(mean)}", f"transform.std={list(std)}"
     return [*plain, "transform.crop_padding=0", "transform.flip=false"]
 
@@ -131,12 +131,12 @@ def _transform(mean: Sequence[float], std: Sequence[float]) -> list[str]:
 def _config(
     model: nn.Module, network: str | None, positions: Sequence[int], method: str, folder: Path, settings: Sequence[str]
 ) -> DictConfig:
-    """The configuration of the run, which describes the given objects to those who read the result."""
+    """The configuration of the run; it also describes the given objects, for readers of the result."""
     kind = type(model)
     target = "dau_lightning.network.torchvision.torchvision_network" if network else f"{kind.__module__}.{kind.__qualname__}"
     overrides = [f"baseline={method}", "dataset=imagefolder", "dataset.root=python", "scheme=indices", "network=own"]
     overrides += [f"network._target_={target.replace('<locals>.', '')}", "wandb.mode=disabled", "reference=off", *settings]
-    overrides.append(f"scheme.file=forget-{key(*sorted(positions)) % 16**8:08x}")  # tells lists apart, as files are
+    overrides.append(f"scheme.file=forget-{key(*sorted(positions)) % 16**8:08x}")  # tells runs on different lists apart
     check(overrides)
     config, _ = configuration(overrides)
     with open_dict(config):
@@ -147,7 +147,7 @@ def _config(
 
 
 def _check_settings(settings: Sequence[str]) -> None:
-    """Refuse settings that would be recorded and not applied."""
+    """Raise an error for settings that `unlearn` would record but not apply."""
     for setting in settings:
         name = setting.partition("=")[0]
         instead = USE_INSTEAD.get(name.partition(".")[0], "only the command `python train.py` takes it")

@@ -1,4 +1,4 @@
-"""The equations of the paper as pure functions of tensors, one function an equation."""
+"""The equations of the paper as pure functions of tensors, one function for each equation."""
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +9,8 @@ def attacker_loss(forget_logits: Tensor, val_logits: Tensor) -> Tensor:
     """`-L_A` of Eq. 1, which the attacker minimises: `-E_f[log A] - E_v[log(1 - A)]`, `A` the probability of "member".
 
     Args:
-        forget_logits: the attacker's membership logits of forget samples, `(B,)` or, of A attackers, `(B, A)`.
-        val_logits: those of validation samples, `(B',)` or `(B', A)`.
+        forget_logits: the attacker's membership logits of forget samples, `(B,)`, or `(B, A)` for A attackers.
+        val_logits: the membership logits of validation samples, `(B',)` or `(B', A)`.
 
     Returns:
         A scalar in nats; `2 log 2` where the attacker's output is 0.5 everywhere.
@@ -25,13 +25,13 @@ def attacker_loss(forget_logits: Tensor, val_logits: Tensor) -> Tensor:
 def defender_adversarial_loss(forget_logits: Tensor, val_logits: Tensor, saturating: bool) -> Tensor:
     """The game's part of the defender's loss, before its weight alpha.
 
-    Saturating, as Eq. 1 prints it, it is `L_A`; otherwise the form of section 3.3, in which forget and validation samples
-    exchange their roles: `-E_f[log(1 - A)] - E_v[log A]`.
+    The saturating form is `L_A`, as Eq. 1 prints it. In the non-saturating form of section 3.3, forget and validation
+    samples exchange their roles: `-E_f[log(1 - A)] - E_v[log A]`.
 
     Args:
         forget_logits: the attacker's membership logits of forget samples, `(B,)`.
-        val_logits: those of validation samples, `(B',)`.
-        saturating: which of the two forms.
+        val_logits: the membership logits of validation samples, `(B',)`.
+        saturating: whether to take the saturating form.
 
     Returns:
         A scalar in nats.
@@ -42,15 +42,15 @@ def defender_adversarial_loss(forget_logits: Tensor, val_logits: Tensor, saturat
 
 
 def redundancy_loss(forget_features: Tensor, val_features: Tensor, off_diagonal_weight: float) -> Tensor:
-    """`V_ss` of Eq. 2: draws the cross-correlation of two feature batches to the identity (Barlow Twins).
+    """`V_ss` of Eq. 2: pulls the cross-correlation of two feature batches towards the identity (Barlow Twins).
 
     Features are centred over the batch, and correlations are computed in float32. A feature without variance in a batch
-    has correlation 0 with everything.
+    has correlation 0 with every feature.
 
     Args:
-        forget_features: `(B, D)`.
-        val_features: `(B, D)`, paired with `forget_features` by position.
-        off_diagonal_weight: lambda.
+        forget_features: features of forget samples, `(B, D)`.
+        val_features: features of validation samples, `(B, D)`, paired with `forget_features` by position.
+        off_diagonal_weight: lambda, the weight of the squared off-diagonal correlations.
 
     Returns:
         `sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`, a scalar.
@@ -72,5 +72,5 @@ def redundancy_loss(forget_features: Tensor, val_features: Tensor, off_diagonal_
 def _standardise(features: Tensor) -> Tensor:
     """Centre each column and scale it to length one; a constant column becomes zero."""
     centred = features - features.mean(0)
-    centred = centred - centred.mean(0)  # or the scaling below would blow up what rounding left of a constant column
+    centred = centred - centred.mean(0)  # again: scaling would enlarge the rounding error of a constant column
     return F.normalize(centred, dim=0, eps=1e-6)

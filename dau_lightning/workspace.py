@@ -10,7 +10,7 @@ from dau_lightning.base.error import InputError, one_line
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
-# Bars show the mean of a group of seeds. Distances end in `.min`: the lowest value is what the summary keeps of them.
+# Bars show the mean over a group of seeds. Names of distances end in `.min`, since the summary keeps their lowest value.
 BARS = {
     "Distance to Retrain (lower is better)": [
         "method/disparity.min",
@@ -26,11 +26,11 @@ PICTURES = [f"figures/{name}" for name in ("attacks", "dynamics", "confidence", 
 
 
 def workspace(entity: str, project: str) -> "Workspace":
-    """The page: runs grouped by what may be compared and by method, seeds averaged; sections of bars, lines and pictures.
+    """The page. It groups runs that may be compared, then methods, averages over seeds, and shows bars, lines and pictures.
 
     Args:
-        entity: the user or team.
-        project: of the runs.
+        entity: the user or team in W&B.
+        project: the project in which the runs are.
     """
     import wandb_workspaces.reports.v2 as panels
     from wandb_workspaces import workspaces
@@ -64,10 +64,10 @@ def workspace(entity: str, project: str) -> "Workspace":
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Save the page, or print what would be saved.
+    """Save the page in W&B, or print it as JSON.
 
     Raises:
-        InputError: the extra is not installed, or the owner of the project is not named.
+        InputError: the extra `workspace` is not installed, or `--entity` is missing.
     """
     parser = argparse.ArgumentParser(prog="python -m dau_lightning.workspace", description="Make a comparison page in W&B.")
     parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY", ""), help="user or team (WANDB_ENTITY)")

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, the terminal, random numbers, processes and devices."""
+"""What all other folders use: errors, the terminal, random numbers, processes and devices."""

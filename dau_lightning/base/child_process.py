@@ -1,4 +1,7 @@
-"""What further processes of a run do: those of devices print into a file, before torch, and all end when their leader does."""
+"""Child processes of a run: those of further devices print into a file, and all of them end when their parent ends.
+
+This file does not import torch, since output is redirected before torch is imported.
+"""
 
 import os
 import sys
@@ -7,15 +10,15 @@ import time
 from functools import cache
 from pathlib import Path
 
-LEADER = "DAU_LEADER"  # in the environment: the process that started it, see `devices.launch`
+LEADER = "DAU_LEADER"  # environment variable: id of the process that started this one, see `devices.launch`
 
 
 def further(devices: int, folder: Path) -> bool:
-    """Whether this process belongs to a further device of a run; if so, it is a quiet one from now on.
+    """Whether this process belongs to another device than the first; if so, redirect its output into a file.
 
     Args:
-        devices: of the run.
-        folder: of the run; output goes into `device-<rank>.txt` there.
+        devices: number of devices of the run.
+        folder: the run folder; output goes into `device-<rank>.txt` there.
     """
     rank = int(os.environ.get("LOCAL_RANK", 0)) if devices > 1 else 0
     if rank:
@@ -27,7 +30,7 @@ def further(devices: int, folder: Path) -> bool:
 
 @cache
 def end_with(leader: int) -> None:
-    """From now on end when the process that started this one does: one that is killed sends no word to those who wait."""
+    """End this process when the process that started it ends: a killed parent cannot tell its children to stop."""
     threading.Thread(target=_watch, args=(leader,), daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Where the yaml files are: inside an installed package, or beside it in a clone."""
+"""The folder of the yaml files: inside the installed package, or beside the package in a clone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The terminal: progress bars go to standard error, tables and results to standard output."""
+"""Progress bars, which go to standard error; tables and results go to standard output."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def progress_bar() -> Progress:
-    """A bar with count, time gone and time to come."""
+    """A progress bar with count, elapsed time and remaining time."""
     columns = (
         TextColumn("{task.description:<22}"),
         BarColumn(),
@@ -22,6 +22,6 @@ def progress_bar() -> Progress:
 
 
 def progress(items: Iterable[T], description: str) -> Iterable[T]:
-    """Iterate with a progress bar."""
+    """Iterate over items, and show a progress bar."""
     with progress_bar() as bar:
         yield from bar.track(items, description=description)

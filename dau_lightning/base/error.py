@@ -1,4 +1,4 @@
-"""Errors that the user can mend: the program ends with one line that says what to change, without a traceback."""
+"""Errors whose cause the user can remove: the program ends with one line that says what to change, without a traceback."""
 
 import errno
 import re
@@ -10,11 +10,11 @@ from hydra.errors import HydraException
 
 
 class InputError(ValueError):
-    """A setting, file or folder that cannot be used. The message names it, what is allowed and what was given."""
+    """A setting, file or folder cannot be used. The message names it, what is allowed and what was given."""
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on, for example because a loss is not finite. The message names phase and step."""
+    """A training cannot go on, for example because a loss is not finite. The message names phase and step."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -23,22 +23,22 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
-# A full or read-only disk, missing rights, a name that is no folder. ENOENT: /proc answers so when a folder is made in it.
+# A full or read-only disk, missing permissions, a path that is no folder. ENOENT occurs when a folder is created in /proc.
 UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 UNUSABLE |= {errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
-# What torch says on the CPU, on a GPU, and about sizes that no memory has.
+# Parts of torch's messages on the CPU, on a GPU, and about sizes beyond any memory.
 MEMORY = "out of memory|can't allocate memory|not enough memory|size calculation overflow|multiplication overflow"
 SMALLER = "make the network (such as network.width), dataset.image_size, dataset.train_limit or the batch sizes smaller"
 HIDDEN_CAUSE = ", set env var HYDRA_FULL_ERROR=1 to see chained exception."  # Hydra's words where an import failed
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory is too small."""
+    """Whether an error means that there is too little memory."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(re.search(MEMORY, str(error))))
 
 
 def expected(error: BaseException) -> bool:
-    """Whether the user can mend the cause of an error: an input, a disk, a folder, the memory. Others are defects."""
+    """Whether the user can remove the cause of an error: an input, a disk, a folder, the memory. Other errors are bugs."""
     known = isinstance(error, InputError | TrainingError | HydraException) or out_of_memory(error)
     return known or (isinstance(error, OSError) and error.errno in UNUSABLE)
 
@@ -58,7 +58,7 @@ def line(error: BaseException) -> str:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Print an expected error inside as one line and exit with code 1; another one keeps its traceback."""
+    """If the block raises an expected error, print it as one line and exit with code 1; other errors keep their traceback."""
     try:
         yield
     except Exception as error:

@@ -1,11 +1,11 @@
-"""The hint of an error about an unknown name: the known names most like it."""
+"""The hint in an error about an unknown name: the most similar known names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 def did_you_mean(name: object, known: Iterable[str], most: int = 3) -> str:
-    """A clause for the end of an error; empty where no known name is like it.
+    """A clause for the end of an error message; empty if no known name is similar.
 
     >>> did_you_mean("resnet81", ["resnet18", "convnet"])
     "; did you mean 'resnet18'?"

@@ -1,11 +1,11 @@
-"""Nested mappings, such as settings and the rows of `result.json`, as one level of joined names."""
+"""Flattens nested mappings, such as settings and the rows of `result.json`, to one level of joined names."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def flatten(nested: Mapping[str, Any], separator: str) -> dict[str, Any]:
-    """The innermost values by their names, joined level by level; an empty mapping has none.
+    """The innermost values; each key joins the names of all levels. An empty mapping gives no value.
 
     >>> flatten({"lr": 0.1, "attacker": {"width": 64, "loss": {}}}, ".")
     {'lr': 0.1, 'attacker.width': 64}

@@ -1,4 +1,4 @@
-"""Randomness by name: whatever is drawn comes from a key such as (seed, "retain", step), so that any draw can be repeated."""
+"""Keyed randomness: every draw depends on a key such as (seed, "retain", step) alone, so that it can be repeated."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import torch
 
 
 def key(*parts: object) -> int:
-    """A seed of 63 bits from anything printable; different parts, different streams.
+    """A seed of 63 bits from values with a `repr`; different values give different random numbers.
 
     >>> key(0, "retain", 1) == key(0, "retain", 1) != key(0, "retain", 2)
     True
@@ -15,9 +15,10 @@ def key(*parts: object) -> int:
 
 
 def reseed(*parts: object) -> None:
-    """Seed by `key` what torch draws from where none is named, as dropout does, on every device in use.
+    """Seed torch's default generators, from which dropout draws, by `key`, on every device in use.
 
-    `torch.manual_seed` formats the stack at each call in a process that could use a CUDA device and does not, 1.5 ms of a step.
+    Where no CUDA device is in use although the process could use one, `torch.manual_seed` would format the call stack each
+    time, which takes 1.5 ms; then the CPU's generator is seeded directly.
     """
     if torch.cuda.is_initialized() or torch.backends.mps.is_available():
         torch.manual_seed(key(*parts))
@@ -26,5 +27,5 @@ def reseed(*parts: object) -> None:
 
 
 def generator(*parts: object) -> torch.Generator:
-    """A generator on the CPU, so that every device draws the same, seeded by `key`."""
+    """A generator seeded by `key`; it is on the CPU, so that the draws are the same whatever the device."""
     return torch.Generator().manual_seed(key(*parts))

@@ -1,1 +1,1 @@
-"""The methods that DAU is compared with, one a file."""
+"""The methods with which DAU is compared, one in each file."""

@@ -1,4 +1,4 @@
-"""GA (Graves et al. 2021; Thudi et al. 2022): climb the loss of the forget set."""
+"""GA (Graves et al. 2021; Thudi et al. 2022): gradient ascent on the loss of the forget set."""
 
 from collections.abc import Mapping
 
@@ -10,16 +10,16 @@ from dau_lightning.training.sgd import SGDMethod
 
 
 class GradientAscent(SGDMethod):
-    """Ascent on the cross-entropy of the forget set; weight decay still shrinks the weights.
+    """SGD that increases the cross-entropy of the forget set; weight decay still shrinks the weights.
 
-    The loss has no lower bound: it takes few epochs at a low rate, or the network is lost.
+    The cross-entropy has no upper bound: more than a few epochs at a low learning rate destroy the network.
     """
 
     label = "GA"
     part = "forget"
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
-        """The loss of a step of ascent."""
+        """The negative cross-entropy on the forget batch, which the step minimises."""
         with batch_norm(self.defender, self.batch_norm):
             loss = -self.cross_entropy(batch[self.part])
         self.log_values(loss=loss)

@@ -14,28 +14,28 @@ from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.per_sample_gradient import move, per_sample_gradients, weighted_gradient
 from dau_lightning.training.per_sample_pass import by_device
 
-STORED_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}  # of the gradients that are kept at a time
-BESIDE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}  # of the gradients that are multiplied with them at a time
+STORED_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}  # memory of the gradients kept at a time
+BESIDE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}  # memory of the gradients that are multiplied with the kept ones
 BATCH = 128  # samples at a time for a network with fewer parameters than samples
 SLICE = 4096  # parameters in one product
-LARGEST = 8000  # equations: in float64 they take 0.5 GB, and solving them as much again
+LARGEST = 8000  # the most equations: in float64 they take 0.5 GB, and solving them takes as much again
 
 
 class InfluenceUnlearning(UnlearningModule):
-    """`theta <- theta + scale (F + damping I)^-1 v`, `v = n_f / N (grad_f - grad_r)`, `F` of retain samples.
+    """`theta <- theta + scale (F + damping I)^-1 v`, `v = n_f / N (grad_f - grad_r)`, `F` the Fisher matrix of retain samples.
 
-    One pass without augmentation over retain and forget set for the mean gradients, and one change of the weights at its
-    end; running statistics stay. At the optimum of `D` the vector is `-grad_r`, so that with `scale` 1 this is a Newton
-    step on the retain loss.
+    One pass over retain and forget set, without augmentation, gives the mean gradients; the weights change once at its end,
+    and batch-norm's running statistics do not change. At the optimum of the loss on `D`, `v` is `-grad_r`, so that with
+    `scale` 1 this is a Newton step on the retain loss.
 
     Args:
-        scale: `a`; 1 for the Newton step, more where `F` overestimates the curvature.
-        damping: added to every eigenvalue of `F`.
-        samples: number of retain samples for `F`, drawn at random.
-        settings: see `UnlearningModule`.
+        scale: factor of the step: 1 for the Newton step, more where `F` overestimates the curvature.
+        damping: number that is added to every eigenvalue of `F`.
+        samples: number of retain samples, drawn at random, from which `F` is computed.
+        settings: further arguments, see `UnlearningModule`.
 
     Raises:
-        InputError: `samples` is None or more than `LARGEST`, or there is no damping and fewer samples than parameters.
+        InputError: `samples` is None or more than `LARGEST`, or `damping` is 0 with fewer samples than parameters.
     """
 
     label = "IU"
@@ -44,13 +44,13 @@ class InfluenceUnlearning(UnlearningModule):
         super().__init__(**settings)
         if samples is None or samples > LARGEST:
             got = "null" if samples is None else samples
-            raise InputError(f"baseline.samples must be at most {LARGEST}, as many equations are to be solved; got {got}")
+            raise InputError(f"baseline.samples must be at most {LARGEST}, the most equations that are solved; got {got}")
         self.batch_sizes = {"retain": self.batch_size, "forget": self.batch_size}
         self.scale, self.damping, self.samples = scale, damping, samples
         _check(damping, rank=samples, size=sum(parameter.numel() for parameter in self.defender.parameters()))
 
     def on_train_start(self) -> None:
-        """Start the sums over samples."""
+        """Start the sums of the gradients at zero, or at those of a checkpoint."""
         self.remember(**{name: torch.zeros((), dtype=torch.float64) for name in self.batch_sizes})
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
@@ -73,21 +73,21 @@ class InfluenceUnlearning(UnlearningModule):
 
 
 def inverse_fisher_product(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor, damping: float) -> Tensor:
-    """`(F + damping I)^-1 vector`, `F = 1/N sum_i g_i g_i^T` over the gradients of single samples with their own targets.
+    """`(F + damping I)^-1 vector`, `F = 1/N sum_i g_i g_i^T`, `g_i` the gradient of sample i with its own target.
 
-    The closed form of what the WoodFisher recursion (Singh & Alistarh 2020) reaches after N samples: with `G (N, P)` the
-    gradients, `x = (v - G^T (N damping I + G G^T)^-1 G v) / damping`, or the `P` equations themselves if `P <= N`. The
-    equations are solved in float64; gradients and their products, slice by slice, are in the model's dtype.
+    This is the closed form of the result that the WoodFisher recursion (Singh & Alistarh 2020) reaches after N samples. With
+    `G (N, P)` the gradients, it is `(v - G^T (N damping I + G G^T)^-1 G v) / damping`; if `P <= N`, the `P` equations are
+    solved directly. Equations are solved in float64; gradients and the products of their slices are in the model's dtype.
 
     Args:
-        model: gives logits `(B, K)`, or a tuple that starts with them.
+        model: returns logits `(B, K)`, or a tuple that starts with them.
         images: float `(N, C, H, W)`.
         targets: int64 `(N,)`.
-        vector: `(P,)`.
+        vector: v, `(P,)`.
         damping: at least 0, and above 0 if `F` is singular.
 
     Returns:
-        `(P,)`, in the vector's dtype.
+        The product, `(P,)`, in the vector's dtype.
 
     Raises:
         InputError: the Fisher matrix is singular and there is no damping.
@@ -124,7 +124,7 @@ def _fisher(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 
 
 def _gram(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
-    """`G G^T (N, N)` and `G v (N,)`, float64: beside each block of gradients that is kept, all later ones are made again."""
+    """`G G^T (N, N)` and `G v (N,)`, float64. For each block of kept gradients, all later gradients are computed again."""
     count, size = len(images), sum(parameter.nbytes for parameter in model.parameters())
     gram, products = vector.new_empty(count, count), vector.new_empty(count)
     stored, step = (max(1, by_device(budget, vector) // size) for budget in (STORED_BYTES, BESIDE_BYTES))
@@ -144,8 +144,9 @@ def _gram(model: nn.Module, images: Tensor, targets: Tensor, vector: Tensor) -> 
 def _inner(first: Tensor, second: Tensor) -> Tensor:
     """`first @ second.T` for `(A, P)` and `(B, P)`, float64.
 
-    In slices of P, whose copies are small. For float32 the product of a slice is in float32 and only the sum of slices in
-    float64: the error is 1e-7, about that of rounding the entries, and it is three times as fast on a CPU.
+    The product is summed over slices of P, of which small copies suffice. With float32 inputs, the product of a slice is in
+    float32 and the sum over slices in float64: the error is 1e-7, about that of rounding the entries, and a CPU is three
+    times as fast.
     """
     total = first.new_zeros(len(first), len(second), dtype=torch.float64)
     for a, b in zip(first.split(SLICE, 1), second.split(SLICE, 1), strict=True):

@@ -1,10 +1,10 @@
-"""The model before unlearning: trained from scratch on all of `D` by the recipe, the last epoch taken."""
+"""The model before unlearning: trained from scratch on all of `D` by the recipe; the last epoch's weights count."""
 
 from dau_lightning.training.sgd import SGDMethod
 
 
 class Original(SGDMethod):
-    """SGD on the whole training set from new weights."""
+    """SGD on all of `D` from random weights."""
 
     label = "Original"
     phase = "original"

@@ -4,7 +4,7 @@ from dau_lightning.training.sgd import SGDMethod
 
 
 class Retrain(SGDMethod):
-    """SGD on the retain set from new weights."""
+    """SGD on the retain set from random weights."""
 
     label = "Retrain"
     phase = "retrain"

@@ -4,7 +4,7 @@ from dau_lightning.training.sgd import SGDMethod
 
 
 class RetrainAgain(SGDMethod):
-    """SGD on the retain set from new weights, none of them shared with Retrain."""
+    """SGD on the retain set from random weights, other ones than Retrain's."""
 
     label = "Retrain 2"
     phase = "retrain_again"

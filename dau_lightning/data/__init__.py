@@ -1,1 +1,1 @@
-"""From images to batches: split, request, transform, loaders."""
+"""Everything between images and batches: the split, the request, the transform, the loaders."""

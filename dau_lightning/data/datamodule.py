@@ -1,4 +1,4 @@
-"""The parts of a split on the trainer's device, as batches."""
+"""Lightning's data module for a split: moves the parts to the trainer's device and makes their loaders."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ Loader = JointLoader | PassLoader
 
 
 class UnlearningDataModule(L.LightningDataModule):
-    """Training batches as the method wants them, for `fit`, and one plain loader a part for `test`.
+    """The method's training batches for `fit`, and one plain loader for each part for `test`.
 
     Args:
         split: the parts.
-        transform: pixels to inputs.
-        seed: of order and augmentation.
-        loader: `UnlearningModule.loader` of the method to train.
+        transform: turns pixels into inputs.
+        seed: the seed for order and augmentation.
+        loader: `UnlearningModule.loader` of the method to train; None for a data module that only tests.
         evaluate: names of the parts to test, in that order.
     """
 
@@ -48,9 +48,9 @@ class UnlearningDataModule(L.LightningDataModule):
         return self.loader(self.part, self.transform, self.seed, rank(), world_size())
 
     def test_dataloader(self) -> list[PlainLoader]:
-        """One loader a part, in the order of `evaluate`."""
+        """One loader for each part, in the order of `evaluate`."""
         return [PlainLoader(self.part(name), self.transform) for name in self.evaluate]
 
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
-        """Nothing to move: the images are on the device."""
+        """The batch as it is: the images are already on the device."""
         return batch

@@ -14,7 +14,7 @@ from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 
 EVALUATION_BATCH_SIZE = 1000
-CACHED = 2**19  # numbers in a batch of images on a CPU: with more, ResNet-9 takes up to twice as long an image
+CACHED = 2**19  # the most pixel values in a batch on a CPU: with larger ones, ResNet-9 takes up to twice as long for an image
 NO_PART: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -26,39 +26,39 @@ class Batch(NamedTuple):
 
 
 class _Resumable:
-    """Batches by position in an epoch, as Lightning's checkpoints need them: the next iteration may start in the middle."""
+    """A loader that knows its position in an epoch, so that a training resumed from a checkpoint can start in the middle."""
 
     position = start = 0
 
     def state_dict(self) -> dict[str, int]:
-        """The position of the batch given last."""
+        """The position of the last batch."""
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start the next iteration there."""
+        """Let the next iteration start at that position."""
         self.start = state["position"]
 
     def positions(self, count: int) -> Iterator[int]:
-        """The positions of an epoch; remembers the current one."""
+        """Iterate over the remaining positions of an epoch, and record the current one."""
         first, self.start = self.start, 0
         for self.position in range(first, count):
             yield self.position
 
 
 class JointLoader(_Resumable):
-    """Training batches: one of each part a step, `{"retain": Batch, "forget": Batch, ...}`, augmented, on the device.
+    """Augmented training batches, one of each part in a step, `{"retain": Batch, "forget": Batch, ...}`, on the device.
 
-    An epoch has as many steps as visit the first part once. Each batch is a function of (seed, epoch, step, part); each
-    of several devices takes an equal share of that batch.
+    An epoch ends when every sample of the first part has come once. Each batch is a function of (seed, epoch, step, part);
+    with several devices, each takes an equal share of that batch.
 
     Args:
-        parts: images by name, on the device.
-        batch_sizes: images of each part in a step, over all devices.
-        transform: pixels to inputs.
-        seed: of order and augmentation.
-        rank: of this device.
+        parts: images by the part's name, on the device.
+        batch_sizes: number of images of each part in a step, over all devices.
+        transform: turns pixels into inputs.
+        seed: the seed for order and augmentation.
+        rank: the number of this device.
         world_size: number of devices.
-        pairs: `{part: other}`: an image of the part is drawn from the class that the other part has at the same position.
+        pairs: `{part: other}`: each image of `part` is drawn from the class of the image of `other` at the same position.
 
     Raises:
         InputError: `world_size` does not divide a batch size, a part is empty, or a part lacks a class of its pair.
@@ -93,7 +93,7 @@ class JointLoader(_Resumable):
         return self._steps
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
@@ -102,7 +102,7 @@ class JointLoader(_Resumable):
             yield {name: self.batch(name, self.epoch * len(self) + position) for name in self.batch_sizes}
 
     def batch(self, name: str, step: int) -> Batch:
-        """This device's share of a part's batch; steps are counted over all epochs."""
+        """This device's share of a part's batch at a step, counted over all epochs."""
         part = self.parts[name]
         index = self._orders[name].batch(step).to(part.images.device, non_blocking=True)
         images = self.transform.augment(part.images[index], generator(self.seed, name, "augmentation", step))
@@ -111,18 +111,20 @@ class JointLoader(_Resumable):
 
 
 class PassLoader(_Resumable):
-    """One pass over parts, one after another: every sample once, in random order, not augmented; `{"retain": Batch}` a step.
+    """One pass over the parts, one after another: every sample once, in random order, not augmented.
+
+    Each step gives the batch of one part, such as `{"retain": Batch}`.
 
     Args:
-        parts: images by name, on the device.
-        batch_sizes: images of each part in a step.
-        transform: pixels to inputs.
-        seed: of the order.
-        limits: the most samples to visit of a part; a part without a limit is visited whole.
+        parts: images by the part's name, on the device.
+        batch_sizes: number of images of each part in a step.
+        transform: turns pixels into inputs.
+        seed: the seed for the order.
+        limits: by part, the most samples to visit; a part without a limit is visited completely.
         world_size: number of devices.
 
     Raises:
-        InputError: there are several devices, over which nothing adds up the sums that one-shot methods make.
+        InputError: there are several devices; one-shot methods sum over samples, and nothing adds up such sums over devices.
     """
 
     def __init__(
@@ -155,7 +157,7 @@ class PassLoader(_Resumable):
 
 
 class PlainLoader:
-    """Evaluation batches: every sample once, in order, not augmented. On a CPU a batch fits into the caches."""
+    """Evaluation batches: every sample once, in order, not augmented. On a CPU, batches are small enough for its caches."""
 
     def __init__(self, part: Images, transform: Transform) -> None:
         self.part, self.transform, self.batch_size = part, transform, EVALUATION_BATCH_SIZE

@@ -1,4 +1,4 @@
-"""The order in which training batches take the samples of a part: a batch's indices are a function of seed, part and step."""
+"""The order of a part's samples in training batches: the indices of a batch are a function of seed, part and step."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,24 +14,24 @@ from dau_lightning.dataset.images import Images
 class Order:
     """An endless stream of sample indices: one random permutation of the part after another.
 
-    Every batch is full; one that is larger than the part takes several permutations.
+    Every batch is full; a batch that is larger than the part takes its indices from several permutations.
 
     Args:
         size: number of samples in the part.
         batch_size: number of indices in a batch.
-        seed: of the permutations.
-        name: of the part; each part has its own permutations.
+        seed: the seed of the permutations.
+        name: the name of the part; each part has its own permutations.
     """
 
     def __init__(self, size: int, batch_size: int, seed: int, name: str) -> None:
         self.size, self.batch_size, self.seed, self.name = size, batch_size, seed, name
-        self._permutation = lru_cache(maxsize=2)(self._permutation)  # consecutive batches take most of their indices from one
+        self._permutation = lru_cache(maxsize=2)(self._permutation)  # consecutive batches mostly share one
 
     def batch(self, step: int) -> Tensor:
         """The indices of the batch of a step, int64 `(batch_size,)`."""
         first, last = step * self.batch_size, (step + 1) * self.batch_size - 1
         orders = [self._permutation(number) for number in range(first // self.size, last // self.size + 1)]
-        indices = torch.cat(orders) if len(orders) > 1 else orders[0]  # few batches need two, and to copy them costs more
+        indices = torch.cat(orders) if len(orders) > 1 else orders[0]  # few batches need two; cat would copy
         return indices[first % self.size :][: self.batch_size]
 
     def _permutation(self, number: int) -> Tensor:
@@ -44,11 +44,11 @@ class PairedOrder:
     A batch is a function of (seed, part, step) and of the other part's batch.
 
     Args:
-        parts: images by name.
-        name: of the part.
-        other: name of the other part.
-        order: of the other part.
-        seed: of the draws.
+        parts: images by the part's name.
+        name: the name of the part.
+        other: the name of the other part.
+        order: the order of the other part.
+        seed: the seed of the draws.
 
     Raises:
         InputError: the other part has a class of which this part has no sample.

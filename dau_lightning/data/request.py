@@ -1,4 +1,4 @@
-"""What a run is asked to forget: the mask of a scheme, together with what was forgotten before, and a record of it."""
+"""The request: the samples that a run has to forget, from the scheme and from earlier runs, and a record of them."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -17,29 +17,29 @@ Scheme = Callable[[Images, torch.Generator], Tensor]
 def asked_for(
     official: Images, train: Images, kept: Tensor, scheme: Scheme, seed: int, forgotten: Collection[str]
 ) -> tuple[Tensor, dict[str, Any]]:
-    """The mask of `D_f`, all requests together, and what this one asked for.
+    """The mask of `D_f`, which has the samples of all requests so far, and the record of this request.
 
     Args:
-        official: the training set.
-        train: `D`, the part of it that the original is trained on.
-        kept: the indices of that part.
-        scheme: what to forget; one that `names_samples` marks `official`.
-        seed: of what the scheme draws.
-        forgotten: ids of earlier requests.
+        official: the whole training set.
+        train: `D`, the part of the training set that the original is trained on.
+        kept: the indices of `D` in the training set.
+        scheme: marks the samples to forget: in `official` if it has `names_samples`, otherwise in `D`.
+        seed: the seed for the draws of the scheme.
+        forgotten: ids of the samples of earlier requests.
 
     Returns:
-        bool `(len(train),)`, and `count` and `classes` of what is new, the hash of its ids, how many samples were named and
-        `held_out` or `forgotten_before`, and what the scheme `found`.
+        The mask, bool `(len(train),)`. The record: `count`, `classes` and `sha256` (of the ids) of the samples that are new
+        in `D_f`, the numbers of named samples that were `held_out` or `forgotten_before`, and what the scheme `found`.
 
     Raises:
-        InputError: nothing is to be forgotten, or nothing new.
+        InputError: there is no sample to forget, or none that was not forgotten before.
     """
     before = _named(train, forgotten)
     if getattr(scheme, "names_samples", False):
         named = scheme(official, generator(seed, "scheme"))
         mask = named[kept]
         held_out = int(named.sum() - mask.sum())
-    else:  # of what is left, and by another draw than before
+    else:  # marks samples that are left, by other draws than earlier requests
         left = (~before).nonzero().flatten()
         rest, draws = (train[left], ("scheme", len(forgotten))) if forgotten else (train, ("scheme",))
         mask, held_out = torch.zeros_like(before), 0
@@ -48,7 +48,7 @@ def asked_for(
     require(
         bool(mask.any()) or not held_out,
         f"all {held_out} samples of the request are held out for validation and were never trained on: there is nothing to "
-        "forget; choose D_v in another way, by a val/ folder or val_from_test",
+        "forget; take D_v from elsewhere, with a val/ folder or val_from_test",
     )
     require(bool(mask.any()), "the scheme marks no sample to forget: choose another scheme.target or a larger scheme.fraction")
     require(bool(new.any()), f"the {int(mask.sum())} samples of the request were all forgotten before")
@@ -60,31 +60,32 @@ def asked_for(
 
 
 def _named(train: Images, ids: Collection[str]) -> Tensor:
-    """The mask of samples with some ids.
+    """The mask of the samples with these ids.
 
     Raises:
-        InputError: an id of no sample.
+        InputError: no sample has one of the ids.
     """
     known = set(ids)
     mask = torch.tensor([name in known for name in train.ids], dtype=torch.bool)
     require(
-        int(mask.sum()) == len(known), f"{len(known) - int(mask.sum())} samples forgotten before are no training images now"
+        int(mask.sum()) == len(known),
+        f"{len(known) - int(mask.sum())} of the samples forgotten before are no longer in the training set",
     )
     return mask
 
 
 def ids_hash(ids: Collection[str]) -> str:
-    """SHA-256 of ids, whatever their order."""
+    """SHA-256 of the sorted ids, so that their order does not matter."""
     return sha256("\n".join(sorted(ids)))
 
 
 def by_class(counts: Mapping[str, int]) -> str:
-    """How many images of which class, in words."""
+    """The number of images of each class, as text."""
     return "class " + ", ".join(f"{name}: {count:,}" for name, count in counts.items())
 
 
 def described(request: Mapping[str, Any]) -> str:
-    """A request as a line for the person who made it."""
+    """A request as one line of text, for the user who made it."""
     classes = sorted(request["classes"].items(), key=lambda item: -item[1])
     some = by_class(dict(classes[:10])) + (", ..." if len(classes) > 10 else "")
     said = [f"request: {request['count']:,} images ({some})"]

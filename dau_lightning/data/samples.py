@@ -1,4 +1,4 @@
-"""Images, labels and positions that a Python program gives, as this package holds them."""
+"""Turns images, labels and positions that a Python program passes into this package's types."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ Samples = Any  # a torch data set of (image, label), or a pair of tensors (image
 
 
 def as_positions(forget: Iterable[int] | Tensor, count: int) -> list[int]:
-    """Positions among `count` images, from positions or a mask."""
+    """Positions among `count` images, from positions (kept as they are) or from a bool mask."""
     values = np.asarray(forget.cpu() if isinstance(forget, Tensor) else list(forget))
     if values.dtype == bool:
         require(values.shape == (count,), f"forget must be a mask of all {count} images of train, got shape {values.shape}")
@@ -27,10 +27,10 @@ def as_positions(forget: Iterable[int] | Tensor, count: int) -> list[int]:
 
 
 def as_data(sets: Mapping[str, Samples | None], class_names: Sequence[str] | None) -> Data:
-    """The sets `train`, `test` and `val`, of which the last may be None, with ids such as `train/00017`.
+    """The sets `train`, `test` and `val` as `Data`, with ids such as `train/00017`; `val` may be None.
 
     Raises:
-        InputError: a set has no images, images of several sizes or ranges, or labels of no class.
+        InputError: a set has no images, images of different sizes or of a wrong range, or labels without a class name.
     """
     images = {name: _tensors(name, samples) for name, samples in sets.items() if samples is not None}
     names = tuple(class_names or map(str, range(1 + max(int(labels.max()) for _, labels in images.values()))))

@@ -1,4 +1,4 @@
-"""The one split that original, reference and method share, and the two hashes that prove it."""
+"""The split that original, Retrain and method share, and the two hashes that identify it."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -14,26 +14,28 @@ from dau_lightning.data.request import Scheme, asked_for
 from dau_lightning.dataset.draw import stratified
 from dau_lightning.dataset.images import Data, Images
 
-VAL_FRACTION = 0.1  # held out of the official training set where the data set brings no validation set of its own
+VAL_FRACTION = 0.1  # share of the training set that is held out as `D_v` if the data set has no validation set
 
 
 @dataclass(frozen=True)
 class Split:
-    """The samples of each part, and what identifies them.
+    """The samples of each part, their hashes, and the request.
+
+    A run with a selection score (`metric.selection`) uses half of `D_v` as its validation set; the samples of retained
+    classes in the other half are `judge` and `judge_nonmembers`. In other runs these two parts are empty.
 
     Attributes:
-        train: `D`, what the original is trained on.
-        retain: `D_r`, the part of `D` to keep; with `forget` a partition of `D`.
-        forget: `D_f`, the part of `D` to forget.
-        val: `D_v`, never trained on. In a selection run the half of it that plays the game.
-        judge: half of the rest of `D_v` in a selection run (retained classes), which only judges; empty otherwise.
-        judge_nonmembers: the other half of that rest, the nonmembers that the attacks of a selection run are fitted on.
-        test_retain: test images of the classes that still have retain samples.
-        test_forget: test images of the classes that have none.
-        data_hash: of the images, `D` and `D_v`; originals carry it.
-        split_hash: of `data_hash` and `D_f`; Retrain, unlearned models and results carry it.
-        request: what was asked for and matched: `count` and `classes` of the samples that this run adds to `D_f`, the hash
-            of their ids, how many were `held_out` and never trained on, or `forgotten_before`; what the scheme found.
+        train: `D`, the samples that the original is trained on.
+        retain: `D_r`, the samples of `D` to keep; `retain` and `forget` partition `D`.
+        forget: `D_f`, the samples of `D` to forget.
+        val: `D_v`, or with a selection score one half of it; no original is trained on it.
+        judge: for the selection score, images never seen, which are attacked like the forget set.
+        judge_nonmembers: for the selection score, images never seen, the nonmembers that the attacks are fitted on.
+        test_retain: test images of classes with retain samples.
+        test_forget: test images of classes without retain samples.
+        data_hash: hash of the images, `D` and `D_v`; originals carry it.
+        split_hash: hash of `data_hash` and `D_f`; Retrain, unlearned models and results carry it.
+        request: the record of the request, see `request.asked_for`.
     """
 
     train: Images
@@ -59,19 +61,19 @@ def make_split(
     hold_out: bool = True,
     forgotten: Collection[str] = (),
 ) -> Split:
-    """Split a data set. `D` and `D_v` come from data and seed alone, whatever the scheme.
+    """Split a data set. `D` and `D_v` depend on data and seed alone, not on the scheme.
 
     Args:
         data: the official sets.
-        scheme: `D` to the bool mask of the samples to forget; one that `names_samples` marks the whole training set.
-        seed: of the split.
-        selection: halve `D_v`, classes in proportion: one half plays, the other judges (see `metric.selection`).
-        val_from_test: the share of the test set that is `D_v` and no longer tested on, where there is no val set.
-        hold_out: whether `D_v` may be held out of the training set; not where a network has seen all of it.
+        scheme: marks the samples to forget, see `request.asked_for`.
+        seed: the seed of the split.
+        selection: whether to halve `D_v`, classes in proportion, for a selection score (see `Split`).
+        val_from_test: the share of the test set that becomes `D_v` and is not tested on; None if `D_v` comes from elsewhere.
+        hold_out: whether `D_v` may be held out of the training set; False for a network that has seen all of it.
         forgotten: ids of samples of `D` that were forgotten before; they belong to `D_f` too.
 
     Raises:
-        InputError: nothing to forget, nothing to retain, or no validation or test image.
+        InputError: there is no sample to forget, none to retain, or no validation or test image.
     """
     kept, val, test = _validation(data, seed, val_from_test, hold_out)
     train = data.train if len(kept) == len(data.train) else data.train[kept]
@@ -108,7 +110,7 @@ def _part(images: Images, index: Tensor) -> tuple[Images, Images]:
 
 
 def emptied_share(split: Split) -> float:
-    """Share of the forget set whose class has no retain sample left: 1 where whole classes go, 0 where samples do."""
+    """Share of the forget set whose class has no retain sample left: 1 if whole classes are forgotten, 0 if none is."""
     return float((~torch.isin(split.forget.targets, split.retain.targets)).double().mean())
 
 
@@ -119,9 +121,9 @@ def emptied_classes(split: Split) -> list[str]:
 
 
 def _validation(data: Data, seed: int, val_from_test: float | None, hold_out: bool) -> tuple[Tensor, Images, Images]:
-    """Which training images are `D` (indices), `D_v`, and the test images.
+    """The indices of `D` in the training set, `D_v`, and the test images.
 
-    `D_v` is a val set of its own, a seeded part of the test set, or held out of the training set: a tenth of every class.
+    `D_v` is the data set's own val set, a seeded part of the test set, or a tenth of every class of the training set.
     """
     everything = torch.arange(len(data.train))
     if data.val is not None:
@@ -130,7 +132,10 @@ def _validation(data: Data, seed: int, val_from_test: float | None, hold_out: bo
         return everything, data.val, data.test
     if val_from_test is not None:
         count = round(val_from_test * len(data.test))
-        require(0 < count < len(data.test), f"val_from_test must leave and take a test image; {val_from_test} takes {count}")
+        require(
+            0 < count < len(data.test),
+            f"val_from_test must take at least one test image and leave one; {val_from_test} takes {count} of {len(data.test)}",
+        )
         val, test = _part(data.test, stratified(data.test.targets, count, generator(seed, "validation from test")))
         return everything, val, test
     require(
@@ -139,7 +144,7 @@ def _validation(data: Data, seed: int, val_from_test: float | None, hold_out: bo
         "saw, or give val_from_test=0.5 (that share of the test set validates, and TA leaves it out)",
     )
     count = round(VAL_FRACTION * len(data.train))
-    require(count > 0, f"a tenth of {len(data.train)} training images is no validation set: use 10 or add a val/ folder")
+    require(count > 0, f"a tenth of {len(data.train)} training images is not one image: use 10 or more, or add a val/ folder")
     held_out = torch.zeros(len(data.train), dtype=torch.bool)
     held_out[stratified(data.train.targets, count, generator(seed, "hold out"))] = True
     return (~held_out).nonzero().flatten(), data.train[held_out.nonzero().flatten()], data.test
@@ -153,5 +158,5 @@ def _digest(*sets: Images, ids: tuple[tuple[str, ...], ...]) -> str:
         digest.update(images.images.contiguous().numpy().data)
         digest.update(images.targets.contiguous().numpy().data)
     for names in ids:
-        digest.update("\n".join(names).encode(errors="surrogateescape") + b"\0")  # as file systems name what is no UTF-8
+        digest.update("\n".join(names).encode(errors="surrogateescape") + b"\0")  # file names need not be UTF-8
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""From uint8 pixels to the network's input, on the device."""
+"""Turns uint8 pixels into the network's input, on the device."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,13 +12,13 @@ from dau_lightning.base.error import InputError
 
 @dataclass(frozen=True)
 class Transform:
-    """From uint8 pixels to the network's input: normalisation always, random crop and flip in training.
+    """Normalisation of all images, and random crop and flip of training images.
 
     Attributes:
-        mean: per channel, of pixels in [0, 1].
-        std: per channel, of pixels in [0, 1].
-        crop_padding: pixels of black around the image before a crop of its own size; 0 for no crop.
-        flip: mirror half of the images.
+        mean: mean of each channel, for pixels in [0, 1].
+        std: standard deviation of each channel, for pixels in [0, 1].
+        crop_padding: width of the black border, in pixels, before a random crop of the image's size; 0 for no crop.
+        flip: whether to mirror each image with probability 1/2.
     """
 
     mean: tuple[float, ...]
@@ -40,11 +40,11 @@ class Transform:
         return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Crop and flip each image by itself: one gather on flattened pixels.
+        """Crop and flip each image at random, with one gather on flattened pixels.
 
         Args:
             images: uint8 `(B, C, H, W)` on any device.
-            generator: on the CPU, so that every device makes the same batch.
+            generator: a generator on the CPU, so that every device makes the same batch.
         """
         count, channels, height, width = images.shape
         padding = self.crop_padding
@@ -59,6 +59,6 @@ class Transform:
         return padded.gather(2, pixels.expand(-1, channels, -1)).view_as(images)
 
 
-@lru_cache(maxsize=16)  # a copy to a GPU waits for all that it was told before
+@lru_cache(maxsize=16)  # a copy to a GPU would wait for all work queued before it
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, device=device).view(1, -1, 1, 1)

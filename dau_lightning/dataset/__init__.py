@@ -1,1 +1,1 @@
-"""Data sets: a function each from a folder to labelled images in memory."""
+"""Data sets, one in each file: a function that returns labelled images in memory."""

@@ -13,7 +13,7 @@ def cifar10(root: str, train_limit: int | None, test_limit: int | None, seed: in
 
     Args:
         root: the folder that holds `cifar-10-batches-py` or `cifar-10-python.tar.gz`, or gets them.
-        train_limit: class-balanced number of training images to keep, or None for all.
+        train_limit: number of training images to keep, balanced over classes; None for all.
         test_limit: the same for the test images.
         seed: decides which images a limit keeps.
 
@@ -28,7 +28,7 @@ def cifar10(root: str, train_limit: int | None, test_limit: int | None, seed: in
 
 
 def official(kind: type[CIFAR10], root: str, name: str) -> Images:
-    """The official `train` or `test` set of CIFAR-10 or CIFAR-100, which torchvision reads alike.
+    """The official `train` or `test` set of CIFAR-10 or CIFAR-100; torchvision reads both in the same way.
 
     Raises:
         InputError: the data is missing and could not be downloaded.

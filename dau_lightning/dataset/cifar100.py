@@ -18,10 +18,10 @@ def cifar100(root: str, train_limit: int | None, test_limit: int | None, seed: i
 
     Args:
         root: the folder that holds `cifar-100-python` or `cifar-100-python.tar.gz`, or gets them.
-        train_limit: class-balanced number of training images to keep, or None for all.
+        train_limit: number of training images to keep, balanced over classes; None for all.
         test_limit: the same for the test images.
         seed: decides which images a limit keeps.
-        level: of the labels: `fine`, a hundred classes, or `coarse`, twenty superclasses of five each.
+        level: the labels to learn: `fine`, a hundred classes, or `coarse`, twenty superclasses of five classes each.
 
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
@@ -34,7 +34,7 @@ def cifar100(root: str, train_limit: int | None, test_limit: int | None, seed: i
 
 
 def _official(root: str, name: str, level: str) -> Images:
-    """A set with the labels of both levels; torchvision gives the fine ones only, out of files whose sums it has checked."""
+    """A set with the labels of both levels. Torchvision returns fine labels alone, but has checked the files read here."""
     fine, folder = official(CIFAR100, root, name), Path(root).expanduser() / CIFAR100.base_folder
     batch, meta = (pickle.loads((folder / file).read_bytes(), encoding="latin1") for file in (name, "meta"))
     coarse = torch.tensor(batch["coarse_labels"]), tuple(meta["coarse_label_names"])

@@ -10,16 +10,16 @@ from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import balanced, limited
 from dau_lightning.dataset.images import Data, Images
 
-TEST_COUNT = 450  # The set has no official test set: this one is fixed, class-balanced and the same for every seed.
+TEST_COUNT = 450  # The digits have no official test set: this one is fixed, balanced over classes, the same for every seed.
 
 
 def digits(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     """The digits as 1,347 training and 450 test images, uint8 `(N, 1, 8, 8)`, the original 0..16 stretched to 0..255.
 
     Args:
-        train_limit: class-balanced number of training images to keep, or None for all.
+        train_limit: number of training images to keep, balanced over classes; None for all.
         test_limit: the same for the test images.
-        seed: decides which images a limit keeps; never which images are test images.
+        seed: decides which images a limit keeps, but not which images are test images.
 
     Raises:
         InputError: a limit is smaller than the number of classes.

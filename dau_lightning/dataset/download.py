@@ -1,4 +1,4 @@
-"""A torchvision data set from its folder, downloaded into it at first use, and its parts as `Images`."""
+"""Reads a torchvision data set from its folder, downloads it at first use, and turns its parts into `Images`."""
 
 from collections.abc import Callable, Sequence
 from http.client import HTTPException
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def downloaded(build: Callable[[bool], T], root: str, archive: str) -> T:
-    """What `build(False)` reads from `root`; only if that fails `build(True)`, which downloads, one process at a time.
+    """The data set that `build(False)` reads from `root`; if that fails, `build(True)` downloads it, in one process at a time.
 
     Args:
-        build: makes the torchvision data set, given its argument `download`.
+        build: makes the torchvision data set; its argument is torchvision's `download`.
         root: the folder of the data.
         archive: the name of the downloaded file, for the error.
 
@@ -36,7 +36,7 @@ def downloaded(build: Callable[[bool], T], root: str, archive: str) -> T:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{archive}.lock"):
             return build(True)
-    # HTTPException: a server that hangs up or answers nonsense, neither a URLError nor an OSError.
+    # HTTPException, neither a URLError nor an OSError: the server closed the connection or sent an invalid answer.
     except (URLError, HTTPException, OSError, RuntimeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(
@@ -46,6 +46,6 @@ def downloaded(build: Callable[[bool], T], root: str, archive: str) -> T:
 
 
 def numbered(name: str, images: np.ndarray, targets: Sequence[int] | np.ndarray, class_names: Sequence[str]) -> Images:
-    """`Images` from uint8 `(N, C, H, W)` and `(N,)` whose ids are `name/00000`, `name/00001`, and so on."""
+    """`Images` from uint8 `(N, C, H, W)` and targets `(N,)`, with ids `name/00000`, `name/00001` and so on."""
     ids = tuple(f"{name}/{i:05d}" for i in range(len(images)))
     return Images(torch.from_numpy(images).contiguous(), torch.as_tensor(targets).long(), tuple(class_names), ids)

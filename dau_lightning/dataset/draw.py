@@ -1,4 +1,4 @@
-"""How a part of a data set is drawn: as many of every class, or every class in proportion."""
+"""Draws a part of a data set: equally many samples from every class, or from every class in proportion to its size."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ from dau_lightning.dataset.images import Images
 def balanced(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Indices of `count` samples drawn at random, as equally from every class as `count` and the classes' sizes allow.
 
-    Every class gives `count // classes`; the rest goes one each to classes drawn at random. A class that has too few
-    gives all it has and the others fill up.
+    `count // classes` samples come from every class; the remainder comes from classes drawn at random, one sample from each.
+    A class with too few samples gives all of them, and other classes give more.
 
     Args:
         targets: int64 `(N,)`.
@@ -32,7 +32,8 @@ def balanced(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
 def stratified(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Indices of `count` samples drawn at random, from every class in proportion to its size.
 
-    For classes of one size the same as `balanced`. With less than half of all samples no class is emptied.
+    If all classes have the same size, this is the same as `balanced`. If `count` is less than half of all samples, no class
+    loses all of its samples.
 
     Args:
         targets: int64 `(N,)`.
@@ -49,7 +50,7 @@ def stratified(targets: Tensor, count: int, generator: torch.Generator) -> Tenso
 
 
 def _first(targets: Tensor, count: int, generator: torch.Generator, priority: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """The `count` samples of lowest priority: a function of a sample's random rank in its class, and the class's size."""
+    """The `count` samples of lowest priority, which depends on a sample's random rank in its class and on the class size."""
     if not 0 <= count <= len(targets):
         raise ValueError(f"count must lie in [0, {len(targets)}], got {count}")
     shuffled = torch.randperm(len(targets), generator=generator)
@@ -64,15 +65,15 @@ def _first(targets: Tensor, count: int, generator: torch.Generator, priority: Ca
 
 
 def within_limit(targets: Tensor, limit: int | None, setting: str, generator: torch.Generator) -> Tensor:
-    """Indices of a class-balanced part of at most `limit` samples; of all, if `limit` is None or not below their number.
+    """Indices of at most `limit` samples, balanced over classes; of all samples if `limit` is None or at least their number.
 
-    A limit above their number is said to limit nothing.
+    A warning is printed if `limit` is above the number of samples.
 
     Args:
         targets: int64 `(N,)`.
-        limit: how many at most.
-        setting: the limit's name on the command line, for the error.
-        generator: the source of randomness; untouched when all are kept.
+        limit: the most samples to keep; None for all.
+        setting: the name of the limit on the command line, for messages.
+        generator: the source of randomness; not used if all samples are kept.
 
     Returns:
         int64 `(min(N, limit),)`, sorted.
@@ -90,6 +91,6 @@ def within_limit(targets: Tensor, limit: int | None, setting: str, generator: to
 
 
 def limited(images: Images, limit: int | None, setting: str, generator: torch.Generator) -> Images:
-    """The images `within_limit`, whose arguments and error these are."""
+    """The images that `within_limit` keeps; for arguments and error see there."""
     index = within_limit(images.targets, limit, setting, generator)
     return images if len(index) == len(images) else images[index]

@@ -18,12 +18,12 @@ TRAIN = 2000  # images of the file that are training images; the others are test
 
 
 def fashion(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
-    """The images, uint8 `(N, 1, 14, 14)`: of each class the first 200 of the official training and test sets.
+    """The images, uint8 `(N, 1, 14, 14)`: the first 200 of each class in the official training set and in the test set.
 
     Args:
-        train_limit: class-balanced number of training images to keep, or None for all.
+        train_limit: number of training images to keep, balanced over classes; None for all.
         test_limit: the same for the test images.
-        seed: decides which images a limit keeps; never which images are test images.
+        seed: decides which images a limit keeps, but not which images are test images.
 
     Raises:
         InputError: a limit is smaller than the number of classes.
@@ -37,6 +37,6 @@ def fashion(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
 
 
 def _part(name: str, table: np.ndarray) -> Images:
-    """A set from rows of 196 pixels and a label."""
+    """A set of images from a table whose rows hold 196 pixels and a label."""
     pixels, labels = table[:, :-1].reshape(-1, 1, SIZE, SIZE), table[:, -1]
     return numbered(name, pixels.copy(), labels.astype(np.int64), CLASS_NAMES)

@@ -10,14 +10,14 @@ import numpy as np
 from dau_lightning.dataset.fashion import SIZE
 from dau_lightning.dataset.fashion_mnist import official
 
-EACH = 200  # images a class of each set
+EACH = 200  # images of each class in each set
 
 
 def fashion_file(root: str) -> bytes:
     """The compressed table, uint8 `(4000, 197)`: means of 2x2 pixels, rounded half up, and the label.
 
     Args:
-        root: see `fashion_mnist`.
+        root: the folder of the official files, see `fashion_mnist`.
     """
     rows = []
     for name in ("train", "test"):

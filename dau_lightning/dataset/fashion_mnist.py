@@ -14,24 +14,24 @@ from dau_lightning.dataset.download import downloaded, numbered
 from dau_lightning.dataset.draw import limited
 from dau_lightning.dataset.images import Data, Images
 
-PREFIXES = {"train": "train", "test": "t10k"}  # of the official files
+PREFIXES = {"train": "train", "test": "t10k"}  # with which the names of the official files begin
 PIXEL_AXES, LABEL_AXES = 3, 1
-SHA256 = {  # of the decompressed files: distributions compress them anew
+SHA256 = {  # hashes of the decompressed files, since distributors compress them in different ways
     "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-CLASS_NAMES = tuple(name.replace("/", " or ") for name in FashionMNIST.classes)  # "T-shirt/top" would be two folders
+CLASS_NAMES = tuple(name.replace("/", " or ") for name in FashionMNIST.classes)  # as a path, "T-shirt/top" would be two folders
 
 
 def fashion_mnist(root: str, train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     """The official training and test images, uint8 `(N, 1, 28, 28)`.
 
     Args:
-        root: the folder of the four official files (`train-images-idx3-ubyte.gz`, ...), which are read as they are; any other
-            folder gets `FashionMNIST/raw` by torchvision's download at first use.
-        train_limit: class-balanced number of training images to keep, or None for all.
+        root: the folder of the four official files (`train-images-idx3-ubyte.gz`, ...). If it lacks them, torchvision
+            downloads them into its subfolder `FashionMNIST/raw` at first use.
+        train_limit: number of training images to keep, balanced over classes; None for all.
         test_limit: the same for the test images.
         seed: decides which images a limit keeps.
 
@@ -64,7 +64,7 @@ def official(root: str, name: str) -> Images:
 
 
 def _read(path: Path, axes: int) -> np.ndarray:
-    """The uint8 array of an official file, in the IDX format: two zeros, a type, the number of axes, the axes, the values."""
+    """The uint8 array in an official file. Its format is IDX: two zero bytes, dtype, number of axes, their sizes, values."""
     try:
         plain = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""What a data set is here: labelled uint8 images in memory."""
+"""A data set in this package: labelled uint8 images in memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ class Images:
     Attributes:
         images: uint8 `(N, C, H, W)`.
         targets: int64 `(N,)`, each in `[0, len(class_names))`.
-        class_names: one name a class, in the order of the targets.
-        ids: one name an image, unique and stable between runs: a path relative to the root, or `train/00017`.
-        levels: labels `(N,)` and class names by level, where a data set has several levels; `targets` are of one of them.
+        class_names: a name for each class, in the order of the targets.
+        ids: a name for each image, unique and stable between runs: a path relative to the root, or `train/00017`.
+        levels: labels `(N,)` and class names by level, if the data set has several levels of labels; `targets` is one of them.
     """
 
     images: Tensor
@@ -37,7 +37,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Data:
-    """The official sets of a data set: train, test, and val where the data set brings one of its own."""
+    """The official sets of a data set: train, test, and val if the data set has one."""
 
     train: Images
     test: Images

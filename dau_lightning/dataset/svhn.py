@@ -11,11 +11,11 @@ from dau_lightning.dataset.images import Data, Images
 def svhn(root: str, train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     """The official training and test images, uint8 `(N, 3, 32, 32)`, downloaded into `root` at first use.
 
-    The file's label 10, the digit zero, is the target 0. The 531,131 easier `extra` images are left out.
+    Label 10 of the files, the digit zero, becomes target 0. The 531,131 easier `extra` images are left out.
 
     Args:
         root: the folder that holds `train_32x32.mat` and `test_32x32.mat`, or gets them.
-        train_limit: class-balanced number of training images to keep, or None for all.
+        train_limit: number of training images to keep, balanced over classes; None for all.
         test_limit: the same for the test images.
         seed: decides which images a limit keeps.
 

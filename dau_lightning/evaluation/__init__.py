@@ -1,1 +1,1 @@
-"""The numbers of a run, and what a reader must not take at face value."""
+"""The numbers of a run, the warnings about them, and the outputs from which pictures are drawn."""

@@ -1,4 +1,4 @@
-"""The numbers of a run: a row for each model, what compares the rows, and reasons to trust them less."""
+"""Evaluates the models of a run: a row of numbers for each, its distance to Retrain or its selection score, and warnings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Evaluator:
     """Evaluates models on the parts of a split, one after another.
 
     Attributes:
-        training: makes the Trainer that tests.
-        split: the parts.
+        training: makes Lightning's Trainer for the tests.
+        split: the parts to evaluate on.
         attacks: metrics by name; `confidence` gives the column MIA.
-        with_test: look at test images.
-        with_score: compute the selection score.
+        with_test: whether to evaluate on test images.
+        with_score: whether to compute the selection score, on the parts `judge` and `judge_nonmembers` (`metric.selection`).
         first_RA: RA of the original of the first request, in percent; None in a first request.
     """
 
@@ -64,7 +64,12 @@ class Evaluator:
         return row | (dict(zip(("AUC", "AUC_error"), area, strict=True)) if area else {"AUC": None})
 
     def _measures(self) -> dict[str, Measure]:
-        """Every attack and the AUC, on test images or on the judging half of `D_v`, or both."""
+        """The attacks and the AUC, named `WHERE/NAME`, each with the role of every part in it.
+
+        `test` attacks the forget set, with test images as nonmembers. For the selection score, `outside` attacks the forget
+        set with `judge_nonmembers` as nonmembers, so without test images, and `judge` attacks `judge` with the same
+        nonmembers: images never seen, which an unlearned forget set should resemble.
+        """
         fitted_on = {"test": ("test_retain", "forget")} if self.with_test else {}
         unseen = {"test": ("test_retain", "test_forget")} if self.with_test else {}
         if self.with_score:
@@ -83,7 +88,7 @@ class Evaluator:
         return attacks | areas
 
     def _measure(self, module: UnlearningModule, parts: list[str], measures: Mapping[str, Measure]) -> MetricsCallback:
-        """Test a module once on all parts that have samples."""
+        """Run a module once over every part that has samples."""
         parts = [part for part in parts if len(getattr(self.split, part))]
         callback = MetricsCallback(parts, len(self.split.train.class_names), measures)
         data = UnlearningDataModule(self.split, self.training.transform, self.training.seed, evaluate=tuple(parts))
@@ -106,7 +111,10 @@ class Evaluator:
             rows[name]["flags"] = found
 
     def validation_set_was_trained_on(self, original: Row, module: UnlearningModule) -> str | None:
-        """A warning where an original of unknown training classifies `D_v` as well as `D`, within one standard error."""
+        """A warning if the original classifies `D_v` as well as `D`, within one standard error; None if it does not.
+
+        For an original that was trained elsewhere: it may have been trained on `D_v`.
+        """
         split = self.split
         seen = (len(split.retain) * original["RA"] + len(split.forget) * (100 - original["UA"])) / len(split.train)
         unseen = self._measure(module, ["val"], {}).accuracy()["val"]

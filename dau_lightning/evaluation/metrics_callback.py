@@ -13,7 +13,7 @@ from dau_lightning.base.error import TrainingError
 
 
 class Measure(NamedTuple):
-    """A metric with `update(role, logits, targets)`, and the role that each part plays in it; other parts play none."""
+    """A metric with `update(role, logits, targets)`, and the role of each part that takes part in it."""
 
     metric: Metric
     roles: Mapping[str, str]
@@ -24,8 +24,8 @@ class MetricsCallback(L.Callback):
 
     Args:
         parts: names of the test loaders, in their order.
-        num_classes: K.
-        measures: by name.
+        num_classes: K, the number of classes.
+        measures: attacks and other metrics by name.
     """
 
     def __init__(self, parts: Sequence[str], num_classes: int, measures: Mapping[str, Measure]) -> None:
@@ -59,9 +59,9 @@ class MetricsCallback(L.Callback):
         self._keep(part, outputs, batch.targets, len(loaders[dataloader_idx].part))
 
     def _keep(self, part: str, logits: Tensor, targets: Tensor, size: int) -> None:
-        """Give a part to the metrics once it is complete.
+        """Store a batch, and give the part to the metrics once it is complete.
 
-        A small tensor kept of every batch would lie between large ones that come and go: 60,000 images left 2 GiB of holes.
+        A small tensor kept from every batch would fragment the memory: 60,000 images left 2 GiB of unusable gaps.
         """
         if part not in self.kept:
             self.kept[part] = logits.new_empty((size, *logits.shape[1:])), targets.new_empty(size)
@@ -80,5 +80,5 @@ class MetricsCallback(L.Callback):
         return {part: 100 * float(metric.compute()) for part, metric in self.accuracies.items()}
 
     def measured(self) -> dict[str, Any]:
-        """What each measure found."""
+        """The value of each measure, by name."""
         return {name: measure.metric.compute() for name, measure in self.measures.items()}

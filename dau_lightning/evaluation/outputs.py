@@ -1,4 +1,4 @@
-"""The outputs of a run's models on a few of its samples, in one file, so that figures can be drawn at any time."""
+"""One file with the outputs of a run's models on some samples, from which figures can be drawn at any time."""
 
 import json
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from dau_lightning.storage.atomic import set_aside
 from dau_lightning.storage.seal import load_tensors, save_tensors
 
 FILE = "outputs.safetensors"
-SAMPLES = 1000  # of each part at most, drawn by the seed: more cannot be seen in a figure
-FEATURES = 300  # samples of each part, of those, whose features are kept
-SHOWN = 24  # forget images that are kept as thumbnails
+SAMPLES = 1000  # the most samples of a part, drawn by the seed: a figure cannot show more
+FEATURES = 300  # the most of these samples whose features are kept
+SHOWN = 24  # the most forget images that are kept as thumbnails
 THUMBNAIL = 64  # pixels of a thumbnail's longer side at most
 
 Array = np.ndarray[Any, Any]
@@ -25,15 +25,15 @@ class Outputs:
     """The outputs of the models of one run on the same samples.
 
     Attributes:
-        arrays: by name. `MODEL/PART/logits` float16 `(N, K)`, `MODEL/PART/features` float16 `(M, D)`, `PART/targets` int64
-            `(N,)`, `forget/thumbnails` uint8 `(S, C, H, W)`, `forget/shown` int64 `(S,)`, their places among the samples;
-            and, where the trajectory was measured, `dynamics/step` `(T,)` and `dynamics/NAME` `(T,)` in percent, with
-            `dynamics/reference/NAME` `(1,)` of Retrain on the same samples.
+        arrays: by name, `MODEL/PART/logits` float16 `(N, K)`, `MODEL/PART/features` float16 `(M, D)`, `PART/targets` int64
+            `(N,)`, `forget/thumbnails` uint8 `(S, C, H, W)` and `forget/shown` int64 `(S,)`, the thumbnails' indices among the
+            samples. If the trajectory was measured, also `dynamics/step` `(T,)`, `dynamics/NAME` `(T,)` in percent, and
+            `dynamics/reference/NAME` `(1,)`, Retrain's value on the same samples.
         labels: names of the models by kind, in the order of the table: `{"retrain": "Retrain", ...}`.
         method: the kind of the unlearned model.
         title: what was forgotten, in words.
-        class_names: in the order of the targets.
-        ids: of the thumbnails.
+        class_names: names of the classes, in the order of the targets.
+        ids: ids of the images in the thumbnails.
     """
 
     arrays: dict[str, Array]
@@ -67,9 +67,9 @@ class Outputs:
 
     @property
     def unseen(self) -> str:
-        """The part of the test set to compare forget images with.
+        """The part of the test set with which forget images are compared.
 
-        Where whole classes were forgotten and nothing else, test images of these classes, otherwise the other test images.
+        If only whole classes were forgotten, it holds the test images of these classes; otherwise those of the other classes.
         """
         retained = np.concatenate([self.targets(part) for part in ("retain", "test_retain") if part in self.parts])
         whole = "test_forget" in self.parts and not np.isin(self.targets("forget"), retained).any()
@@ -77,7 +77,7 @@ class Outputs:
 
     @property
     def stages(self) -> dict[str, str]:
-        """The models to compare by kind, with their names: before, after, and the reference if there is one."""
+        """The names of the models to compare, by kind: before, after, and the reference if there is one."""
         kinds = {"original": "before", self.method: "after"} | {"original": "before", "retrain": "reference"}
         titles = {kind: (self.labels[kind], stage) for kind, stage in kinds.items() if kind in self.labels}
         return {kind: label if label.lower() == stage else f"{label} ({stage})" for kind, (label, stage) in titles.items()}
@@ -89,7 +89,7 @@ class Outputs:
 
 
 def read_outputs(folder: Path) -> Outputs | None:
-    """The outputs in a run folder, or None if there are none. A file that cannot be used is set aside, with a warning."""
+    """The outputs in a run folder, or None if there are none. A file that cannot be used is renamed, with a warning."""
     path = folder / FILE
     try:
         arrays, about = load_tensors(path, "numpy")

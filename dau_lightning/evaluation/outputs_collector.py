@@ -1,4 +1,4 @@
-"""Gathers the outputs of a run's models on the same few samples, which `outputs.py` keeps in a file."""
+"""Computes the outputs of a run's models on the same samples; `outputs.py` writes and reads their file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,13 +26,13 @@ WITH_FEATURES = "retain", "forget", "val"
 
 @dataclass
 class OutputsCollector:
-    """Draws samples of every part of a split, and gathers what each model gives for them.
+    """Draws samples from every part of a split, and keeps the outputs of each model on them.
 
     Attributes:
-        split: the parts.
-        seed: of the draw.
-        transform: pixels to inputs.
-        attack: the one of MIA-efficacy.
+        split: the parts to draw from.
+        seed: the seed of the draws.
+        transform: turns pixels into inputs.
+        attack: the attack that gives MIA.
         points: number of steps of the unlearning at which the trajectory is measured; 0 for none.
         outputs: by kind of model and part, logits `(N, K)` and features `(N, D)`, float32 on the CPU.
     """
@@ -45,7 +45,7 @@ class OutputsCollector:
     outputs: dict[str, dict[str, tuple[Tensor, Tensor]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Draw the samples: at most `SAMPLES` of each part that has any."""
+        """Draw at most `SAMPLES` samples from each part that is not empty."""
         sizes = {part: len(getattr(self.split, part)) for part in PARTS}
         self.drawn = {
             part: torch.randperm(size, generator=generator(self.seed, "evidence", part))[:SAMPLES].sort().values
@@ -58,7 +58,7 @@ class OutputsCollector:
         return getattr(self.split, part)[self.drawn[part]]
 
     def collect(self, kind: str, defender: Defender, device: torch.device) -> None:
-        """Keep the outputs of a model on the drawn samples; computed on `device`, where evaluation is fast."""
+        """Compute the outputs of a model on the drawn samples, on `device`, and keep them."""
         defender.to(device)
         with torch.inference_mode(), evaluating(defender), float32(device), eager():
             self.outputs[kind] = {part: self._outputs(defender, self.images(part), device) for part in self.drawn}
@@ -70,7 +70,7 @@ class OutputsCollector:
         return torch.cat(logits).float().cpu(), torch.cat(features).float().cpu()
 
     def watchers(self) -> list[L.Callback]:
-        """The callbacks for the unlearning."""
+        """The callbacks that watch the unlearning: the trajectory, if it is measured."""
         parts = {part: self.images(part) for part in ROLES}
         return [Trajectory(parts, self.transform, self.attack, self.points)] if self.points else []
 
@@ -80,11 +80,11 @@ class OutputsCollector:
         """Write the outputs.
 
         Args:
-            folder: of the run.
+            folder: the run folder.
             labels: names of the models by kind.
-            method: the kind of the unlearned one.
-            title: what was forgotten.
-            dynamics: rows of `Trajectory`.
+            method: the kind of the unlearned model.
+            title: what was forgotten, in words.
+            dynamics: the rows that `Trajectory` measured.
         """
         arrays = {f"{part}/targets": self.images(part).targets for part in self.drawn}
         for kind, parts in self.outputs.items():
@@ -101,7 +101,7 @@ class OutputsCollector:
         Outputs(plain, dict(labels), method, title, list(shown.class_names), list(shown.ids)).write(folder)
 
     def _dynamics(self, rows: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
-        """The rows by column, and what Retrain reaches on the same samples."""
+        """The trajectory by column, and Retrain's values on the same samples."""
         if not rows:
             return {}
         arrays = {f"dynamics/{name}": torch.tensor([row[name] for row in rows]) for name in rows[0]}
@@ -114,13 +114,13 @@ class OutputsCollector:
 
 
 def _half(values: Tensor) -> Tensor:
-    """As float16; numbers beyond its range become its largest."""
+    """The values as float16; those beyond its range become its largest number."""
     largest = torch.finfo(torch.float16).max
     return values.clamp(-largest, largest).half()
 
 
 def _evenly(count: int, limit: int) -> Tensor:
-    """At most `limit` indices, evenly over `count` samples; int64."""
+    """At most `limit` indices, spread evenly over `count` samples; int64."""
     return torch.linspace(0, count - 1, min(count, limit)).round().long()
 
 

@@ -1,4 +1,4 @@
-"""What unlearning does on its way: UA, RA, TA, MIA and the attacker's accuracy at a few steps of it, on few samples."""
+"""Measures UA, RA, TA, MIA and the attacker's accuracy at some steps of the unlearning, on a few samples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def measured(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], attack
     Args:
         logits: float `(N, K)` of `retain`, `forget` and `test_retain`.
         targets: int64 `(N,)` of the same parts.
-        attack: the one of MIA-efficacy; it is left as it was.
+        attack: the attack that gives MIA; its state is not changed.
     """
     hits = {column: float((logits[part].argmax(1) == targets[part]).double().mean()) for column, part in COLUMNS.items()}
     fresh = attack.clone()
@@ -36,24 +36,25 @@ def measured(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], attack
 
 
 class Trajectory(L.Callback):
-    """Measures the defender before the first step, at as many steps after it as are left, evenly, and after the last.
+    """Measures the defender before the first step, at evenly spaced steps, and after the last step.
 
-    The training does not notice: modes and random states are as before, and the time counts as none of the method's.
+    The measurement changes nothing in the training: modes and random states are restored, and its time is subtracted from
+    the method's.
 
     Args:
         parts: images of `retain`, `forget` and `test_retain`.
-        transform: pixels to inputs.
-        attack: the one of MIA-efficacy.
-        points: of measurement before the last step's.
+        transform: turns pixels into inputs.
+        attack: the attack that gives MIA.
+        points: number of measurements, not counting the one after the last step.
     """
 
     def __init__(self, parts: Mapping[str, Images], transform: Transform, attack: Metric, points: int) -> None:
         self.loaders = {part: PlainLoader(images, transform) for part, images in parts.items()}
         self.attack, self.points = attack, points
-        self.rows: list[dict[str, float]] = []  # of this process; the loggers have those before a kill, too
+        self.rows: list[dict[str, float]] = []  # measured by this process; loggers also have those from before a kill
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
-        """Measure, if it is time; what it takes is taken off the method's run time."""
+        """Measure if the step is one of the points, and subtract the time that it takes from the method's run time."""
         assert isinstance(pl_module, UnlearningModule)
         total = pl_module.epochs * int(trainer.num_training_batches)
         if pl_module.step in {total * point // self.points for point in range(self.points)}:
@@ -62,7 +63,7 @@ class Trajectory(L.Callback):
             pl_module.untimed += Clock.now(pl_module.device) - start
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure the end; the clock, which comes first among the callbacks, has stopped."""
+        """Measure after the last step; the clock, the first of the callbacks, has stopped by then."""
         assert isinstance(pl_module, UnlearningModule)
         self._measure(pl_module, pl_module.epochs * int(trainer.num_training_batches))
 
@@ -72,7 +73,7 @@ class Trajectory(L.Callback):
             with evaluating(module.defender), float32(device), eager():
                 logits = {part: self._logits(module, loader) for part, loader in self.loaders.items()}
             if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
-                return  # the guard stops such a training
+                return  # `Guard` stops such a training
             targets = {part: loader.part.targets for part, loader in self.loaders.items()}
             values = measured(logits, targets, self.attack) if is_rank_zero() else {}
             if attacker := getattr(module, "unseen_accuracy", None):  # where there is a game

@@ -44,13 +44,14 @@ class Attacker(nn.Module):
 
 
 class StatisticsAttacker(nn.Module):
-    """Infers membership from the statistics of simpler attacks (section 5), by a small network.
+    """A small network that infers membership from four statistics of simpler attacks (section 5).
 
-    Confidence (Yeom et al. 2018), largest probability and entropy (Salem et al. 2018), modified entropy (Song & Mittal 2021).
+    The statistics are confidence (Yeom et al. 2018), largest probability and entropy (Salem et al. 2018), and modified
+    entropy (Song & Mittal 2021).
 
     Args:
-        num_classes: not used: there are four inputs for any number of classes.
-        attacker_input: the method's setting.
+        num_classes: not used, since there are four inputs for any number of classes.
+        attacker_input: the setting `baseline.attacker_input`.
 
     Raises:
         InputError: `attacker_input` is not `probabilities`.
@@ -60,7 +61,7 @@ class StatisticsAttacker(nn.Module):
         super().__init__()
         if attacker_input != "probabilities":
             raise InputError(
-                f"baseline.attacker_input must be probabilities for the statistics of the attacker, got {attacker_input!r}"
+                f"baseline.attacker_input must be probabilities with baseline/attacker=statistics, got {attacker_input!r}"
             )
         self.layers = nn.Sequential(
             nn.BatchNorm1d(4), nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
@@ -68,17 +69,17 @@ class StatisticsAttacker(nn.Module):
 
     def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
         """Membership logits `(B,)`, see `Attacker.forward`; the sensitivity is not used."""
-        inside = probabilities.clamp(1e-6, 1 - 1e-6)  # the slope of a logarithm has no bound at 0
+        inside = probabilities.clamp(1e-6, 1 - 1e-6)  # the derivative of a logarithm is unbounded near 0
         statistics = (statistic(inside, targets) for statistic in (confidence, max_confidence, entropy, modified_entropy))
         return self.layers(torch.stack([*statistics], 1)).squeeze(1)
 
 
 class Several(nn.Module):
-    """Several attackers at once; the losses take means over them.
+    """Several attackers at once; the losses take the mean over them.
 
     Args:
-        num_classes: K.
-        attackers: by name, functions that make a network for a number of classes.
+        num_classes: K, the number of classes.
+        attackers: for each attacker's name, a function that makes its network for `num_classes`.
     """
 
     def __init__(self, num_classes: int, attackers: Mapping[str, Callable[[int], nn.Module]]) -> None:

@@ -1,6 +1,6 @@
 """Objectives of the game (sections 3.3 and 5): what attacker and defender minimise, from membership logits.
 
-The logits are those of forget and of validation samples, `(B,)`, or `(B, A)` of A attackers; means go over all of them.
+Both functions take the logits of forget and of validation samples, `(B,)`, or `(B, A)` for A attackers, and average over all.
 """
 
 from typing import Protocol
@@ -11,7 +11,7 @@ from dau_lightning.losses import attacker_loss, defender_adversarial_loss
 
 
 class Objective(Protocol):
-    """What the two players minimise."""
+    """The losses that attacker and defender minimise."""
 
     def attacker_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
         """The attacker's loss, before its penalty."""
@@ -26,7 +26,7 @@ class MinMax:
     """The binary game of Eq. 1.
 
     Args:
-        saturating: the defender's loss as Eq. 1 prints it; False for the non-saturating form of section 3.3.
+        saturating: True for the defender's loss as Eq. 1 prints it; False for the non-saturating form of section 3.3.
     """
 
     def __init__(self, saturating: bool) -> None:
@@ -42,16 +42,17 @@ class MinMax:
 
 
 class Wasserstein:
-    """The attacker as a critic (Arjovsky et al. 2017): `E_f[A] - E_v[A]`, which it raises and the defender lowers.
+    """The attacker as a critic (Arjovsky et al. 2017), which raises `E_f[A] - E_v[A]` while the defender lowers it.
 
-    The distance has a bound only with a penalty on the critic's slope. A critic's zero has no meaning of its own, so that
-    `mean_output_*` and the balanced accuracies, which call a positive logit "member", say less than in the binary game.
+    The distance is bounded only with a penalty on the critic's slope. A constant added to the critic changes nothing, so its
+    zero has no meaning: `mean_output_*` and the balanced accuracies, for which a positive logit means "member", say less
+    than in the binary game.
     """
 
     def attacker_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """The negative distance."""
+        """`E_v[A] - E_f[A]`, the negative distance."""
         return val_logits.mean() - forget_logits.mean()
 
     def defender_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """The distance."""
+        """`E_f[A] - E_v[A]`, the distance."""
         return forget_logits.mean() - val_logits.mean()

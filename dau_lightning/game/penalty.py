@@ -1,7 +1,7 @@
 """Penalties on the attacker's slope, which keep the game smooth (sections 3.3 and 5): `weight * E[(|slope| - 1)^2]`.
 
-A penalty is a function of the attacker (inputs to membership logits, each sample by itself) and of the inputs for forget
-and for val samples. It gives a scalar with a gradient by the attacker's parameters.
+A penalty takes the attacker, a function that maps inputs to membership logits sample by sample, and the inputs for forget
+and for val samples. It returns a scalar, through which gradients flow to the attacker's parameters.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ Penalty = Callable[[Membership, AttackerInputs, AttackerInputs], Tensor]
 
 
 def none(membership: Membership, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
-    """Zero."""
+    """No penalty: zero."""
     return forget.prediction.new_zeros(())
 
 
 def interpolated(membership: Membership, forget: AttackerInputs, val: AttackerInputs, weight: float) -> Tensor:
-    """WGAN-GP (Gulrajani et al. 2017): slope 1 at random points between a forget and a val sample, with forget's target.
+    """WGAN-GP (Gulrajani et al. 2017): slope 1 at random points between a forget and a val sample, with the former's target.
 
     Args:
         membership: the attacker's logits, `(B,)` or `(B, A)`.
         forget: inputs for forget samples.
-        val: inputs for val samples, paired with forget by position; the longer of the two is cut.
+        val: inputs for val samples, paired with forget by position; the longer of the two is cut to the length of the other.
         weight: lambda.
     """
     count = min(len(forget.targets), len(val.targets))
@@ -45,7 +45,7 @@ def dragan(membership: Membership, forget: AttackerInputs, val: AttackerInputs, 
         forget: not used.
         val: inputs for val samples.
         weight: lambda.
-        noise: upper end of the uniform noise in standard deviations of each input, since inputs differ in kind.
+        noise: upper end of the uniform noise, in standard deviations of each input, since inputs differ in scale.
     """
     prediction, sensitivity = (
         column + noise * column.std(0, correction=0) * torch.rand_like(column) for column in (val.prediction, val.sensitivity)
@@ -54,17 +54,17 @@ def dragan(membership: Membership, forget: AttackerInputs, val: AttackerInputs, 
 
 
 def slope(membership: Membership, inputs: AttackerInputs) -> Tensor:
-    """Length of each logit's gradient by prediction and sensitivity, `(B, A)`; it has a gradient itself.
+    """Norm of each logit's gradient with respect to prediction and sensitivity, `(B, A)`; it can be differentiated again.
 
-    An input that is the same in all samples, such as a sensitivity that is not measured, has no direction to move in and
-    does not count. Attention runs on its plain kernel, the only one with a second derivative.
+    Inputs that are the same in all samples, such as a sensitivity with `copies=0`, are left out of the norm. Attention runs
+    on its plain kernel, the only one with a second derivative.
     """
     columns = [column.detach().requires_grad_() for column in (inputs.prediction, inputs.sensitivity)]
     with sdpa_kernel(SDPBackend.MATH):
         logits = membership(AttackerInputs(columns[0], columns[1], inputs.targets)).reshape(len(inputs.targets), -1)
     moves = torch.cat([column.amax(0) > column.amin(0) for column in columns])
     lengths = []
-    for logit in logits.unbind(1):  # each attacker has a slope of its own
+    for logit in logits.unbind(1):  # one slope for each attacker
         gradients = torch.autograd.grad(logit.sum(), columns, create_graph=True, materialize_grads=True)
         squares = (torch.cat(gradients, 1) * moves).square().sum(1)
         lengths.append((squares + 1e-12).sqrt())  # the root has no derivative at 0

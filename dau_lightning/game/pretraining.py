@@ -1,4 +1,4 @@
-"""The attacker's pre-training: before the game it is fitted to tell members from nonmembers (section 4.2)."""
+"""Pre-trains the attacker before the game, to tell members from nonmembers (section 4.2)."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,30 +22,32 @@ Pair = tuple[AttackerInputs, AttackerInputs]
 
 
 class Pretraining:
-    """Steps of the attacker on stored inputs, in joint batches: batch-norm over two batches would hide their difference.
+    """Trains the attacker for some steps on stored inputs.
+
+    A batch holds members and nonmembers together: if each had its own batch, batch-norm would hide their difference.
 
     Args:
-        query: what the attacker sees of the defender.
+        query: computes the attacker's inputs from the defender.
         steps: number of steps.
-        batch_size: members in a step, and as many nonmembers.
-        refresh: steps after which the inputs are made anew, with other augmentation and noise; None for never.
+        batch_size: number of members in a step; there are as many nonmembers.
+        refresh: number of steps after which the inputs are computed again, with other augmentation and noise; None for never.
     """
 
     def __init__(self, query: Query, steps: int, batch_size: int, refresh: int | None) -> None:
         self.query, self.steps, self.batch_size, self.refresh = query, steps, batch_size, refresh
 
     def check(self, world_size: int) -> None:
-        """Raise an `InputError` unless the devices can share a batch."""
+        """Raise an `InputError` unless the batch size is a multiple of the number of devices."""
         if self.steps and self.batch_size % world_size:
             size = self.batch_size
             raise InputError(f"the pre-training batch size must be a multiple of trainer.devices={world_size}, got {size}")
 
     def __call__(self, module: SGDMethod, loss: Callable[[AttackerInputs, AttackerInputs], Tensor]) -> None:
-        """Fit the attacker, from the step of the checkpoint on if there is one.
+        """Train the attacker; a resumed run starts at the step of the checkpoint.
 
         Args:
             module: the method; its optimizer 1 is the attacker's.
-            loss: what the attacker minimises, from inputs for members and for nonmembers.
+            loss: computes what the attacker minimises, from its inputs for members and for nonmembers.
 
         Raises:
             TrainingError: a loss is not finite.
@@ -55,7 +57,7 @@ class Pretraining:
         inputs = self.training_inputs(module, steps.start // self.refresh if self.refresh else 0)
         sizes = zip(("members", "nonmembers"), inputs, strict=True)
         orders = [Order(len(part.targets), self.batch_size, module.seed, name) for name, part in sizes]
-        losses: list[Tensor] = []  # read now and then, so that the device is not synchronised at every step
+        losses: list[Tensor] = []  # checked every LOG_EVERY steps, so that not every step synchronises the device
         for step in progress(steps, "attacker pre-training"):
             self.before_step(module, step)
             if self.refresh and step % self.refresh == 0 and step > steps.start:
@@ -73,23 +75,24 @@ class Pretraining:
                 losses = []
 
     def before_step(self, module: SGDMethod, step: int) -> None:
-        """Let a checkpoint be written before a step."""
+        """Write a checkpoint before a step if it is due."""
         module.memory["pretrained"] = step
         module.save_checkpoint(only_if_due=True)
 
     def training_inputs(self, module: SGDMethod, epoch: int) -> Pair:
-        """The attacker's inputs for the members that it is fitted on, and for `D_v`."""
+        """The attacker's inputs for the members that it is trained on, and for `D_v`, the nonmembers."""
         members, _ = fitted_and_unseen(module.data, module.seed)
         return self.inputs(module, {"members": members, "nonmembers": module.data.part("val")}, epoch)
 
     @torch.no_grad()
     def inputs(self, module: SGDMethod, parts: Mapping[str, Images], epoch: int = 0) -> Pair:
-        """The attacker's inputs for two parts, from joint augmented batches; the larger part is visited once.
+        """The attacker's inputs for two parts, from joint, augmented batches; every sample of the larger part comes once.
 
         Args:
-            module: the method, whose defender is queried; its running statistics stay, since some parts are test images.
+            module: the method whose defender is queried. Batch-norm's running statistics do not change, since a part may be
+                test images.
             parts: two parts by name.
-            epoch: another epoch has another order, augmentation and noise.
+            epoch: a number; every epoch has its own order, augmentation and noise.
 
         Returns:
             The inputs for the first and for the second part.
@@ -100,7 +103,7 @@ class Pretraining:
         loader.set_epoch(epoch)
         mode = "batch" if module.batch_norm == "update" else module.batch_norm
         stored: dict[str, list[AttackerInputs]] = {name: [] for name in parts}
-        with module.trainer.precision_plugin.forward_context(), eager():  # in steps alone Lightning sets the precision
+        with module.trainer.precision_plugin.forward_context(), eager():  # Lightning sets the precision in its steps alone
             for step, batch in enumerate(loader, epoch * len(loader)):
                 reseed(module.seed, "observation", step)
                 larger, smaller = batch.values()

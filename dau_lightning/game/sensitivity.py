@@ -11,16 +11,16 @@ Predict = Callable[[Tensor], Tensor]
 
 
 class Sensitivity:
-    """`s = (1 / n) sum_i |p(x + eps u_i) - p(x)|` per class, `u_i ~ N(0, I)` on normalised pixels.
+    """`s = (1 / n) sum_i |p(x + eps u_i) - p(x)|` for each class, with noise `u_i ~ N(0, I)` on normalised pixels.
 
     Args:
-        copies: n; 0 gives zeros, without a pass through the defender.
-        noise_scale: eps.
-        divide: divide by eps, as SAMIA's code does; the paper prints no division.
-        norm: the Euclidean norm over the classes, the same number for every class, instead of each class's own change.
-        gradient: let the gradient pass through the noisy predictions and the prediction they are compared with.
-        images_per_pass: noisy images in a pass of the defender, in whole copies of the batch, at least one copy. Batch
-            statistics are those of a pass.
+        copies: n, the number of noisy copies of each image; with 0 the sensitivity is zero and the defender is not run.
+        noise_scale: eps, the standard deviation of the noise.
+        divide: whether to divide `s` by eps, as SAMIA's code does; the paper prints no division.
+        norm: whether every class gets the Euclidean norm of the change over all classes, instead of its own change.
+        gradient: whether gradients flow to the defender through `p(x + eps u_i)` and `p(x)`.
+        images_per_pass: the most noisy images in one forward pass. A pass holds whole copies of the batch, at least one,
+            and batch-norm takes its batch statistics from the pass.
     """
 
     def __init__(self, copies: int, noise_scale: float, divide: bool, norm: bool, gradient: bool, images_per_pass: int) -> None:
@@ -31,8 +31,8 @@ class Sensitivity:
         """The sensitivity, float `(B, K)`, at least 0.
 
         Args:
-            predict: images `(B, C, H, W)` to probabilities `(B, K)`; float32 where `noise_scale` is below 0.05.
-            images: normalised, `(B, C, H, W)`.
+            predict: maps images `(B, C, H, W)` to probabilities `(B, K)`; in float32 if `noise_scale` is below 0.05.
+            images: normalised images, `(B, C, H, W)`.
             probabilities: `predict(images)`, `(B, K)`.
         """
         total = torch.zeros_like(probabilities)

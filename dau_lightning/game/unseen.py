@@ -1,4 +1,4 @@
-"""The attacker's accuracy on members and nonmembers that it was not fitted on."""
+"""Members and nonmembers on which the attacker's accuracy is measured, since it was not trained on them."""
 
 import torch
 from torch import Tensor
@@ -8,19 +8,20 @@ from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.dataset.draw import balanced
 from dau_lightning.dataset.images import Images
 
-HELD_OUT = 1000  # members, and nonmembers, at most
+HELD_OUT = 1000  # the most members to hold out, and the most nonmembers
 
 
 def fitted_and_unseen(data: UnlearningDataModule, seed: int) -> tuple[Images, dict[str, Images]]:
-    """Members to fit the attacker on, and members and nonmembers to measure its accuracy on.
+    """Members to train the attacker on, and other members and nonmembers to measure its accuracy on.
 
     Args:
-        data: the data module of a fit.
-        seed: of the draws, which are even over the classes.
+        data: the data module of the running fit.
+        seed: the seed of the draws, which are balanced over the classes.
 
     Returns:
-        All of `D` but the unseen members, and `{"members": ..., "nonmembers": ...}`: members from `D_r`; nonmembers from
-        the split's part `judge`, or test images where that part is empty.
+        The members to train on, which are all of `D` but the members held out; and the samples held out,
+        `{"members": ..., "nonmembers": ...}`: members from `D_r`, nonmembers from the split's part `judge`, or test images
+        if that part is empty.
     """
     train, retain = data.part("train"), data.part("retain")
     drawn = balanced(retain.targets.cpu(), min(HELD_OUT, 1 + len(retain) // 10), generator(seed, "held out"))
@@ -33,6 +34,6 @@ def fitted_and_unseen(data: UnlearningDataModule, seed: int) -> tuple[Images, di
 
 
 def balanced_accuracy(member_outputs: Tensor, nonmember_outputs: Tensor) -> float:
-    """The mean of the shares of members above 0.5 and of nonmembers below 0.5, in percent; 50 is chance."""
+    """The mean of two shares, members with an output above 0.5 and nonmembers with one below 0.5, in percent; 50 is chance."""
     hits = (member_outputs > 0.5).float().mean() + (nonmember_outputs < 0.5).float().mean()
     return 50 * float(hits)

@@ -1,1 +1,1 @@
-"""The numbers of a run, each a pure function, with its torchmetrics metric where it has one."""
+"""The numbers of a run: attacks, AUC, disparity and selection score, as pure functions; some are torchmetrics metrics too."""

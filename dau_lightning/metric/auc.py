@@ -1,4 +1,4 @@
-"""AUC of forget against unseen samples of the same classes: can the two be told apart by the confidence? 50 means no."""
+"""AUC of forget against unseen samples of the same classes, by the confidence: 50 if the two cannot be told apart."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 def confidence_margin(logits: Tensor, targets: Tensor) -> Tensor:
-    """`phi = log p_y - log(1 - p_y)`, float64 `(N,)`, from logits `(N, K)`: a float32 probability would tie at 1.
+    """`phi = log p_y - log(1 - p_y)`, float64 `(N,)`, from logits `(N, K)`; float32 probabilities would often be exactly 1.
 
     >>> confidence_margin(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
     tensor([2.], dtype=torch.float64)
@@ -23,10 +23,10 @@ def confidence_margin(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def auc(forget: Tensor, forget_targets: Tensor, unseen: Tensor, unseen_targets: Tensor) -> tuple[float, float] | None:
-    """The area under the curve of forget against unseen samples, and its standard error, in percent.
+    """The area under the ROC curve of forget against unseen samples, and its standard error, in percent.
 
-    Unseen samples are weighted to the class shares of the forget set, so that the classes cannot be read. Forget samples of
-    a class without unseen samples are left out.
+    Unseen samples are weighted to the class shares of the forget set, so that differences between classes do not count.
+    Forget samples of a class without unseen samples are left out.
 
     Args:
         forget: a statistic that is high for members, `(N,)`.
@@ -35,8 +35,9 @@ def auc(forget: Tensor, forget_targets: Tensor, unseen: Tensor, unseen_targets: 
         unseen_targets: int64 `(M,)`.
 
     Returns:
-        Area above 50: still remembered; below 50: forgotten so hard that it shows. The standard error is that of Hanley &
-        McNeil (1982), with the effective number of the weighted samples. None where no class has both kinds of samples.
+        An area above 50 means that the forget set is still remembered, one below 50 that the model was changed so far that
+        the forgetting itself shows. The standard error follows Hanley & McNeil (1982), with the effective number of the
+        weighted samples. None if no class has both kinds of samples.
     """
     classes = 1 + int(torch.cat([forget_targets, unseen_targets]).max())
     known = unseen_targets.bincount(minlength=classes)
@@ -64,7 +65,7 @@ def standard_error(area: float, positives: float, negatives: float) -> float:
 
 
 class AUC(Metric):
-    """`auc` of the predictions it is fed, by `confidence_margin`."""
+    """`auc` as a metric: the statistic is the `confidence_margin` of the predictions given to `update`."""
 
     full_state_update = False
 
@@ -75,7 +76,7 @@ class AUC(Metric):
             self.add_state(f"{role}_targets", default=[], dist_reduce_fx="cat")
 
     def update(self, role: str, logits: Tensor, targets: Tensor) -> None:
-        """Add predictions of samples.
+        """Add the predictions for some samples.
 
         Args:
             role: `forget` or `unseen`.
@@ -86,7 +87,7 @@ class AUC(Metric):
         getattr(self, f"{role}_targets").append(targets.cpu())
 
     def compute(self) -> tuple[float, float] | None:
-        """Area and standard error over everything added, in percent."""
+        """Area and standard error over all samples added, in percent; None if one of the two roles has no sample."""
         states = ("forget", "forget_targets", "unseen", "unseen_targets")
         if not self.forget or not self.unseen:
             return None

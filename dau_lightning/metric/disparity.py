@@ -1,4 +1,4 @@
-"""Distance to Retrain (section 4.1): lower is better, and neither a higher UA nor a higher MIA is."""
+"""Distance to Retrain (section 4.1): a lower distance is better, while a higher UA or MIA by itself is not."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,6 @@ def disparity(row: Mapping[str, float], reference: Mapping[str, float]) -> float
 
 
 def time_ratio(row: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
-    """The run time as a share of the reference's; nothing where the two were not measured on the same hardware."""
+    """The run time divided by the reference's; empty if the two were not measured on the same hardware."""
     same = row.get("measured_on") == reference.get("measured_on")
     return {"time_ratio": row["seconds"] / reference["seconds"]} if same else {}

@@ -1,12 +1,12 @@
-"""Membership inference by statistics of a prediction, an SVM on each (Jia et al. 2023; Song & Mittal 2021)."""
+"""Membership inference attacks: each fits an SVM on one statistic of predictions (Jia et al. 2023; Song & Mittal 2021)."""
 
 import numpy as np
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 from torch import Tensor
 
-SMALLEST = 1e-30  # logarithms are clipped here
-AT_A_TIME = 256  # scores that an SVM judges: with 10,000 support vectors 20 MB
+SMALLEST = 1e-30  # probabilities are clipped to it before a logarithm
+AT_A_TIME = 256  # scores in one kernel matrix: with 10,000 support vectors it takes 20 MB
 
 
 def correctness(probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -54,24 +54,24 @@ def modified_entropy(probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def probability(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """The whole prediction `(N, K)`."""
+    """The prediction itself, `(N, K)`: all probabilities are the statistic."""
     return probabilities
 
 
 def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Tensor, resolution: float | None = None) -> float:
-    """MIA-efficacy: the share of forget samples that an SVM fitted on members and nonmembers calls nonmember.
+    """MIA-efficacy: the share of forget samples that an SVM, fitted on members and nonmembers, calls nonmember.
 
     Args:
-        member_scores: a statistic of members, `(N,)` or `(N, d)`.
-        nonmember_scores: of nonmembers, as many.
-        forget_scores: of the forget samples, `(M,)` or `(M, d)`.
-        resolution: see `fitted`.
+        member_scores: the statistic on the members, `(N,)` or `(N, d)`.
+        nonmember_scores: the statistic on as many nonmembers, `(N,)` or `(N, d)`.
+        forget_scores: the statistic on the forget samples, `(M,)` or `(M, d)`.
+        resolution: the step to which scores are rounded, see `fitted`.
 
     Returns:
-        True negatives / M, in percent.
+        Forget samples called nonmember / M, in percent.
 
     Raises:
-        ValueError: one of the three is empty.
+        ValueError: there are no members, no nonmembers or no forget samples.
     """
     members, nonmembers, forget = map(as_rows, (member_scores, nonmember_scores, forget_scores))
     counts = [len(members), len(nonmembers), len(forget)]
@@ -81,34 +81,38 @@ def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Ten
 
 
 def fitted(members: np.ndarray, nonmembers: np.ndarray, resolution: float | None = None) -> SVC:
-    """The SVM of the published attacks; it predicts 1 for a member.
+    """Fit the SVM of the published attacks, which predicts 1 for a member and 0 for a nonmember.
 
-    Equal scores of one label are one point with their count as weight, the same optimum at a fraction of the time.
+    Equal scores with the same label become one point whose weight is their count. The optimum is the same, and the fit
+    takes a fraction of the time.
 
     Args:
         members: scores, `(N, d)`.
         nonmembers: scores, `(N, d)`.
-        resolution: round the scores to multiples of it over `d`; None for as they are.
+        resolution: round the scores to multiples of `resolution / d` before the fit; None for no rounding.
     """
     labels = np.concatenate([np.ones(len(members)), np.zeros(len(nonmembers))])
     scores = np.concatenate([members, nonmembers])
     if resolution is not None:
-        step = resolution / scores.shape[1]  # the probabilities of many classes are small ones
+        step = resolution / scores.shape[1]  # with more classes, probabilities are smaller and need finer steps
         scores = (scores / step).round() * step
     labelled = np.column_stack([scores, labels])
     points, counts = np.unique(labelled, axis=0, return_counts=True)
-    svm = SVC(C=3, gamma="auto", kernel="rbf", random_state=0)  # without the last, `fit` draws from numpy's global generator
+    svm = SVC(C=3, gamma="auto", kernel="rbf", random_state=0)  # None would draw from numpy's global generator
     return svm.fit(points[:, :-1], points[:, -1], sample_weight=counts)
 
 
 def is_member(svm: SVC, scores: np.ndarray) -> np.ndarray:
-    """What a fitted SVM says of scores `(M, d)`: bool `(M,)`. Its own `predict` says the same and takes six times as long."""
+    """Whether a fitted SVM calls each of the scores `(M, d)` a member: bool `(M,)`.
+
+    `SVC.predict` gives the same answers and takes six times as long.
+    """
     parts = np.array_split(scores, 1 + len(scores) // AT_A_TIME)
     return np.concatenate([rbf_kernel(part, svm.support_vectors_) @ svm.dual_coef_[0] for part in parts]) > -svm.intercept_[0]
 
 
 def as_rows(scores: Tensor) -> np.ndarray:
-    """Scores `(N,)` or `(N, d)` as float64 `(N, d)`."""
+    """Scores `(N,)` or `(N, d)` as a float64 array `(N, d)`; `d` is 1 for the first."""
     return scores.detach().cpu().double().unsqueeze(-1).flatten(1).numpy()
 
 

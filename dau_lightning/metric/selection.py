@@ -1,28 +1,29 @@
-"""Choosing settings without Retrain and without test data: the selection score on halves of the validation set.
+"""The selection score, by which settings are chosen without Retrain and without test data.
 
-`D_v` is halved by class. One half plays the game. The other, `D_s`, only judges: of its retained classes one half is
-attacked beside the forget set, the other gives the attack its nonmembers.
+`D_v` is halved, class by class. The method uses one half as its validation set. The other half, `D_s`, is kept for the
+score, and halved again within its retained classes. One half (`judge`) is attacked like the forget set, which shows the
+efficacy of the attack on images never seen; the other half (`judge_nonmembers`) gives both attacks their nonmembers.
 """
 
 from collections.abc import Mapping
 
 
 def selection_score(row: Mapping[str, float], original: Mapping[str, float], emptied: float) -> dict[str, float]:
-    """The terms and their mean, `score`; lower is better.
+    """The terms of the score and their mean, `score`; lower is better.
 
-    Random forgetting should leave the forget set as hard as images never seen, and not to be told from them; class-wise
-    forgetting should leave nothing of the class. Neither may cost accuracy. A request of both kinds is held to the mean of
-    both, by their shares.
+    After random forgetting, the model should err on the forget set as often as on images never seen, and nothing should
+    tell the two apart. After class-wise forgetting, it should err on all of the forget set. Neither may cost accuracy. A
+    request of both kinds has the mean of both targets, weighted by their shares of the forget set.
 
     Args:
-        row: of the unlearned model, in percent: `UA`, `RA`, `MIA` (efficacy on the forget set), `judge_error` (on `D_s`),
-            `judge_MIA` (efficacy on the attacked half of `D_s`) and `judge_AUC` (forget set against `D_s`).
-        original: the same of the original model.
-        emptied: share of the forget set whose class has nothing left to retain: 0 for random, 1 for class-wise forgetting.
+        row: numbers of the unlearned model, in percent: `UA`, `RA`, `MIA` (efficacy on the forget set), `judge_error` (error
+            on `D_s`), `judge_MIA` (efficacy on the attacked half of `D_s`) and `judge_AUC` (AUC of forget set against `D_s`).
+        original: the same numbers of the original model.
+        emptied: share of the forget set whose class has no retain sample: 0 for random, 1 for class-wise forgetting.
 
     Returns:
         `score`, `score_UA`, `score_MIA`, `score_RA`, `score_judge` and, where single samples are forgotten, `score_AUC`, in
-        percentage points. The AUC counts by the share of single samples.
+        percentage points. The weight of the AUC in the mean is the share of single samples.
     """
     terms = {
         "score_UA": abs(row["UA"] - _wanted(row["judge_error"], emptied)),
@@ -38,5 +39,5 @@ def selection_score(row: Mapping[str, float], original: Mapping[str, float], emp
 
 
 def _wanted(unseen: float, emptied: float) -> float:
-    """A percentage on the forget set: 100 on its emptied classes, elsewhere that of images never seen."""
+    """The target on the forget set, in percent: 100 on its emptied classes, elsewhere the value on images never seen."""
     return 100 * emptied + (1 - emptied) * unseen

@@ -1,4 +1,4 @@
-"""The attacks of the published protocol as metrics: the median of MIA-efficacy over seeded draws."""
+"""The published attacks as metrics: the median of MIA-efficacy over seeded draws of members and nonmembers."""
 
 from collections.abc import Callable
 from statistics import median
@@ -15,17 +15,17 @@ from dau_lightning.base.error import InputError
 from dau_lightning.base.randomness import generator
 from dau_lightning.metric.mia import STATISTICS, as_rows, fitted, is_member
 
-DRAWS = 9  # of members and nonmembers: their median is the efficacy
+DRAWS = 9  # number of draws of members and nonmembers
 
 
 class Draws(NamedTuple):
-    """The efficacy of one attack over redraws of its members and nonmembers, in percent.
+    """The efficacy of one attack over several draws of its members and nonmembers, in percent.
 
     Attributes:
-        efficacy: the median over the draws whose SVM counts; over all of them if none does.
-        lowest: over the same draws.
-        highest: over the same draws.
-        voided: number of draws whose SVM is inverted, see `is_inverted`.
+        efficacy: the median over the draws whose SVM is not inverted (`is_inverted`); over all draws if every SVM is.
+        lowest: the minimum over the same draws.
+        highest: the maximum over the same draws.
+        voided: number of draws whose SVM is inverted.
     """
 
     efficacy: float
@@ -35,12 +35,12 @@ class Draws(NamedTuple):
 
 
 def is_inverted(svm: SVC, members: np.ndarray, certain: np.ndarray) -> bool:
-    """Whether an SVM calls most of its own members nonmembers, or most predictions that are certain of the label.
+    """Whether an SVM calls most of its own members nonmembers, or most predictions with `p_y = 1`.
 
     Args:
-        svm: see `fitted`.
+        svm: the SVM, see `fitted`.
         members: the scores of the members that it was fitted on, `(N, d)`.
-        certain: the scores of predictions with `p_y = 1`, one a class, `(K, d)`.
+        certain: the scores of predictions with `p_y = 1`, one for each class, `(K, d)`.
     """
     return bool(is_member(svm, members).mean() < 0.5 or is_member(svm, certain).mean() < 0.5)
 
@@ -48,13 +48,13 @@ def is_inverted(svm: SVC, members: np.ndarray, certain: np.ndarray) -> bool:
 class SVMAttack(Metric):
     """MIA-efficacy of an attack on one statistic, in percent: the median of `efficacy` over seeded draws.
 
-    The efficacy depends on which retain samples are drawn as members, sometimes by more than 10 points. Each draw cuts
-    members and nonmembers to the smaller count at random.
+    Which retain samples are drawn as members can change the efficacy by more than 10 points. Each draw takes as many members
+    as nonmembers: all samples of the smaller group, and as many of the larger one at random.
 
     Args:
-        statistic: the name of a function of `mia`: probabilities `(N, K)`, targets `(N,)` to scores `(N,)` or `(N, d)`.
-        seed: of the draws, which are the same for every statistic.
-        resolution: see `efficacy`; far fewer points are fitted, and decisions hardly change.
+        statistic: the name of a function of `mia`, from probabilities `(N, K)` and targets `(N,)` to scores `(N,)` or `(N, d)`.
+        seed: the seed of the draws, which are the same for every statistic.
+        resolution: see `fitted`; rounding leaves far fewer points to fit and changes hardly any decision.
 
     Raises:
         InputError: there is no such statistic.
@@ -75,18 +75,18 @@ class SVMAttack(Metric):
             self.add_state(role, default=[], dist_reduce_fx="cat")
 
     def update(self, role: str, logits: Tensor, targets: Tensor) -> None:
-        """Add predictions of samples.
+        """Add the predictions for some samples.
 
         Args:
             role: `member`, `nonmember` or `forget`.
-            logits: of the model under test, float `(B, K)`.
+            logits: the evaluated model's logits, float `(B, K)`.
             targets: int64 `(B,)`.
         """
         self.num_classes = logits.shape[1]
         getattr(self, role).append(self.statistic(logits.float().softmax(1), targets))
 
     def compute(self) -> Draws:
-        """The efficacy over everything added."""
+        """The efficacy over all samples added."""
         member, nonmember, forget = (as_rows(dim_zero_cat(getattr(self, role))) for role in ("member", "nonmember", "forget"))
         certain = as_rows(self.statistic(torch.eye(self.num_classes), torch.arange(self.num_classes)))  # p_y = 1, a row a class
         if not len(member) or not len(nonmember) or not len(forget):

@@ -1,4 +1,4 @@
-"""Networks, and the defender that gives logits and features of any of them."""
+"""Networks, and the defender that wraps any of them to return logits and features."""
 
 from dau_lightning.network.convnet import convnet
 from dau_lightning.network.convnet4 import convnet4

@@ -1,4 +1,4 @@
-"""From the settings `network` to a network: one of this package, of a library, or any class that can be imported."""
+"""Makes the network that the settings name: one of this package, one of a library, or any class that Python can import."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -17,10 +17,10 @@ LIBRARIES: dict[str, ModuleType] = {module.__name__: module for module in (timm,
 
 
 def builder(node: Mapping[str, Any]) -> Callable[..., nn.Module]:
-    """A function of `num_classes` and `in_channels` that makes the network; a class of one's own may take neither.
+    """A function of `num_classes` and `in_channels` that makes the network; a user's own class may take neither of them.
 
     Args:
-        node: the settings `network`; `features` belongs to the defender and is left out.
+        node: the settings `network`; `features` among them belongs to the defender and is not passed on.
     """
     make = _maker(node)
 
@@ -33,13 +33,13 @@ def builder(node: Mapping[str, Any]) -> Callable[..., nn.Module]:
 
 
 def input_format(node: Mapping[str, Any]) -> InputFormat:
-    """The image size and normalisation that a network was published with; those of small images where there are none."""
+    """The image size and normalisation that a library published for a network; `SMALL_IMAGES` for other networks."""
     library = library_of(node)
     return library.input_format(node["name"]) if library else SMALL_IMAGES
 
 
 def with_input_format(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the network's image size and normalisation wherever those of a folder of images are null."""
+    """The settings; with a folder of images, a null image size, mean or deviation takes the network's published value."""
     settings = {name: dict(node) if isinstance(node, Mapping) else node for name, node in settings.items()}
     if "image_size" in settings["dataset"]:
         published = vars(input_format(settings["network"]))
@@ -49,12 +49,12 @@ def with_input_format(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def library_of(node: Mapping[str, Any]) -> Any:
-    """The module of this package for the library that makes the network; None where no library does."""
+    """The module of this package for the library that makes the network; None if the network is of no library."""
     return LIBRARIES.get(node["_target_"].rpartition(".")[0])
 
 
 def arguments(node: Mapping[str, Any], num_classes: int, in_channels: int) -> dict[str, Any]:
-    """The keywords with which `builder` calls what `_target_` names."""
+    """The keywords with which `builder` calls the class or function in `_target_`."""
     make = _maker(node)
     return _taken(make, num_classes, in_channels) | make.keywords
 
@@ -64,7 +64,7 @@ def _maker(node: Mapping[str, Any]) -> partial[nn.Module]:
 
 
 def _taken(make: Callable[..., nn.Module], num_classes: int, in_channels: int) -> dict[str, int]:
-    """Those of the two that the function takes; one that passes keywords on (`**kwargs`) is given the classes alone."""
+    """The arguments, of the two, that a function takes; one with `**kwargs` gets `num_classes` alone unless it names both."""
     parameters = inspect.signature(make).parameters
     passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     taken = {"num_classes": num_classes} if passes_on or "num_classes" in parameters else {}

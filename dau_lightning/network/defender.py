@@ -1,4 +1,4 @@
-"""The defender: a classifier that also gives its features (section 3.2), and keeps its pruned weights at zero."""
+"""The defender: a classifier that also returns its features (section 3.2) and keeps pruned weights at zero."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -12,14 +12,14 @@ from dau_lightning.base.nearest import did_you_mean
 
 
 class Defender(nn.Module):
-    """A classifier that also returns its features, by default the input of its last linear layer, which gives its logits.
+    """A classifier that also returns its features: by default the input of its last linear layer, whose output are the logits.
 
     Args:
         network: any module that maps images `(B, C, H, W)` to logits `(B, K)`.
-        features: the name of a layer whose output, flattened, are the features instead.
+        features: the name of a layer whose flattened output is used as features instead; None for the default.
 
     Raises:
-        InputError: the network has no linear layer, or none of that name.
+        InputError: the network has no linear layer, or no layer called `features`.
     """
 
     def __init__(self, network: nn.Module, features: str | None = None) -> None:
@@ -33,7 +33,7 @@ class Defender(nn.Module):
             )
         self.num_features, self.num_classes = (linear[-1].in_features, linear[-1].out_features) if linear else (0, 0)
         self.mask: Mapping[str, Tensor] = {}  # see `hold`
-        self._last = linear[-1:] if features is None else []  # in a list, which keeps it out of the names of the weights
+        self._last = linear[-1:] if features is None else []  # in a list, so that its weights are not registered twice
         if features is None:
             linear[-1].register_forward_pre_hook(self._keep)
         else:
@@ -54,18 +54,22 @@ class Defender(nn.Module):
 
     @torch.no_grad()
     def try_on(self, images: Tensor, num_classes: int) -> None:
-        """Learn the numbers of features and logits from images float `(B, C, H, W)`, in evaluation mode.
+        """Run the network once, in evaluation mode, to check it and to set `num_features` and `num_classes`.
+
+        Args:
+            images: float `(B, C, H, W)`.
+            num_classes: the number of logits that the network must return.
 
         Raises:
-            InputError: the network cannot take such images, or does not give `num_classes` logits and features; its logits
-                are not what its last linear layer gives.
+            InputError: the network cannot take such images, does not return `num_classes` logits, gives no features, or
+                returns other logits than the output of its last linear layer.
         """
         name, training, shape = type(self.network).__name__, self.training, "x".join(map(str, images.shape[1:]))
         self._features, last = None, list[Tensor]()
         watched = [layer.register_forward_hook(lambda _, __, output: last.append(output.clone())) for layer in self._last]
         try:
             logits = self.eval().network(images)
-        except Exception as error:  # a network of anybody's own can fail in any way
+        except Exception as error:  # a user's own network can fail in any way
             raise InputError(f"network {name} cannot take images of {shape} ({' '.join(str(error).split())[:200]})") from error
         finally:
             self.train(training)
@@ -82,17 +86,17 @@ class Defender(nn.Module):
             last[-1].numel() == logits.numel() and last[-1].reshape(logits.shape).allclose(logits, equal_nan=True)
         ):
             raise InputError(
-                f"network {name} must end in its last linear layer, whose output is not its logits: "
+                f"network {name} must return the output of its last linear layer as its logits, it returns something else: "
                 "name the layer whose output are the features with network.features"
             )
         self.num_features, self.num_classes = self._features.flatten(1).shape[1], num_classes
         self._features = None
 
     def try_training_on_one(self, image: Tensor) -> None:
-        """Refuse batches of one image, float `(1, C, H, W)`, where a copy of the network cannot take them in training.
+        """Check, on a copy of the network in training mode, that it can take a batch of one image, float `(1, C, H, W)`.
 
         Raises:
-            InputError: batch-norm, for one, needs two numbers of each channel.
+            InputError: it cannot, for example because batch-norm needs two values for each channel.
         """
         network, name = copy.deepcopy(self.network).train(), type(self.network).__name__
         try:
@@ -109,13 +113,17 @@ class Defender(nn.Module):
         return logits, cast(Tensor, features).flatten(1)
 
     def hold(self, mask: Mapping[str, Tensor]) -> None:
-        """Prune the weights that a mask leaves out, from now on: bool tensors by name of the network's parameters."""
+        """Prune weights now, and in every later call of `prune`.
+
+        Args:
+            mask: bool tensors by name of the network's parameters, True for the weights to keep; empty for a dense network.
+        """
         self.mask = mask
         self.prune()
 
     @torch.no_grad()
     def prune(self) -> None:
-        """Set the weights that the mask leaves out to exactly zero; to be called after every change of weights."""
+        """Set the weights that the mask leaves out to exactly zero; call this after every change of the weights."""
         for _, weight, kept in self.masked():
             weight.masked_fill_(~kept, 0.0)
 
@@ -124,10 +132,10 @@ class Defender(nn.Module):
         return not any(bool(weight[~kept].any()) for _, weight, kept in self.masked())
 
     def masked(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Each parameter that the mask names: its name, its weights, and which of them are kept, on their device."""
+        """For each parameter in the mask: its name, its weights, and the weights to keep (bool), on the same device."""
         for name, kept in self.mask.items():
             weight = self.network.get_parameter(name)
-            if kept.device != weight.device:  # kept there: to copy it at every step would hold up a GPU
+            if kept.device != weight.device:  # moved once: a copy at every step would hold up a GPU
                 kept = kept.to(weight.device)
                 self.mask = {**self.mask, name: kept}
             yield name, weight, kept

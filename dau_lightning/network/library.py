@@ -1,4 +1,4 @@
-"""Networks by the name that a library gives them: what torchvision and timm have in common."""
+"""What the networks of torchvision and timm have in common: a name in the library, an input format, a constructor."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from dau_lightning.base.nearest import did_you_mean
 
 @dataclass(frozen=True)
 class InputFormat:
-    """What a network was published with: pixels a side, and the mean and deviation of each channel, of pixels in [0, 1]."""
+    """The images a network was published for: side in pixels; mean and deviation of each channel, for pixels in [0, 1]."""
 
     image_size: int
     mean: list[float]
     std: list[float]
 
 
-# For networks that were published with none: ImageNet's colours.
+# For networks without a published format: 32x32 pixels, with ImageNet's mean and deviation.
 SMALL_IMAGES = InputFormat(32, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 

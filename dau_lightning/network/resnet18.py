@@ -7,7 +7,7 @@ from torch import nn
 
 
 def resnet18(num_classes: int, in_channels: int = 3) -> nn.Module:
-    """Torchvision's ResNet-18 for 32x32 images: 3x3 stem of stride 1 and no max-pooling (He et al. 2016)."""
+    """Torchvision's ResNet-18, changed for 32x32 images: its first layer is 3x3 with stride 1, without max-pooling after it."""
     network = torchvision.models.resnet18(num_classes=num_classes)
     network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")

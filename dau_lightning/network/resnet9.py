@@ -6,7 +6,7 @@ from dau_lightning.network.block import Residual, convolution, halving
 
 
 def resnet9(num_classes: int, in_channels: int = 3, width: int = 16) -> nn.Module:
-    """A small residual network for 32x32 images; `width` channels after the stem, eight times as many at the end."""
+    """A small residual network for 32x32 images; `width` channels after the first layer, eight times as many at the end."""
     return nn.Sequential(
         convolution(in_channels, width),
         *halving(width, 2 * width),

@@ -1,4 +1,4 @@
-"""Any network of timm, by name, with new weights. Needs the extra `timm`."""
+"""Any network of timm, by name, with random weights. Needs the extra `timm`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from dau_lightning.network.library import InputFormat, constructor_call, require
 
 
 def timm_network(num_classes: int, in_channels: int, name: str) -> nn.Module:
-    """A network of timm, without weights.
+    """A network of timm, with random weights.
 
     Raises:
         InputError: timm is not installed, or has no network of this name.
@@ -20,7 +20,7 @@ def timm_network(num_classes: int, in_channels: int, name: str) -> nn.Module:
 
 
 def input_format(name: str) -> InputFormat:
-    """The image size and normalisation that timm published a network with."""
+    """The image size and normalisation of the weights that timm published for a network."""
     timm = _timm()
     require_known(name, _names(timm))
     published = timm.get_pretrained_cfg(name)
@@ -28,13 +28,13 @@ def input_format(name: str) -> InputFormat:
 
 
 def lines_of_python(name: str, num_classes: int, in_channels: int) -> list[str]:
-    """How to make the same network without this package."""
+    """Lines of Python that make the same network without this package."""
     channels = {"in_chans": in_channels} if in_channels != 3 else {}
     return constructor_call("timm.create_model", name, {"num_classes": num_classes, **channels})
 
 
 def _names(timm: Any) -> list[str]:
-    """Of architectures, and of published weights (an architecture with a tag), which have an image size of their own."""
+    """Names of architectures, and of published weights (`ARCHITECTURE.TAG`), which have their own image size."""
     return [*timm.list_models(), *timm.list_pretrained()]
 
 

@@ -1,4 +1,4 @@
-"""Any classification network of torchvision, by name, with new weights."""
+"""Any classification network of torchvision, by name, with random weights."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from dau_lightning.network.library import InputFormat, constructor_call, require
 
 
 def torchvision_network(num_classes: int, in_channels: int, name: str) -> nn.Module:
-    """A classification network of `torchvision.models`, such as `resnet50`, without weights.
+    """A classification network of `torchvision.models`, such as `resnet50`, with random weights.
 
     Raises:
         InputError: torchvision has no network of this name, or the images do not have three channels.
@@ -22,25 +22,27 @@ def torchvision_network(num_classes: int, in_channels: int, name: str) -> nn.Mod
 
 
 def input_format(name: str) -> InputFormat:
-    """The image size and normalisation that torchvision published a network with."""
+    """The image size and normalisation of the weights that torchvision published for a network."""
     require_known(name, _names())
     published = [each.transforms() for each in torchvision.models.get_model_weights(name)]
-    smallest = min(published, key=lambda transform: transform.crop_size[0])  # the others are of enlarged networks
+    # Some networks have further weights for larger images.
+    smallest = min(published, key=lambda transform: transform.crop_size[0])
     return InputFormat(smallest.crop_size[0], list(smallest.mean), list(smallest.std))
 
 
 def lines_of_python(name: str, num_classes: int, in_channels: int) -> list[str]:
-    """How to make the same network without this package."""
+    """Lines of Python that make the same network without this package."""
     return constructor_call("torchvision.models.get_model", name, {"num_classes": num_classes, **_options(name)})
 
 
 def published_as(network: nn.Module, num_classes: int) -> str | None:
-    """The name under which torchvision makes a network with weights of the same names and shapes; None where it makes none."""
+    """The torchvision name of a network: the one that gives weights of the same names and shapes; None if there is none."""
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     for name in _names():
         maker = torchvision.models.get_model_builder(name)
         if maker.__module__ == type(network).__module__ and not name.startswith("regnet"):
-            with torch.device("meta"):  # no memory, no time; RegNets compute their widths with tensors
+            # The meta device allocates no memory. RegNets, which compute their widths with tensors, cannot be made on it.
+            with torch.device("meta"):
                 made = torchvision_network(num_classes, 3, name)
             if {name: tensor.shape for name, tensor in made.state_dict().items()} == shapes:
                 return name
@@ -48,7 +50,7 @@ def published_as(network: nn.Module, num_classes: int) -> str | None:
 
 
 def _options(name: str) -> dict[str, Any]:
-    """Two networks also give the logits of auxiliary classifiers unless they are told not to."""
+    """Options that switch off the auxiliary classifiers, whose logits two networks would also return."""
     return {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
 
 

@@ -23,7 +23,7 @@ def model_card(result: Mapping[str, Any]) -> str:
     (table,) = beside(families, lambda _: True)
     shown = [column(name) for name, _ in table.columns]
     made_by_user = result["start"].get("source") == "model"
-    about = dict(zip(("dataset", "network"), run.names, strict=False))
+    about = dict(zip(("dataset", "network"), run.names[:2], strict=True))
     return render(
         "model_card.md",
         **{**result, **about, "warnings": all_warnings(result), "settings": run.method.items()},

@@ -11,7 +11,7 @@ ESCAPES = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "Δ": r
 
 
 def headings(table: pd.DataFrame) -> list[str]:
-    """A line for each column: `UA`, `UA dense`."""
+    """The heading of each column: `UA`, or `UA dense` in a table of several sparsities."""
     return [f"{column(name).heading} {sparsity}".strip() for name, sparsity in table.columns]
 
 
@@ -25,7 +25,7 @@ def markdown(sections: Iterable[Section]) -> str:
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """One table."""
+    """A table of GitHub's Markdown."""
     lines = [["", *headings(table)], ["---", *["--:"] * table.shape[1]], *table.itertuples()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -42,7 +42,7 @@ def latex(sections: Iterable[Section]) -> str:
 
 
 def _latex_table(table: pd.DataFrame, caption: str) -> str:
-    """A heading spans its columns of all sparsities, as in the paper's Table 1; `3.46±0.13` becomes an index."""
+    """One table. Headings span the columns of all sparsities (the paper's Table 1); `±0.13` of `3.46±0.13` is a subscript."""
     table = table.rename_axis(None).rename(index=lambda name: name.translate(ESCAPES)).replace("-", "--")
     table = table.replace({r"^([\d.]+)$": r"$\1$", r"^([\d.]+)±([\d.]+)$": r"$\1_{\\pm \2}$"}, regex=True)
     pairs = [(column(name).heading.translate(ESCAPES), sparsity.translate(ESCAPES)) for name, sparsity in table.columns]

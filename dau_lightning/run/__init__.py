@@ -1,1 +1,1 @@
-"""One run, from the command line to its folder; and many runs."""
+"""The command line, a run from its settings to its folder, and sweeps of many runs."""

@@ -1,4 +1,4 @@
-"""What a run says before it starts: which images it will forget, and what that takes."""
+"""The lines that a run prints before it starts: its split, the images it will forget, and the steps it will take."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from dau_lightning.data.split import Split, emptied_classes, emptied_share
 
 
 def announce(names: Mapping[str, str], seed: int, split: Split, plan: str) -> None:
-    """Print the split, the request and what the method is about to do."""
+    """Print the split, the request and the plan of the method."""
     emptied = ", ".join(emptied_classes(split))
     of_test = f" and {len(split.test_forget):,} of {emptied}" if emptied else ""
     head = ", ".join([names["dataset"], names["scheme"], f"seed {seed}"])
@@ -18,13 +18,13 @@ def announce(names: Mapping[str, str], seed: int, split: Split, plan: str) -> No
 
 
 def run_title(names: Mapping[str, str], seed: int, split: Split) -> str:
-    """What the run forgets, in one line, for its pictures."""
+    """One line that says what the run forgets, the title of its pictures."""
     what = f"{len(split.forget):,} of {len(split.train):,} images{_emptied(split)}"
     return f"{', '.join(names[group] for group in ('dataset', 'network', 'scheme', 'sparsity'))}, seed {seed}: {what} forgotten"
 
 
 def _emptied(split: Split) -> str:
-    """The classes that are forgotten completely, in brackets; empty where there are none."""
+    """The classes that are forgotten completely, in brackets; empty if there are none."""
     if not (emptied := ", ".join(emptied_classes(split))):
         return ""
     return f" (class {emptied})" if emptied_share(split) == 1 else f" (all of {emptied} among them)"

@@ -1,4 +1,4 @@
-"""Find a mistake among the settings of a command line before torch is imported; `ranges.py` says what each may be."""
+"""Checks the settings of a command line before torch is imported; `ranges.py` has the range of each setting."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -13,16 +13,16 @@ from dau_lightning.base.nearest import did_you_mean
 from dau_lightning.run.composition import composed, composing, options, parsed, values
 from dau_lightning.run.ranges import require_in_range
 
-OBJECTS = "dataset", "network", "scheme", "baseline"  # groups whose yaml files must name what they make
+OBJECTS = "dataset", "network", "scheme", "baseline"  # groups whose yaml files need a `_target_`
 
 
 def check(settings: Sequence[str], sweep: bool = False) -> None:
-    """Refuse the first mistake among the settings of a command line.
+    """Raise an error for the first wrong setting of a command line.
 
     Args:
-        settings: such as `seed=1`, as the command takes them.
-        sweep: whether `-m` was given. Then the n-th check takes the n-th value of each setting, or its last, so that every
-            value is checked once.
+        settings: the settings as the user types them, such as `seed=1`.
+        sweep: whether `-m` was given. Not every job of a sweep is checked, but every value: the n-th check takes the n-th
+            value of each setting, or its last value if it has fewer.
 
     Raises:
         InputError: one line that names the setting, what is allowed and what was given.
@@ -47,7 +47,7 @@ def check(settings: Sequence[str], sweep: bool = False) -> None:
 
 
 def _check_form(override: Override, sweep: bool) -> None:
-    """Refuse new keys, and several values without `-m`."""
+    """Raise an error for a new key, and for several values without `-m`."""
     line, key = override.input_line, override.key_or_group
     require(override.type is OverrideType.CHANGE, f"cannot use {line!r}: no setting can be added or removed, only changed")
     hint = "add -m to run one job for each, or write [...] for a list, \"'...'\" for text with commas"
@@ -56,29 +56,29 @@ def _check_form(override: Override, sweep: bool) -> None:
 
 
 def _check_job(settings: Sequence[Override], composition: DictConfig, sweep: bool) -> None:
-    """Put the settings of one job into the composition of its choices, and look at all that it holds then."""
+    """Apply the settings of one job to the configuration composed from its choices, and check every value in the result."""
     plain: Any = OmegaConf.to_container(composition)
     hydra = plain.pop("hydra")
     for name, value in hydra["launcher"].items():
         require_in_range(f"hydra.launcher.{name}", value, value)
-    config: Any = OmegaConf.create(plain, flags={"struct": True})  # which refuses new keys
+    config: Any = OmegaConf.create(plain, flags={"struct": True})  # a struct refuses new keys
     try:
         defaults = dict(_leaves(OmegaConf.to_container(config, resolve=True)))
         for override in settings:
             _update(config, override, defaults, hydra["runtime"]["choices"])
         found = dict(_leaves(OmegaConf.to_container(config, resolve=True)))
     except OmegaConfBaseException as error:
-        if "HydraConfig was not set" in str(error):  # such as ${hydra:job.num}, which only a run can resolve
+        if "HydraConfig was not set" in str(error):  # only a run can resolve ${hydra:job.num} and its like
             return
         raise InputError(f"cannot use {error.full_key or 'the settings'}: {str(error).splitlines()[0]}") from error
     typed = tuple(override.key_or_group for override in settings)
-    for name in sorted(found, key=lambda name: not name.startswith(typed)):  # typed ones first: others may depend on them
+    for name in sorted(found, key=lambda name: not name.startswith(typed)):  # typed settings first: others may depend on them
         if name not in defaults:
             raise InputError(_unknown(name, defaults, hydra["runtime"]["choices"]))
         require(found[name] != "???", f"{name} must be given: write {name}=VALUE")
         require_in_range(name, defaults[name], found[name])
     for group in OBJECTS:
-        require(f"{group}._target_" in found, f"{group} must have a _target_, the dotted name of what it makes")
+        require(f"{group}._target_" in found, f"{group} must have a _target_, the dotted name of a class or function")
     require("metric" in config, "metric must be at least one attack, got []")
     require(not sweep or found["trainer.devices"] == 1, "trainer.devices must be 1 in a sweep, whose jobs would share them")
 
@@ -93,7 +93,7 @@ def _update(config: DictConfig, override: Override, defaults: dict[str, Any], ch
 
 
 def _unknown(name: str, defaults: dict[str, Any], choices: dict[str, str]) -> str:
-    """The error for an unknown setting, with the nearest name and the choice that would have to know it."""
+    """The message for an unknown setting, with the most similar known name and the choice whose yaml file was searched."""
     slashed = name.replace(".", "/")
     known = [*defaults, *choices, *([slashed] if options(slashed) else [])]
     inside = [other for other in known if other.endswith(f".{name}")]
@@ -104,7 +104,7 @@ def _unknown(name: str, defaults: dict[str, Any], choices: dict[str, str]) -> st
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting by its full name."""
+    """The full name and the value of every setting."""
     for name, child in node.items():
         if isinstance(child, dict):
             yield from _leaves(child, f"{prefix}{name}.")

@@ -24,14 +24,15 @@ from dau_lightning.run.composition import composed, composing
 from dau_lightning.run.job import run
 from dau_lightning.storage.run_folder import register_resolver
 
-# OpenMP's threads spin for microseconds while they wait, then sleep. Spinning on costs tenfold where cores are shared,
-# sleeping at once costs half where they are not. The third variable makes Hydra hand errors on to `one_line`.
+# The first two let OpenMP's threads spin for microseconds while they wait, then sleep. Longer spinning makes processes that
+# share cores ten times slower; no spinning costs a process with its own cores half of its speed. The third variable makes
+# Hydra pass errors on to `one_line`.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "HYDRA_FULL_ERROR": "1"}
-NO_CHOICES = "hydra", "paper", "search", "tuned"  # folders of yaml files that Hydra takes by itself
+NO_CHOICES = "hydra", "paper", "search", "tuned"  # folders of yaml files from which users do not choose
 
 
 def main() -> None:
-    """Do what `sys.argv` asks for. A mistake in it ends the program with one line, before torch is imported."""
+    """Run the command in `sys.argv`. A mistake in it ends the program with one line, before torch is imported."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     register_resolver()
@@ -51,7 +52,7 @@ def main() -> None:
         try:
             hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base=None)(job)()
         except Exception as error:
-            if informs or flags.resolve:  # no job ran, so that only a mistake in the flags can have failed
+            if informs or flags.resolve:  # no job ran, so the flags must be wrong
                 raise InputError(line(error)) from error
             raise
 
@@ -60,7 +61,7 @@ def job(config: DictConfig) -> Exception | None:
     """Run one job; called by Hydra.
 
     Returns:
-        Why the job failed, if it is one of a sweep: `sweep.py` reports it, and the other jobs go on.
+        In a sweep, the error of a failed job, which `sweep.py` reports while the other jobs go on; otherwise None.
     """
     context = HydraConfig.get()
     try:
@@ -78,7 +79,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _read(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Those of Hydra's flags that are of use here, and the settings, which may stand anywhere between them."""
+    """The flags, which are those of Hydra that are useful here, and the settings, which may stand between flags."""
     parser = _Parser(add_help=False, allow_abbrev=False)
     one = parser.add_mutually_exclusive_group()
     for names in (["--run", "-r"], ["--multirun", "-m"], ["--shell-completion", "-sc"]):
@@ -97,7 +98,7 @@ def _read(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _help(settings: Sequence[str], own: Path | None, resolve: bool) -> str:
-    """The text of `--help`; Hydra's own function would take twice the time."""
+    """The text of `--help`; Hydra's own function would take twice as long."""
     groups = defaultdict[str, set[str]](set)
     for folder in filter(None, (CONFIG_FOLDER, own)):
         for file in folder.glob("*/**/*.yaml"):
@@ -115,9 +116,9 @@ def _help(settings: Sequence[str], own: Path | None, resolve: bool) -> str:
 
 
 def quoted(argument: str) -> str:
-    """An argument of the command line, within the quotes that Hydra needs and the shell has taken off.
+    """An argument of the command line, with the quotes that Hydra needs and the shell has removed.
 
-    They go around a condition, and around a path that holds a ``=``, as the folder of every run does.
+    Two kinds of values need them: a condition in `scheme.where`, and a path with a ``=``, such as any run folder's.
 
     >>> quoted("scheme.where=user_id == 17")
     'scheme.where="user_id == 17"'

@@ -1,4 +1,4 @@
-"""Read settings and compose them from the yaml files, with Hydra's public functions alone."""
+"""Reads settings and composes the configuration from the yaml files, with Hydra's public functions alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean
 
-RESOLVERS = "now", "hydra", "python_version"  # those that Hydra registers
+RESOLVERS = "now", "hydra", "python_version"  # the resolvers that Hydra registers
 
 
 @contextmanager
 def composing() -> Iterator[None]:
-    """Let the functions below read this project's yaml files, and leave Hydra's global state as it was.
+    """Let the functions below read this project's yaml files; Hydra's global state is restored after the block.
 
-    Works inside another Hydra application too, whose state Hydra's own `initialize_config_dir` would refuse.
+    It works inside another Hydra application too, where Hydra's own `initialize_config_dir` would raise an error.
     """
     state, version, runtime = GlobalHydra.instance(), VersionBase.instance(), JobRuntime.instance()
     before = state.hydra, version.version_base, runtime.get("name")
@@ -45,7 +45,7 @@ def parsed(settings: Sequence[str]) -> list[Override]:
     """Read settings such as `seed=1`.
 
     Raises:
-        InputError: one of them is no `KEY=VALUE`.
+        InputError: a setting does not have the form `KEY=VALUE`.
     """
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
     found = []
@@ -59,11 +59,11 @@ def parsed(settings: Sequence[str]) -> list[Override]:
 
 
 def values(params: Mapping[str, Any] | None, typed: Sequence[Override]) -> list[list[str]]:
-    """For each setting the values that a sweep gives it, as settings, in the order of Hydra's sweeper.
+    """For each setting a list of its values in a sweep, such as `["seed=0", "seed=1"]`, in the order of Hydra's sweeper.
 
     Args:
-        params: `hydra.sweeper.params`, where an experiment says what it sweeps over.
-        typed: the settings of the command line, which win over `params`.
+        params: `hydra.sweeper.params`, in which an experiment names the settings that it sweeps over.
+        typed: the settings of the command line, which take precedence over `params`.
     """
     found = {}
     for override in [*parsed([f"{key}={value}" for key, value in (params or {}).items()]), *typed]:
@@ -75,15 +75,15 @@ def values(params: Mapping[str, Any] | None, typed: Sequence[Override]) -> list[
 
 
 def options(group: str, hydra: Sequence[str] = ()) -> list[str]:
-    """The choices of a group, also in the folders that `hydra.searchpath` adds; empty where a name is no group."""
+    """The choices of a group, including those in folders that `hydra.searchpath` adds; empty if there is no such group."""
     return GlobalHydra.instance().config_loader().get_group_options(group, overrides=list(hydra))
 
 
 def composed(settings: Sequence[str]) -> DictConfig:
-    """Compose settings, with Hydra's own below `hydra`.
+    """Compose the configuration by settings; Hydra's own configuration is below `hydra`.
 
     Raises:
-        InputError: Hydra cannot; one line that says why.
+        InputError: Hydra cannot compose it; one line says why.
     """
     try:
         return compose("config", overrides=list(settings), return_hydra_config=True)
@@ -93,13 +93,13 @@ def composed(settings: Sequence[str]) -> DictConfig:
             raise InputError(f"{group} needs the extra slurm: pip install 'dau-lightning[slurm]'") from error
         known = options(group, [setting for setting in settings if setting.startswith("hydra.searchpath")])
         raise InputError(f"unknown {group} {name!r}; choose from {', '.join(known)}{did_you_mean(name, known, 1)}") from error
-    except Exception as error:  # a yaml file of the user's own can fail in any way
+    except Exception as error:  # a user's own yaml file can fail in any way
         reason = " ".join((str(error) or str(error.__cause__)).split("full_key:")[0].split())
         raise InputError(f"cannot compose {' '.join(settings) or 'the settings'}: {reason}") from error
 
 
 def configuration(settings: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
-    """The configuration of a run by settings, without Hydra's own, and the choice in every group."""
+    """The configuration of a run by settings, without Hydra's own part, and the choice in every group."""
     with composing():
         config = composed(settings)
     choices = dict(config.hydra.runtime.choices)

@@ -1,4 +1,4 @@
-"""The story of one run: split, original, mask, Retrain, unlearning, evaluation."""
+"""One run from start to end: split, mask, Retrain, original, unlearning, evaluation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ NO_RETRAIN = "no Retrain (reference=off): the distance to a model that never saw
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found.
+    """The outcome of a run.
 
     Attributes:
-        split: the parts.
-        module: of the method; its defender has the final weights.
-        rows: of the table, by kind of model.
-        warnings: about the whole run.
-        start: about the weights that the run started from, for later requests.
+        split: the parts of the data.
+        module: the method; its defender has the final weights.
+        rows: the rows of the table, by kind of model.
+        warnings: warnings about the whole run.
+        start: facts about the weights from which the run started, for later requests.
     """
 
     split: Split
@@ -50,20 +50,20 @@ class Outcome:
 
 @dataclass
 class Experiment:
-    """The parts of one run.
+    """The objects of one run.
 
     Attributes:
-        names: the choices `dataset`, `network`, `scheme`, `sparsity`, `baseline`.
+        names: the choices in `dataset`, `network`, `scheme`, `sparsity` and `baseline`.
         dataset: loads the official sets.
-        scheme: what to forget.
+        scheme: marks the samples to forget.
         method: makes the unlearning module.
         attacks: metrics by name; `confidence` gives the column MIA.
-        plan: what the run does.
+        plan: the modes of the run.
         training: makes and trains the defenders.
-        folder: of the run.
-        start: called with the hash of the split once everything is known to be usable, before any training.
-        figures: keep the outputs that pictures need.
-        trajectory_points: how often the unlearning is measured on its way.
+        folder: the run folder.
+        start: called with the hash of the split after all checks and before any training.
+        figures: whether to keep the outputs that pictures need.
+        trajectory_points: number of steps of the unlearning at which the model is measured; 0 for none.
     """
 
     names: Mapping[str, str]
@@ -79,13 +79,13 @@ class Experiment:
     trajectory_points: int = 0
 
     def run(self) -> Outcome | None:
-        """Run it.
+        """Train, unlearn and evaluate.
 
         Returns:
-            What it found; None in the processes of further devices, which leave evaluation and files to the first one.
+            The outcome; None in the processes of other devices than the first, which alone evaluates and writes files.
 
         Raises:
-            InputError: something given cannot be used; raised before any training.
+            InputError: a setting, a file or the data cannot be used; raised before any training.
             TrainingError: a loss is not finite.
         """
         training, plan = self.training, self.plan
@@ -138,7 +138,7 @@ class Experiment:
         mask: Mapping[str, Any],
         collector: OutputsCollector | None,
     ) -> dict[str, Any]:
-        """Bring a module's defender to its final weights; seconds and findings."""
+        """Train a module, or load its weights; return seconds and findings."""
         if self.plan.start and kind == "original":
             module.defender.hold(mask)
             return {"seconds": 0.0}
@@ -148,21 +148,21 @@ class Experiment:
         return self.training.unlearned(module, split, mask, collector.watchers() if collector else [])
 
     def _collector(self, split: Split) -> OutputsCollector | None:
-        """Collects what pictures need; none for the selection score, for which nobody may look at test data."""
+        """The collector of the outputs for pictures; None without pictures, and in a selection run, which uses no test data."""
         if not self.figures or not self.plan.with_test:
             return None
         training = self.training
         return OutputsCollector(split, training.seed, training.transform, self.attacks["confidence"], self.trajectory_points)
 
     def _evaluated(self, evaluator: Evaluator, kind: str, module: UnlearningModule, collector: OutputsCollector | None) -> Row:
-        """The numbers of a model, and its outputs for pictures; numbers from before the run was killed are used again."""
+        """Collect a model's outputs for pictures; return its numbers, which a killed run may have written already."""
         if collector:
             collector.collect(kind, module.defender, self.training.device)
         key = f"{evaluator.split.split_hash} {tensors_digest(module.defender.network.state_dict())}"
         return self.folder.evaluated(key, partial(evaluator.row, module))
 
     def _save_outputs(self, collector: OutputsCollector | None, rows: Mapping[str, Row]) -> None:
-        """Write what pictures need."""
+        """Write the outputs that pictures need."""
         if collector:
             labels = {kind: row["label"] for kind, row in rows.items()}
             (metrics,) = (logger for logger in self.training.loggers if isinstance(logger, MetricsCSV))
@@ -170,11 +170,11 @@ class Experiment:
             collector.save(self.folder.path, labels, self.names["baseline"], title, metrics.logged("dynamics"))
 
     def _warnings(self, evaluator: Evaluator, original: Row, module: UnlearningModule) -> list[str]:
-        """Warnings about an original that this project did not train, printed before anything is made of it."""
+        """Warnings about an original that this project did not train, printed before the run goes on with it."""
         plan, found = self.plan, list[str]()
         if plan.previous:
             earlier = plan.previous.result
-            again = NO_RETRAIN, OTHER_RECIPE, *few_samples(earlier["counts"]["forget"])  # said anew where they hold
+            again = NO_RETRAIN, OTHER_RECIPE, *few_samples(earlier["counts"]["forget"])  # these are decided anew
             found = [text for text in earlier["warnings"] if text not in again]
         elif plan.start and (warning := evaluator.validation_set_was_trained_on(original, module)):
             found = [warning]

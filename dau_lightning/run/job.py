@@ -1,4 +1,4 @@
-"""One job: from a composed configuration to a finished run, its pictures and its table."""
+"""Runs one job: makes its objects from the composed configuration, runs it, draws its pictures and prints its table."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from dau_lightning.run.plan import Plan
     from dau_lightning.training.training import Training
 
-GROUPS = "dataset", "network", "scheme", "sparsity", "baseline"  # whose choices name a run
+GROUPS = "dataset", "network", "scheme", "sparsity", "baseline"  # the groups whose choices name a run
 
 
 def run(config: DictConfig, job: HydraConf) -> None:
     """Run a job, unless it is finished, and print its table.
 
     Args:
-        config: composed and checked.
-        job: what Hydra knows of it.
+        config: the composed and checked configuration.
+        job: Hydra's own configuration of the job.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: a setting, a file or the data cannot be used.
         TrainingError: a loss is not finite.
     """
     folder = RunFolder.of(Path(job.runtime.output_dir), config)
@@ -51,7 +51,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
             temporary.write_text(f"{error}\n")
         raise
     print("finished before; overwrite=true runs it again, with the images as they are now")
-    if config.figures and not (folder.path / "report.html").is_file():  # killed while it drew
+    if config.figures and not (folder.path / "report.html").is_file():  # the run was killed while it drew
         from dau_lightning.report.draw import draw
 
         draw(result, folder.path)
@@ -76,16 +76,16 @@ def make(
 
     Args:
         settings: the composed configuration.
-        choices: in every group.
-        folder: of the run.
-        command: that the user typed.
-        quiet: the process belongs to a further device, and leaves the end to the first one.
-        given: `plan`, `dataset`, `scheme` and `network` in place of those that the settings name.
+        choices: the choice in every group.
+        folder: the run folder.
+        command: the command that the user typed.
+        quiet: whether the process belongs to another device than the first, which alone logs and writes the results.
+        given: `plan`, `dataset`, `scheme` and `network`, to use in place of those that the settings name.
 
     Returns:
         The content of `result.json`; empty in a quiet process.
     """
-    from dau_lightning.report.draw import draw  # torch, after every check that needs none
+    from dau_lightning.report.draw import draw  # imports torch, so after the checks that do not need it
     from dau_lightning.run.experiment import Experiment
     from dau_lightning.run.record import Description, record
     from dau_lightning.tracking.wandb import loggers
@@ -118,14 +118,14 @@ def make(
 
 
 def settings_of(config: DictConfig) -> dict[str, Any]:
-    """The settings of a run: what the configuration leaves to the network follows it."""
+    """The settings of a run; image size and normalisation follow the network where the configuration has null."""
     from dau_lightning.network.build import with_input_format
 
     return with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
 
 
 def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":
-    """What the run does, and the weights and requests that it goes on from."""
+    """The modes of the run, with the weights and the earlier run from which it starts."""
     from dau_lightning.run.ledger import previous_run
     from dau_lightning.run.plan import Plan
     from dau_lightning.storage.weights import read_weights
@@ -148,9 +148,9 @@ def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logg
 
     Args:
         settings: the composed configuration.
-        folder: of the run.
-        loggers: of every metric.
-        network: makes the network; None for the one that the settings name.
+        folder: the run folder.
+        loggers: receive every logged value.
+        network: a function that makes the network; None for the network that the settings name.
     """
     from dau_lightning.data.transform import Transform
     from dau_lightning.network.build import builder
@@ -176,7 +176,7 @@ def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logg
 
 
 def typed_command(overrides: Sequence[str], sweep: bool) -> str:
-    """The command of one job, as a user would type it.
+    """The command that would run one job, as a user would type it.
 
     >>> typed_command(["seed=1", "dataset.root=my images"], sweep=False)
     "python train.py seed=1 'dataset.root=my images'"

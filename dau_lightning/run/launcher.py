@@ -1,4 +1,4 @@
-"""Run the jobs of a sweep side by side on one machine, a process each: one that is killed or too slow harms no other."""
+"""Runs the jobs of a sweep in parallel on one machine, each in a process, so that a killed or slow job harms no other."""
 
 import os
 import sys
@@ -18,11 +18,11 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-PLUGIN = "hydra_plugins.dau_lightning"  # Hydra makes launchers of the package hydra_plugins alone
+PLUGIN = "hydra_plugins.dau_lightning"  # Hydra accepts launchers from the package hydra_plugins alone
 
 
 def register() -> None:
-    """Let a yaml file name `Cores`; only a command does this, it changes Hydra for the whole process."""
+    """Register `Cores`, so that a yaml file can name it; only a command does this, since it changes Hydra globally."""
     plugins = Plugins.instance()  # this imports hydra_plugins, if any plugin is installed
     sys.modules.setdefault(PLUGIN.split(".")[0], ModuleType(PLUGIN.split(".")[0]))
     sys.modules[PLUGIN] = sys.modules[__name__]  # Hydra imports a launcher by its name, even a registered one
@@ -30,13 +30,13 @@ def register() -> None:
 
 
 class Cores(Launcher):
-    """Start as many jobs as there are cores, and another whenever one ends.
+    """A launcher that keeps as many jobs running as there are cores: whenever one ends, it starts the next.
 
     Processes are forked from one that has imported torch, so that no job imports it again.
 
     Args:
-        n_jobs: how many jobs run at a time; -1 for as many as there are cores.
-        minutes: after how many minutes a job is ended; None for never.
+        n_jobs: number of jobs that run at a time; -1 for as many as there are cores.
+        minutes: minutes after which a job is killed; None for never.
     """
 
     __module__ = PLUGIN
@@ -47,7 +47,7 @@ class Cores(Launcher):
         self.processes = get_context("forkserver")
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what the jobs need; called by Hydra."""
+        """Keep what the jobs need; called by Hydra."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -58,7 +58,7 @@ class Cores(Launcher):
             return list(threads.map(self._run, range(initial_job_idx, initial_job_idx + len(job_overrides)), job_overrides))
 
     def _run(self, number: int, overrides: Sequence[str]) -> JobReturn:
-        """Run one job in its process; `Sweep` notes how it went, and of one that was ended only that it began."""
+        """Run one job in a process. `Sweep` records its outcome, or only its start if the job is killed."""
         job = partial(_job, number, list(overrides), self.hydra_context, self.config, self.task_function, Singleton.get_state())
         process = self.processes.Process(target=_call, args=(dumps(job),))
         process.start()
@@ -78,7 +78,7 @@ def _call(job: bytes) -> None:
 
 
 def _end_with_sweep() -> None:
-    """End this job when the sweep is killed: it would go on beside the jobs of the next sweep."""
+    """End this job when the sweep is killed, or it would run beside the jobs of the next sweep."""
     if sweep := parent_process():
         sweep.join()
         os._exit(1)
@@ -87,7 +87,7 @@ def _end_with_sweep() -> None:
 def _job(
     number: int, overrides: list[str], context: HydraContext, config: DictConfig, task: TaskFunction, state: dict[Any, Any]
 ) -> JobReturn:
-    """Do what Hydra's own launcher does for one job."""
+    """Run one job like Hydra's own launcher."""
     Singleton.set_state(state)
     composed = context.config_loader.load_sweep_config(config, overrides)
     with open_dict(composed):

@@ -1,4 +1,4 @@
-"""Requests over time: what was removed when, in lines that each carry the hash of the former, and the run to continue from."""
+"""The ledger, which has a line for each request with the hash of the line before, and the run that a request continues."""
 
 import json
 import time
@@ -18,18 +18,18 @@ from dau_lightning.storage.seal import sha256, tensors_digest
 from dau_lightning.storage.weights import StartingWeights
 
 LEDGER, FORGOTTEN, WEIGHTS = "ledger.jsonl", "forgotten.txt", "unlearned.safetensors"
-SAME = "seed", "val_from_test", "network", "transform", "sparsity"  # settings that requests on one model share
-SAME_DATA = "train_limit", "test_limit", "image_size", "level"
+SAME = "seed", "val_from_test", "network", "transform", "sparsity"  # settings that all requests to one model share
+SAME_DATA = "train_limit", "test_limit", "image_size", "level"  # settings of the data set that they share
 
 
 @dataclass(frozen=True)
 class PreviousRun:
-    """A finished run from which more is to be forgotten.
+    """A finished run whose model has to forget more samples.
 
     Attributes:
-        result: its `result.json`.
-        lines: of its ledger.
-        ids: of all samples that were forgotten up to it.
+        result: the content of its `result.json`.
+        lines: the lines of its ledger.
+        ids: ids of all samples forgotten by this run and by those before it.
         given: the weights that it left.
     """
 
@@ -45,14 +45,14 @@ class PreviousRun:
 
     @property
     def recipe(self) -> Mapping[str, Any] | None:
-        """By which the original of the first request was trained; None for one that was not trained here."""
+        """The recipe with which the original of the first request was trained; None if this package did not train it."""
         return self.result["start"].get("recipe")
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
-        """Refuse a request on another network or by other settings.
+        """Check that a new request has the same network and the other settings in `SAME` and `SAME_DATA`.
 
         Raises:
-            InputError: names the setting that differs.
+            InputError: a setting differs; the message names it.
         """
         ours, theirs = _shared(settings), _shared(self.result["settings"])
         for name, value in theirs.items():
@@ -62,10 +62,10 @@ class PreviousRun:
             )
 
     def check_data(self, data_hash: str) -> None:
-        """Refuse a request on other data.
+        """Check that a new request has the same data.
 
         Raises:
-            InputError: images, labels or the split have changed.
+            InputError: the images, the labels, `D` or `D_v` have changed.
         """
         require(
             data_hash == self.result["data_hash"],
@@ -74,10 +74,10 @@ class PreviousRun:
 
 
 def previous_run(folder: str) -> PreviousRun:
-    """The run in a folder, its ledger and weights checked against each other.
+    """The run in a folder, after checking its list of forgotten samples and its weights against its ledger.
 
     Raises:
-        InputError: it is not finished, its ledger was edited, or its weights or list are not those that the ledger tells of.
+        InputError: the run is not finished, its ledger was edited, or its list or weights are not those in the ledger.
     """
     path, said = Path(folder).expanduser(), f"continue_from={folder}"
     result = read_result(path)
@@ -93,17 +93,23 @@ def previous_run(folder: str) -> PreviousRun:
     entries = _checked(entered, said)
     edited = f"{said} cannot be trusted:"
     require(sha256(entered[-1]) == (result or {}).get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
-    require(ids_hash(ids) == entries[-1]["forgotten_sha256"], f"{edited} {FORGOTTEN} is not the list that the ledger tells of")
+    require(ids_hash(ids) == entries[-1]["forgotten_sha256"], f"{edited} {FORGOTTEN} is not the list that the ledger records")
     require(
         tensors_digest(weights) == entries[-1]["weights_sha256"],
-        f"{edited} {WEIGHTS} are not the weights that the ledger tells of",
+        f"{edited} {WEIGHTS} are not the weights that the ledger records",
     )
     saw_all = (result or {})["start"]["saw_all"]
     return PreviousRun(result or {}, entered, ids, StartingWeights("Before", f"{said} ({WEIGHTS})", weights, saw_all))
 
 
 def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Collection[str]) -> str:
-    """Write the ledger of a run, which is the former one and an entry more, and the ids of all that was forgotten.
+    """Write the ledger of a run, which adds an entry to the previous run's, and the list of all forgotten samples.
+
+    Args:
+        folder: the run folder.
+        before: the lines of the previous run's ledger; empty for a first request.
+        entry: the content of the new entry.
+        ids: ids of all forgotten samples.
 
     Returns:
         The hash of the new entry.
@@ -118,7 +124,7 @@ def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Co
 
 
 def _checked(entered: Sequence[str], said: str) -> list[dict[str, Any]]:
-    """The entries of a ledger, each of which must carry the hash of the former."""
+    """The entries of a ledger, after checking that each carries the hash of the one before."""
     entries, before = [], None
     for number, line in enumerate(entered, 1):
         try:
@@ -134,6 +140,6 @@ def _checked(entered: Sequence[str], said: str) -> list[dict[str, Any]]:
 
 
 def _shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two requests must have in common, by setting."""
+    """The settings that all requests to one model must share, with their values."""
     data = {f"dataset.{name}": settings["dataset"].get(name) for name in SAME_DATA}
     return {name: settings.get(name) for name in SAME} | data

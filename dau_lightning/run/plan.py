@@ -1,4 +1,4 @@
-"""What a run does, resolved once from its modes: the reference, the selection score, own weights, earlier requests."""
+"""The modes of a run, resolved once from its settings: the reference, the selection score, own weights, earlier requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class Plan:
     """The modes of a run.
 
     Attributes:
-        with_retrain: the run trains a Retrain to compare with, or takes it from the store.
-        retrain_from_store: the Retrain must be in the store already.
-        with_test: the run looks at test images.
-        with_score: half of `D_v` only judges, for the selection score.
+        with_retrain: whether the run compares with a Retrain, which it trains or takes from the store.
+        retrain_from_store: whether the Retrain must be in the store already.
+        with_test: whether the run evaluates on test images.
+        with_score: whether the run computes the selection score, for which it keeps half of `D_v`.
         start: weights that the run starts from; None to train an original by the recipe.
-        previous: the run that left these weights, whose requests count as forgotten.
-        val_from_test: the share of the test set that is `D_v`, see `make_split`.
+        previous: the run that left these weights, whose forgotten samples belong to `D_f` too; None for a first request.
+        val_from_test: the share of the test set that becomes `D_v`, see `make_split`.
     """
 
     with_retrain: bool
@@ -44,8 +44,8 @@ class Plan:
     ) -> "Plan":
         """Resolve the settings `reference`, `selection`, `original.checkpoint` and `continue_from`.
 
-        A run for the selection score has neither Retrain nor test images. A run that starts from weights without a Retrain
-        has the score in place of the distance to Retrain.
+        A selection run (`selection=true`) has neither Retrain nor test images. A run from given weights with `reference=off`
+        has the selection score in place of the distance to Retrain.
         """
         return cls(
             with_retrain=reference != "off" and not selection,
@@ -70,7 +70,7 @@ class Plan:
         )
 
     def recipe(self, ours: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The recipe by which the original of the first request was trained; None if this project did not train it."""
+        """The recipe with which the original of the first request was trained; None if this project did not train it."""
         if self.previous:
             return self.previous.recipe
         return None if self.start else ours

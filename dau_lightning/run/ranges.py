@@ -1,7 +1,7 @@
-"""What a setting may be: one table from names to rules, in the words that an error shows.
+"""The range of every setting: a table from names to rules, which are written in the words of the error messages.
 
-A name means the same in every group, so one line serves all of them. A name outside the table takes the type of its
-default in the yaml file: a new method needs no line here, and its constructor checks the rest.
+A name means the same in every group, so one line is enough for all groups. A setting that is not in the table must have the
+type of its default in the yaml file: a new method needs no line here, and its constructor checks the rest.
 """
 
 import operator
@@ -20,21 +20,21 @@ KINDS = {"an integer": (int,), "a finite number": (int, float), TEXT: (str,), "a
 BOUNDS = {"above": operator.gt, "of at least": operator.ge, "below": operator.lt, "of at most": operator.le}
 LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many as there are cores)": -1}
 
-# The last part of a name, or more of it, with wildcards as in fnmatch; the first that fits counts.
+# Keys hold patterns for the last part of a name, or more parts, with wildcards as in fnmatch; the first match counts.
 TABLE = {
     "seed dynamics crop_padding copies pretraining_steps rewind_epochs": "an integer of at least 0",
     "train_limit test_limit samples pretraining_refresh": "null or an integer of at least 1",
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
     "epochs *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
-    "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; at 1024 one takes 3 MB of memory
+    "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; an image of 1024 takes 3 MB
     "lr attacker_lr noise_scale temperature scale alpha relative_floor checkpoint.seconds": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
     "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits
     "damping weight_decay *weight noise invariance variance covariance": "a finite number of at least 0",
     "momentum sparsity.amount": "a finite number of at least 0 and below 1",
     "scheme.fraction val_from_test": "null or a finite number above 0 and below 1",
-    "transform.mean": "null or a list, each a finite number",  # null: as the network was published with
+    "transform.mean": "null or a list, each a finite number",  # null: the network's published values
     "transform.std": "null or a list, each a finite number above 0",
     "milestones": "[] or a list, each an integer of at least 1",
     "schedule": "one of constant, linear, one_cycle, step",
@@ -55,7 +55,7 @@ TABLE = {
 
 
 def accepts(rule: str, value: Any) -> bool:
-    """Whether a value is what a rule says.
+    """Whether a value fulfils a rule.
 
     >>> accepts("null or an integer of at least 1", 0), accepts("a list, each an integer", [3])
     (False, True)
@@ -78,7 +78,7 @@ def accepts(rule: str, value: Any) -> bool:
 
 
 def rule_of(name: str, default: Any) -> str | None:
-    """The rule of a setting with a default, which is `???` where the yaml file has none; None if it may be anything."""
+    """The rule for a setting, from the table or from its default (`???` if the yaml file has none); None for any value."""
     for names, rule in TABLE.items():
         if any(fnmatchcase(f".{name}", f"*.{pattern}") for pattern in names.split()):
             return rule
@@ -88,15 +88,15 @@ def rule_of(name: str, default: Any) -> str | None:
 
 
 def require_in_range(name: str, default: Any, value: Any) -> None:
-    """Raise an `InputError` unless a setting takes a value."""
+    """Raise an `InputError` unless a value is in the range of its setting."""
     rule = rule_of(name, default)
     if rule and not accepts(rule, value):
         raise InputError(f"{name} must be {rule}, got {shown(value)}")
-    most = 2**63 - 1 if name.endswith("seed") else 2**31 - 1  # what a generator takes; what 64 bits hold when multiplied
+    most = 2**63 - 1 if name.endswith("seed") else 2**31 - 1  # generators take 63 bits; products of others must fit 64
     if any(type(part) is int and abs(part) > most for part in (value if isinstance(value, list) else [value])):
         raise InputError(f"{name} must be at most {most}, got {shown(value)}")
 
 
 def shown(value: Any) -> str:
-    """A value as it is typed: `null`, `true`, `'text'`."""
+    """A value as a user would type it: `null`, `true`, `'text'`."""
     return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))

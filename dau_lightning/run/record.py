@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: weights, `result.json`, the ledger, the model card; and its rows in the loggers."""
+"""Writes the results of a run: weights, `result.json`, ledger and model card into its folder, its rows to the loggers."""
 
 import platform
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ IN_LEDGER = (*CHOICES, "seed", "data_hash", "split_hash", "request", "files", "w
 
 @dataclass(frozen=True)
 class Description:
-    """What a run was asked for, for those who read its result.
+    """What the user asked a run to do, for readers of its result.
 
     Attributes:
-        command: that the user typed; empty from Python.
+        command: the command that the user typed; empty from Python.
         settings: the composed configuration.
-        selection: the run was made for the selection score.
+        selection: whether the run is scored by the selection score, without test data.
     """
 
     command: str
@@ -38,7 +38,7 @@ class Description:
 
 
 def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict[str, Any]:
-    """Write everything; `result.json`, which says that the run is finished, comes last.
+    """Write all files of a run; `result.json`, which says that the run is finished, comes last.
 
     Returns:
         The content of `result.json`.
@@ -70,7 +70,7 @@ def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict
         "image_shape": list(split.train.images.shape[1:]),
         "rows": outcome.rows,
     }
-    if method != "original":  # which forgets nothing
+    if method != "original":  # the original forgets nothing
         earlier = experiment.plan.previous.lines if experiment.plan.previous else ()
         entry = {**{name: result[name] for name in IN_LEDGER}, "settings": about.settings["baseline"]}
         entry |= {"evidence": outcome.rows[method], "weights_sha256": tensors_digest(weights)}

@@ -1,4 +1,4 @@
-"""What a run needs and only data and objects can show: checked before any training."""
+"""Checks a run before any training, for mistakes that show only once data and objects are there."""
 
 from collections.abc import Collection, Mapping
 
@@ -14,17 +14,17 @@ from dau_lightning.training.training import Training
 def check(
     plan: Plan, training: Training, split: Split, modules: Mapping[str, UnlearningModule], attacks: Collection[str]
 ) -> None:
-    """Refuse a run that could not be trained to its end.
+    """Check that a run can be trained to its end.
 
     Args:
-        plan: what the run does.
-        training: of the run.
-        split: the parts.
-        modules: of the run, by kind.
+        plan: the modes of the run.
+        training: trains the run's modules.
+        split: the parts of the data.
+        modules: the methods of the run, by kind.
         attacks: names of the attacks.
 
     Raises:
-        InputError: the first thing that does not fit.
+        InputError: the run cannot be trained; the message names the first reason.
     """
     if plan.previous:
         plan.previous.check_data(split.data_hash)
@@ -55,7 +55,7 @@ def _check_sparsity(plan: Plan, training: Training) -> None:
 
 
 def _check_batches(training: Training, module: UnlearningModule, split: Split) -> None:
-    """Make the loader of every device: it refuses batches that its parts cannot fill or that devices cannot share."""
+    """Make the loader of every device, which raises an error if a part is empty or devices cannot share a batch."""
     data = training.data(module, split)
     for rank in range(training.devices):
         module.loader(data.part, training.transform, training.seed, rank, training.devices)

@@ -1,4 +1,4 @@
-"""Report on a sweep, whatever launches its jobs: a line for each job, a failed one named, a summary at the end."""
+"""Reports on a sweep, with any launcher: a line for each job, the reason of each failure, a summary at the end."""
 
 import atexit
 import json
@@ -25,24 +25,24 @@ from dau_lightning.storage.run_folder import read_result
 
 
 class Sweep(Callback):
-    """Hydra calls this around a sweep and, in the processes of the jobs, around each job; a single run is left alone.
+    """Hydra calls this before and after a sweep and, in the jobs' processes, each job; it does nothing in a single run.
 
-    Each job leaves a note in a folder that all processes see, since jobs get copies of this object. Jobs that run side by
-    side write what they print into `output.txt` of their run folder.
+    Jobs get copies of this object, so each job writes its outcome to a file in a folder that all processes share. Output of
+    jobs that run in parallel goes into `output.txt` in their run folders.
     """
 
-    jobs: tuple[str, ...] = ()  # the name of each job
+    jobs: tuple[str, ...] = ()  # the names of the jobs; empty in a single run
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Learn which jobs there will be."""
+        """Record the names of the jobs."""
         self.jobs = names(config)
         os.makedirs(config.hydra.sweep.dir, exist_ok=True)
         self.notes = Path(tempfile.mkdtemp(prefix=".sweep-", dir=config.hydra.sweep.dir)).resolve()
-        atexit.register(self._summarise)  # also where a killed process or ^C ends the sweep early
+        atexit.register(self._summarise)  # also if ^C or a killed process ends the sweep early
         print(f"{len(self.jobs)} jobs, into {config.hydra.sweep.dir}", flush=True)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
-        """Send a job's output where it belongs."""
+        """Redirect a job's output into its folder, if jobs run in parallel."""
         if not self.jobs:
             return
         folder = Path(config.hydra.runtime.output_dir)
@@ -59,7 +59,7 @@ class Sweep(Callback):
             print(f"\n{self._title(config)}", flush=True)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Note how a job went, and say so in one line."""
+        """Write the outcome of a job to its file, and print it in one line."""
         if not self.jobs:
             return
         outcome, reason, failure = "finished before" if self.skipped else "finished", "", job_return.return_value
@@ -70,7 +70,7 @@ class Sweep(Callback):
                 traceback.print_exception(failure)
             elif self.aside:
                 print(f"error: {reason}", file=sys.stderr)
-            job_return.return_value = None  # not every error can be sent to the sweep's process
+            job_return.return_value = None  # not every error can be pickled for the sweep's process
         self.output.close()
         self._note(config, outcome, reason)
         if self.aside or failure:
@@ -78,7 +78,7 @@ class Sweep(Callback):
             print(f"{self._title(config)}: {outcome}{row}", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Sum up; a failed job makes the exit code 1."""
+        """Print the summary; if a job has not finished, exit with code 1."""
         atexit.unregister(self._summarise)
         if self._summarise():
             sys.exit(1)
@@ -93,7 +93,7 @@ class Sweep(Callback):
         os.replace(temporary, self.notes / f"{number}.json")
 
     def _summarise(self) -> bool:
-        """Print the summary; whether any job has not finished."""
+        """Print the summary; return whether any job has not finished."""
         notes = {int(path.stem): json.loads(path.read_text()) for path in self.notes.glob("*.json")}
         shutil.rmtree(self.notes)
         states = [notes[number]["outcome"] if number in notes else "not started" for number in range(len(self.jobs))]
@@ -109,14 +109,14 @@ class Sweep(Callback):
 
 
 def names(config: DictConfig) -> tuple[str, ...]:
-    """For every job the settings that not all jobs share, in the order of Hydra's sweeper."""
+    """A name for every job, in the order of Hydra's sweeper: the settings that it does not share with all other jobs."""
     jobs = list(product(*values(config.hydra.sweeper.params, parsed(config.hydra.overrides.task))))
     shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
     return tuple(" ".join(setting for setting in job if setting not in shared) for job in jobs)
 
 
 def _row(result: Mapping[str, Any]) -> str:
-    """The method's row of a result, short."""
+    """The most important numbers in the method's row of a result, as text."""
     row = result["rows"][result["baseline"]]
     columns = ("score",) if result["selection"] else (*COLUMNS, "disparity", "score")
     return "".join(f", {column} {row[column]:.2f}" for column in columns if row.get(column) is not None)

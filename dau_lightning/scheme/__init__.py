@@ -1,1 +1,1 @@
-"""What to forget: functions from images to a mask."""
+"""Schemes, which say what to forget: functions from images to a mask."""

@@ -19,15 +19,15 @@ def classwise(
     fraction: float | None = None,
     level: str | None = None,
 ) -> Tensor:
-    """Mark the samples of classes.
+    """Mark the samples of one or several classes.
 
     Args:
         train: `D`, the training set of the original model.
         generator: the source of randomness.
-        target: the class, by index or by name, or several; None draws one.
-        fraction: share of each class, at least one sample, in (0, 1); None for all of it.
-        level: of the labels that `target` names, where the data set has several (`fine`, `coarse`); None for the one that
-            the network learns. A fine class of a network that learns coarse ones is a subclass, forgotten within its class.
+        target: the class, by index or by name, or several classes; None to draw one.
+        fraction: share of each class to forget, at least one sample, in (0, 1); None for the whole class.
+        level: the level of labels in which `target` names classes, if the data set has several (`fine`, `coarse`); None for
+            the level that the network learns. With `fine`, a network of coarse classes can forget a part of one.
 
     Returns:
         bool `(N,)`, true for the samples to forget.
@@ -59,7 +59,7 @@ def _labels(train: Images, level: str | None) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _class_index(class_names: tuple[str, ...], target: Class) -> int:
-    """The index of a class; a name wins over an index, so that a class called "7" can be named."""
+    """The index of a class. Names come before indices, so that a class called "7" can be named."""
     if str(target) in class_names:
         return class_names.index(str(target))
     if isinstance(target, int) and 0 <= target < len(class_names):

@@ -1,4 +1,4 @@
-"""Forgetting by list: the samples that a file names, or those that the rows of a table name which fulfil a condition."""
+"""Forgetting by list: marks the samples that a file names, or that a table names in the rows that fulfil a condition."""
 
 import csv
 import re
@@ -15,32 +15,32 @@ from dau_lightning.scheme.where import fulfilling
 from dau_lightning.storage.atomic import read_lines
 
 TEXT: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape"}  # names of files need not be UTF-8
-COLUMNS = ("id", "ids", "path", "file", "filename", "file_name", "image", "index", "position")  # that may name samples
+COLUMNS = ("id", "ids", "path", "file", "filename", "file_name", "image", "index", "position")  # may name samples
 
 
 class Indices:
-    """Marks the samples of a list, in whatever order; each entry must name one, and one that is named twice counts once.
+    """Marks the samples of a list, in any order. Each entry must name a sample; a sample that is named twice counts once.
 
-    An entry is a sample's id, which for image files is the path relative to the root (with or without `train/`). Where
-    all entries are integers and not all of them ids, they are positions in the training set, from 0.
+    An entry is a sample's id, which for image files is the path relative to the root (with or without `train/`). If all
+    entries are integers and none of them is an id, they are positions in the training set, from 0.
 
     Args:
-        file: a plain list with an entry a line, or a table with a header (`.csv`, `.tsv`).
-        where: a condition on the columns of the table, see `condition`; None takes every row.
-        column: of the table, the one that names samples; None: the only one whose name says so (`COLUMNS`).
+        file: a plain list with one entry in each line, or a table with a header (`.csv`, `.tsv`).
+        where: a condition on the columns of the table, see `where.fulfilling`; None to take every row.
+        column: the column of the table that names samples; None for the only column with a name in `COLUMNS`.
     """
 
-    names_samples = True  # marks the whole training set as it is loaded, before anything is held out of it
+    names_samples = True  # marks samples of the whole training set, before any of them are held out
 
     def __init__(self, file: str, where: str | None, column: str | None) -> None:
         self.file, self.where, self.column = Path(file).expanduser(), where, column
-        self.found: dict[str, Any] = {}  # of the last call, for the record
+        self.found: dict[str, Any] = {}  # numbers from the last call, for the record of the request
 
     def __call__(self, train: Images, generator: torch.Generator) -> Tensor:
         """Mark the samples: bool `(N,)`.
 
         Raises:
-            InputError: the file cannot be read, or holds nothing, or an entry that names no sample.
+            InputError: the file cannot be read, is empty, or has an entry that names no sample.
         """
         entries = self.entries()
         if not entries:
@@ -54,7 +54,7 @@ class Indices:
         return mask
 
     def entries(self) -> list[str]:
-        """What the file names, as it stands there."""
+        """The entries of the file, as they are written there."""
         try:
             if self.file.suffix.lower() in (".csv", ".tsv") or self.where or self.column:
                 return self._table()
@@ -74,7 +74,7 @@ class Indices:
             place, header = columns.index(column), 0
         named = self._read(separator, usecols=[place], header=header, dtype=str).iloc[:, 0]  # as text: 007 is not 7
         if self.where is not None:
-            table = self._read(separator, usecols=range(len(columns)))  # in which 007 is 7, as in other columns
+            table = self._read(separator, usecols=range(len(columns)))  # with types: 007 is 7
             count, named = len(table), named[fulfilling(table, self.where).index]
             if not len(named):
                 raise InputError(f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
@@ -83,17 +83,17 @@ class Indices:
         return [entry.strip() for entry in named]
 
     def _read(self, separator: str, **options: Any) -> Any:
-        """The table as pandas reads it, its first column no index; a column has one type from its first row to its last."""
-        import pandas  # half a second that other runs need not wait
+        """The table, read by pandas without an index column; a column has the same type in all rows."""
+        import pandas  # takes half a second, which other runs are spared
 
         options |= {"encoding": TEXT["encoding"], "encoding_errors": TEXT["errors"]}
         try:
             return pandas.read_csv(self.file, sep=separator, index_col=False, low_memory=False, **options)
-        except ValueError as error:  # whatever pandas finds wrong with a table
+        except ValueError as error:  # pandas' errors about tables
             raise InputError(f"scheme.file must be a table that can be read, got {self.file}: {error}") from error
 
     def _refuse_longer_rows(self, separator: str, width: int) -> None:
-        """Of a row with more fields than the header pandas would take the first ones, or shift them; empty ones are no harm."""
+        """Raise an error for a row with more fields than the header: pandas would cut or shift it. Extra empty fields pass."""
         with open(self.file, newline="", **TEXT) as file:
             rows = csv.reader(file, delimiter=separator)
             try:
@@ -121,8 +121,8 @@ class Indices:
     def _match(self, entries: Sequence[str], ids: Sequence[str]) -> tuple[list[int], str]:
         """Positions of the entries, and whether they were matched by `id` or by `position`.
 
-        Plain numbers none of which is an id are positions. Where some are, the others are mistaken ids: what they would name
-        as positions nobody meant. Nor is 0007 a position, but the id of no training image.
+        Entries are positions if all of them are plain numbers and none is an id. If one of them is an id, the numbers that
+        are not are errors, since nobody meant them as positions. 0007 is not a plain number: it can only be an id.
         """
         known = {name: place for place, name in enumerate(ids)}
         if all(re.fullmatch("0|[1-9][0-9]{0,17}", entry) and entry not in known for entry in entries):
@@ -144,7 +144,7 @@ class Indices:
 
 
 def _rewritten(entry: str, known: dict[str, int]) -> int | None:
-    """The position of an id that is a path, written in another way."""
+    """The position of an id that is a path in another spelling: with backslashes, `./`, or without `train/`."""
     plain = entry.replace("\\", "/").removeprefix("./")
     return known.get(plain, known.get(f"train/{plain}"))
 
@@ -156,12 +156,12 @@ def _hint(unknown: Sequence[str]) -> str:
 
 
 class Positions(Indices):
-    """Marks the samples at positions that a Python program gives; they are matched as those of a file are."""
+    """Marks the samples at positions that a Python program passes; they are matched like entries of a file."""
 
     def __init__(self, positions: Iterable[int]) -> None:
         super().__init__("forget", None, None)
         self.positions = list(positions)
 
     def entries(self) -> list[str]:
-        """The positions as a file would have them."""
+        """The positions as text, like the entries of a file."""
         return [str(position) for position in self.positions]

@@ -1,4 +1,4 @@
-"""A condition on the columns of a table: comparisons joined by and, or, not; whatever else is refused before pandas sees it."""
+"""A condition on the columns of a table: comparisons joined by and, or, not. Anything else is refused, never evaluated."""
 
 import ast
 import re
@@ -31,12 +31,12 @@ def fulfilling(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
     """The rows of a table that fulfil a condition such as ``user_id == 17 and country in ["NL", "BE"]``.
 
     Args:
-        table: with named columns.
+        table: a table with named columns.
         where: column names, numbers, quoted text and lists; ``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``in``, ``not in``;
-            ``and``, ``or``, ``not``. A name that is no Python name stands within backticks.
+            ``and``, ``or``, ``not``. A column name that is not a Python name stands within backticks.
 
     Raises:
-        InputError: it is no such condition, names a column that there is not, or compares what cannot be compared.
+        InputError: `where` is no such condition, names a column that the table lacks, or compares text with numbers.
     """
     nodes, names = _parsed(where)
     for name in names.values():
@@ -49,7 +49,7 @@ def fulfilling(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
             _refuse_other_kinds(node, table, names, where)
     try:
         chosen: Any = table.eval(where, engine="python")
-    except Exception as error:  # pandas raises whatever the comparison of two types does
+    except Exception as error:  # pandas passes on the errors of the compared types
         raise InputError(f"scheme.where cannot be evaluated: {type(error).__name__}: {error}; got {where!r}") from error
     if str(getattr(chosen, "dtype", None)) != "bool" or len(chosen) != len(table):
         raise InputError(f"scheme.where must be true or false for every row, got {where!r}")
@@ -57,7 +57,7 @@ def fulfilling(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
 
 
 def _parsed(where: str) -> tuple[list[ast.AST], dict[str, str]]:
-    """The parts of a condition, and the columns that it names, by their names among the parts."""
+    """The syntax nodes of a condition, and the column name for each name in these nodes."""
     quoted: dict[str, str] = {}
 
     def placeholder(match: re.Match[str]) -> str:
@@ -79,7 +79,7 @@ def _parsed(where: str) -> tuple[list[ast.AST], dict[str, str]]:
 
 
 def _refuse_other_kinds(compared: ast.Compare, table: "pandas.DataFrame", names: Mapping[str, str], where: str) -> None:
-    """Of numbers and text pandas says that they differ, so that a != or a not in would be true for every row."""
+    """Raise an error if numbers are compared with text: to pandas they differ, so != and not in would hold for every row."""
     from pandas.api.types import is_numeric_dtype, is_string_dtype
 
     sides = [part for side in (compared.left, *compared.comparators) for part in getattr(side, "elts", [side])]

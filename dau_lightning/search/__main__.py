@@ -1,4 +1,4 @@
-"""The command of the search."""
+"""The command `python -m dau_lightning.search`."""
 
 import re
 import sys
@@ -24,12 +24,12 @@ Settings and choices are those of python train.py; the ranges stand in conf/sear
   ranges=FILE      ranges in place of conf/search/METHOD.yaml"""
 
 OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
-# A run of a trial: scored on the validation set alone, and without pictures.
+# Settings of every run of a trial: the score comes from the validation set alone, and no pictures are made.
 FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "wandb.mode=disabled")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Search, and write the preset.
+    """Run the search and write its result as a preset.
 
     Raises:
         InputError: an argument cannot be used.
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dau_lightning.run.composition import configuration
     from dau_lightning.run.job import GROUPS
     from dau_lightning.search.preset import preset, preset_path, write
-    from dau_lightning.search.study import Search  # torch, after the mistakes that need none
+    from dau_lightning.search.study import Search  # imports torch, so after the checks above
 
     check([*settings, *FIXED])
     _, choices = configuration([*settings, *FIXED])
@@ -74,7 +74,7 @@ def _ranges(file: str | Path) -> Any:
 
 
 def _score(settings: Sequence[str], folder: Path, values: Mapping[str, Any], seed: int) -> float:
-    """The score of a trial's run, whose folder is named by its values: a killed trial goes on with it."""
+    """The score of one run of a trial. Its folder is named by the values, so that a run with the same values resumes it."""
     from dau_lightning.run.composition import configuration
     from dau_lightning.run.job import make, settings_of
     from dau_lightning.storage.run_folder import RunFolder
@@ -90,7 +90,7 @@ def _score(settings: Sequence[str], folder: Path, values: Mapping[str, Any], see
 
 
 def _tags(settings: Sequence[str]) -> list[str]:
-    """What else tells studies apart: every setting but the choices that name it already."""
+    """The parts of a study's name after the choices: every other setting of the command."""
     named = ("dataset=", "network=", "scheme=", "sparsity=", "baseline=")
     return [re.sub(r"[^\w.=-]", "_", setting) for setting in sorted(settings) if not setting.startswith(named)]
 

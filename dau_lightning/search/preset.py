@@ -1,4 +1,4 @@
-"""The result of a search as a preset: a yaml file that later runs of the same combination take their settings from."""
+"""Writes the result of a search as a preset: a yaml file from which later runs of the same choices take their settings."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from dau_lightning.search.space import described
 from dau_lightning.search.study import FIRST_SEED, best
 from dau_lightning.storage.atomic import atomic_write
 
-WIDTH = 120  # of a comment's lines
+WIDTH = 120  # most characters in a line of the comment
 
 
 def preset_path(names: Mapping[str, str]) -> Path:
-    """Where the preset of a combination belongs: `conf/tuned/` in a clone, `tuned/` in the current folder elsewhere."""
+    """The path for the preset of a combination of choices: in `conf/tuned/` in a clone, otherwise in `./tuned/`."""
     in_clone = (CONFIG_FOLDER.parent / "pyproject.toml").is_file()
     folder = CONFIG_FOLDER / "tuned" if in_clone else Path("tuned")
     return folder / f"{'-'.join(names[group] for group in ('dataset', 'baseline', 'scheme', 'sparsity'))}.yaml"
@@ -27,10 +27,11 @@ def preset(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Seque
     """The yaml of the best trial, below a comment that says how it was found.
 
     Args:
-        study: finished.
-        ranges: that were searched.
-        seeds: number of seeds of a trial.
-        arguments: of the command, whose fixed settings and parts of the method belong to the preset too.
+        study: the finished study.
+        ranges: the ranges that were searched, see `space.suggested`.
+        seeds: number of seeds in a trial.
+        arguments: the arguments of the search command. Settings `baseline.NAME=VALUE` and choices `baseline/GROUP=NAME`
+            among them belong to the preset too.
     """
     trials = best(study)
     told = "; ".join(f"{trial.value:.2f} ({_listed(trial.params)})" for trial in trials)
@@ -50,7 +51,7 @@ def preset(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Seque
 
 
 def write(path: Path, text: str) -> None:
-    """Write a preset in one step."""
+    """Write a preset, as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_text(text)
@@ -61,12 +62,12 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Three digits of a number: more would say more than the search knows."""
+    """A float rounded to three digits, since the search cannot tell closer values apart; other values as they are."""
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def _wrapped(text: str) -> list[str]:
-    """A comment in lines."""
+    """A yaml comment, broken into lines of at most `WIDTH` characters."""
     lines, line = [], "#"
     for word in text.split():
         if len(line) + 1 + len(word) > WIDTH:

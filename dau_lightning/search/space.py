@@ -1,4 +1,4 @@
-"""The ranges of a search: `conf/search/METHOD.yaml`."""
+"""Draws settings from the ranges of a search, which stand in `conf/search/METHOD.yaml`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,12 @@ def suggested(trial: "Trial", ranges: Mapping[str, Any]) -> dict[str, Any]:
     """A value for each setting of the method.
 
     Args:
-        trial: of Optuna.
-        ranges: by the setting's name: a list of choices, or `{low: 0.01, high: 0.5, log: true}`; of two integers the values
-            are integers.
+        trial: Optuna's trial, which chooses the values.
+        ranges: for each setting's name a list of choices, or bounds such as `{low: 0.01, high: 0.5, log: true}`. Between two
+            integers the values are integers.
 
     Raises:
-        InputError: a range is neither.
+        InputError: a range has neither form, or its low is above its high.
     """
     return {name: _suggested(trial, name, values) for name, values in ranges.items()}
 
@@ -37,7 +37,7 @@ def _suggested(trial: "Trial", name: str, values: Any) -> Any:
 
 
 def described(ranges: Mapping[str, Any]) -> str:
-    """The ranges in a line.
+    """The ranges as one line of text.
 
     >>> described({"lr": {"low": 0.01, "high": 0.5, "log": True}, "epochs": [2, 5]})
     'lr 0.01 to 0.5 (log), epochs 2 or 5'

@@ -1,4 +1,4 @@
-"""One search: trials of Optuna, each the mean selection score of a method over seeds that no table uses."""
+"""One search by Optuna: the value of a trial is the method's mean selection score over seeds that no table uses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,13 @@ WORST = 100.0  # the score of a training that diverged, in points
 
 @dataclass(frozen=True)
 class Search:
-    """A search.
+    """What to search, and how to score it.
 
     Attributes:
-        ranges: see `space.suggested`.
-        seeds: number of seeds of a trial.
-        score: the selection score, in points, of values of the ranges with a seed; it may raise a `TrainingError`.
+        ranges: the range of each setting, see `space.suggested`.
+        seeds: number of seeds in a trial.
+        score: runs the method with some values of the settings and a seed, and returns the selection score in points; it may
+            raise a `TrainingError`.
     """
 
     ranges: Mapping[str, Any]
@@ -34,7 +35,7 @@ class Search:
     score: Callable[[Mapping[str, Any], int], float]
 
     def objective(self, trial: Trial) -> float:
-        """The mean over seeds; a trial whose mean so far is above the median of the others is given up early."""
+        """The mean score over the seeds; a trial stops early if its mean so far is above the median of other trials."""
         values, scores = suggested(trial, self.ranges), list[float]()
         for step in range(self.seeds):
             try:
@@ -48,14 +49,14 @@ class Search:
         return fmean(scores)
 
     def run(self, file: Path, name: str, trials: int) -> Study:
-        """Go on until the study has as many finished trials, with those of other processes and of earlier calls.
+        """Run trials until the study has `trials` finished ones, including those of other processes and of earlier calls.
 
         A trial of a killed process does not count; another one takes its place.
 
         Args:
-            file: of the database (SQLite), which several processes may share.
-            name: of the study in it.
-            trials: number of trials, pruned ones among them.
+            file: the SQLite database, which several processes may share.
+            name: the name of the study in the database.
+            trials: number of trials; those that stopped early count.
         """
         file.parent.mkdir(parents=True, exist_ok=True)
         storage = RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}})
@@ -63,7 +64,7 @@ class Search:
             study_name=name,
             storage=storage,
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(constant_liar=True),  # without a seed: processes with one would draw the same
+            sampler=optuna.samplers.TPESampler(constant_liar=True),  # no seed: with one, all processes would draw the same
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
         )
         done = TrialState.COMPLETE, TrialState.PRUNED

@@ -1,1 +1,1 @@
-"""How a network is made sparse: which weights stay zero from the original on."""
+"""Sparsity: finds the mask of weights that are zero in the original, in Retrain and in every method."""

@@ -1,4 +1,4 @@
-"""OMP, one-shot magnitude pruning (section 4.2; Ma et al. 2021): the smallest convolution weights of a trained network go."""
+"""OMP, one-shot magnitude pruning (section 4.2; Ma et al. 2021): prunes a trained network's smallest convolution weights."""
 
 import copy
 from collections.abc import Mapping
@@ -11,23 +11,23 @@ from dau_lightning.base.error import InputError
 
 
 class OMP:
-    """Finds the mask; the original is then rewound to an early epoch and trained again with it.
+    """Finds the mask of a trained network; the original is then rewound to an early epoch and trained again with the mask.
 
     Args:
         amount: share of all convolution weights to prune, in [0, 1).
-        rewind_epochs: epochs of dense training that the sparse original starts from.
+        rewind_epochs: number of dense epochs with which the training of the sparse original starts.
     """
 
     def __init__(self, amount: float, rewind_epochs: int) -> None:
         self.amount, self.rewind_epochs = float(amount), rewind_epochs
 
     def __call__(self, network: nn.Module) -> Mapping[str, Tensor]:
-        """The mask of a trained network: bool tensors by parameter name, False for the smallest weights of all layers together.
+        """The mask: bool tensors by parameter name, False for the smallest weights over all layers together.
 
         Raises:
-            InputError: no convolution, or one that would lose every weight.
+            InputError: the network has no convolution, or a convolution would lose every weight.
         """
-        pruned = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # what torch prunes must be viewed flat
+        pruned = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # torch prunes flat views
         layers = {f"{name}.weight": module for name, module in pruned.named_modules() if isinstance(module, nn.Conv2d)}
         if not layers:
             raise InputError("sparsity prunes convolutions and this network has none: use sparsity=dense")

@@ -1,1 +1,1 @@
-"""What stays on the disk: files written in one step, trained weights by content, run folders, decoded images."""
+"""Everything on the disk: atomic writes, the store of trained weights, run folders, decoded images."""

@@ -1,4 +1,4 @@
-"""Files that are replaced in one step, locks between processes, and new names for files that cannot be used."""
+"""Writes files as a whole or not at all, locks work between processes, and renames files that cannot be used."""
 
 import os
 import re
@@ -13,16 +13,16 @@ from safetensors import SafetensorError
 
 from dau_lightning.base.error import InputError
 
-PATIENCE = 1  # seconds that a process waits for a lock before it says so
+PATIENCE = 1  # seconds that a process waits for a lock before it prints that it waits
 
 
 @contextmanager
 def locked(lock: Path, work: str) -> Iterator[None]:
-    """Hold a lock file, so that one process at a time does some work. The lock of a dead process is free.
+    """Hold a lock file, so that one process at a time does some work. When a process dies, its lock becomes free.
 
     Args:
         lock: path of the lock file.
-        work: what the holder does, as in "which trains original-0123.safetensors"; printed if this process has to wait.
+        work: what the other process does, such as "which trains original-0123.safetensors"; printed if this process waits.
     """
     file = FileLock(lock)
     try:
@@ -41,9 +41,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; when the block ends, flush that file to the disk and rename it to `path`.
 
     Raises:
-        InputError: the file cannot be written; a file that stood at `path` before is unchanged.
+        InputError: the file cannot be written; an earlier file at `path` is unchanged.
     """
-    temporary = path.with_name(f".{path.name}.tmp")  # one name for all processes: what a killed one left is overwritten
+    temporary = path.with_name(f".{path.name}.tmp")  # the same in all processes, so that a killed one's file is overwritten
     try:
         temporary.unlink(missing_ok=True)
         temporary.touch()
@@ -52,10 +52,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.chmod(mode)  # safetensors makes files that only their owner can read
         _flush(temporary)
         os.replace(temporary, path)
-        _flush(path.parent)  # so that the new name, too, survives a power failure
+        _flush(path.parent)  # the new name survives a power failure too
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise InputError(f"cannot write {path} ({reason}); all that was finished before stays as it is") from error
+        raise InputError(f"cannot write {path} ({reason}); files that were finished before are unchanged") from error
     finally:
         if temporary.exists():
             temporary.unlink()
@@ -64,14 +64,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def read_lines(path: Path, errors: str = "strict") -> list[str]:
     r"""The lines of a UTF-8 file, without the \n or \r\n at their ends.
 
-    `str.splitlines` also splits at nine other characters, which names of files may contain.
+    `str.splitlines` would also split at nine other characters, which file names may contain.
     """
     *found, last = re.split(r"\r?\n", path.read_bytes().decode("utf-8-sig", errors))
     return [*found, last] if last else found
 
 
 def set_aside(path: Path, reason: object) -> None:
-    """Rename a file that cannot be used to `*.bad`, with a warning."""
+    """Rename a file that cannot be used to `<name>.bad`, with a warning."""
     aside = path.with_name(f"{path.name}.bad")
     os.replace(path, aside)
     warnings.warn(f"{path} cannot be used ({reason}); it is set aside as {aside.name}", stacklevel=3)

@@ -1,6 +1,6 @@
-"""An image file of any kind as RGB pixels of one size.
+"""Decodes an image file of any format to RGB pixels of one size.
 
-Imports no torch: the decoding processes import this file, and each would need seconds and memory for torch.
+This file does not import torch: every decoding process imports it, and torch would cost each of them seconds and memory.
 """
 
 import io
@@ -14,7 +14,7 @@ from dau_lightning.base.error import InputError
 
 
 def decode(path: Path, size: int) -> np.ndarray:
-    """An image as RGB: turned as its EXIF orientation says, the shorter side resized to `size`, the centre cut out.
+    """Decode an image to RGB: apply its EXIF orientation, resize the shorter side to `size`, crop the centre.
 
     Returns:
         uint8 `(3, size, size)`.
@@ -29,22 +29,22 @@ def decode(path: Path, size: int) -> np.ndarray:
             with Image.open(io.BytesIO(path.read_bytes())) as image:
                 ImageOps.exif_transpose(image, in_place=True)
                 return np.asarray(_square(_rgb(image), size)).transpose(2, 0, 1)
-    except Exception as error:  # Pillow raises a dozen kinds at damaged files
+    except Exception as error:  # Pillow raises many kinds of errors at damaged files
         reason = "no image format that Pillow knows" if isinstance(error, Image.UnidentifiedImageError) else error
         raise InputError(f"dataset.root: needs images, cannot read {path} ({' '.join(str(reason).split())})") from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        # Pillow's conversion clips at 255: a white image. Of 16-bit colour images it keeps the high byte, as here.
+        # Pillow would clip 16-bit grey at 255, which gives a white image. Of 16-bit colour it keeps the high byte, as here.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no range that 0..255 could stand for")
+        raise ValueError(f"pixels of mode {image.mode} have no fixed range, so they cannot be scaled to 0..255")
     return image.convert("RGB")
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:
-    """Resize what the crop keeps, and only that, so that an image of 1 x 1,000,000 pixels costs no more than another."""
+    """Resize only the pixels that the crop keeps, so that an image of 1 x 1,000,000 pixels costs no more than others."""
     full = [size * side // min(image.size) for side in image.size]
     start = [round((side - size) / 2) for side in full]
     scale = [side / new for side, new in zip(image.size, full, strict=True)]

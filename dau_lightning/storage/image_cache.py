@@ -1,6 +1,6 @@
-"""Image files as one uint8 array: decoded on all cores, and kept decoded in files that the next run reads instead.
+"""Loads image files as one uint8 array: decodes them on all cores, and keeps the pixels in files for the next run.
 
-Imports no torch: the decoding processes import this file, and each would need seconds and memory for torch.
+This file does not import torch: every decoding process imports it, and torch would cost each of them seconds and memory.
 """
 
 import os
@@ -20,15 +20,15 @@ from dau_lightning.storage.atomic import locked, set_aside
 from dau_lightning.storage.decode import decode
 from dau_lightning.storage.seal import load_tensors, save_tensors, sha256
 
-VERSION = 2  # Raise it when `decode` gives other values: a cache of another version has another name and is left alone.
-BLOCK_BYTES = 256 << 20  # decoded images in a file of the cache; a killed run loses the block that it works on, some seconds
-CHUNK_BYTES = 1 << 20  # decoded images that a process hands over at once
-PARALLEL_BYTES = 16 << 20  # image files of this size take a second to decode, about as long as it takes to start the processes
-COMPARED = 8  # images of a block that are decoded again and compared
+VERSION = 2  # Raise it when `decode` gives other values: file names in the cache contain it, so older files are not read.
+BLOCK_BYTES = 256 << 20  # decoded images in a cache file; a killed run loses the file it was making, some seconds of work
+CHUNK_BYTES = 1 << 20  # decoded images that a process returns at once
+PARALLEL_BYTES = 16 << 20  # image files of this size take a second to decode, as long as the start of the processes takes
+COMPARED = 8  # images of a cache file that are decoded again, to compare them
 
 
 class ImageFile(NamedTuple):
-    """An image file: its path relative to the root with forward slashes, bytes, and time of change in nanoseconds."""
+    """An image file: path relative to the root with forward slashes, size in bytes, time of last change in nanoseconds."""
 
     path: str
     size: int
@@ -37,7 +37,7 @@ class ImageFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """Some of the images: their files, the place of their pixels in the array of all, and their file in the cache."""
+    """The images of one cache file: their image files, and a view of their pixels in the array of all images."""
 
     root: Path
     files: Sequence[ImageFile]
@@ -46,12 +46,12 @@ class Block:
 
     @property
     def path(self) -> Path:
-        """In the cache; named by everything that the pixels depend on."""
+        """The cache file; its name is a hash of everything that the pixels depend on."""
         described = [f"\0{file.path}\0{file.size}\0{file.modified}" for file in self.files]
         return self.folder / f"images-{sha256(f'{VERSION} {self.pixels.shape[-1]}', *described)[:12]}.safetensors"
 
     def is_loaded(self, holds_lock: bool = False) -> bool:
-        """Copy the pixels from the cache, if they are there and right; who holds the lock sets a bad file aside."""
+        """Copy the pixels from the cache; False if it lacks them. With the lock held, rename a file that is damaged."""
         try:
             self.pixels[:] = self._cached()
         except FileNotFoundError:
@@ -69,11 +69,11 @@ class Block:
             raise ValueError(f"needs images uint8 {self.pixels.shape}, found {found.dtype} {found.shape}")
         for place in {len(self.files) * number // COMPARED for number in range(COMPARED)}:
             if (found[place] != decode(self.root / self.files[place].path, found.shape[-1])).any():
-                raise ValueError("it holds other images of the same names, sizes and times")  # from another archive
+                raise ValueError("it holds other images of the same names, sizes and times")  # say, from another archive
         return found
 
     def decode(self, pool: Parallel, advance: Callable[[int], None]) -> None:
-        """Decode the image files, and write the pixels to the cache; `advance` is told about every few images."""
+        """Decode the image files and write the pixels to the cache; call `advance` with the number of images just done."""
         size, done = self.pixels.shape[-1], 0
         step = max(1, min(256, CHUNK_BYTES // (3 * size * size)))
         paths = [self.root / file.path for file in self.files]
@@ -86,7 +86,7 @@ class Block:
 
 
 def load_images(root: Path, files: Sequence[ImageFile], image_size: int, folder: Path) -> np.ndarray:
-    """The images of `files`, from the cache in `folder` as far as it has them; the others are decoded and written to it.
+    """The images of `files`, from the cache in `folder`; images that it lacks are decoded and added to it.
 
     Returns:
         uint8 `(len(files), 3, image_size, image_size)`.
@@ -109,9 +109,9 @@ def load_images(root: Path, files: Sequence[ImageFile], image_size: int, folder:
 
 
 def _decode_all(blocks: Sequence[Block]) -> None:
-    """Decode blocks that another process has not decoded meanwhile.
+    """Decode the blocks, except those that another process has decoded in the meantime.
 
-    Processes are three times as fast as threads on small images.
+    With small images, processes are three times as fast as threads.
     """
     files = [file for block in blocks for file in block.files]
     work = sum(file.size + 4096 for file in files)
@@ -127,5 +127,5 @@ def _decode_all(blocks: Sequence[Block]) -> None:
 
 def _decode_chunk(paths: Sequence[Path], size: int, leader: int) -> np.ndarray:
     if leader != os.getpid():
-        end_with(leader)  # else joblib's processes wait for ever when the leader is killed
+        end_with(leader)  # otherwise joblib's processes wait for ever when the leader is killed
     return np.stack([decode(path, size) for path in paths])

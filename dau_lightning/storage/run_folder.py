@@ -1,4 +1,4 @@
-"""The run folder: one folder holds one configuration; `result.json` says that its run is finished."""
+"""The run folder, which belongs to one configuration; a `result.json` in it means that the run is finished."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from dau_lightning.storage.atomic import atomic_write, locked, set_aside
 from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
 
 NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics"  # paths, loggers, display
-LEFT_BY_A_RUN = (  # result.json, which says that the others are complete, is removed first
+LEFT_BY_A_RUN = (  # removed in this order: result.json, which says that the others are complete, first
     "result.json",
     "report.html",
     "metrics.csv",
@@ -25,8 +25,8 @@ LEFT_BY_A_RUN = (  # result.json, which says that the others are complete, is re
     "unlearned.checkpoint",
     "unlearned.safetensors",
 )
-FAILED = "failed.txt"  # why a training could not go on
-FILE_SETTINGS = {"scheme": "file", "original": "checkpoint"}  # settings that name a file of the user
+FAILED = "failed.txt"  # holds the reason why a training could not go on
+FILE_SETTINGS = {"scheme": "file", "original": "checkpoint"}  # settings that name one of the user's files
 OWN_FOLDER = "to keep both, give this run a folder with hydra.run.dir=...; to replace it, add overwrite=true"
 
 
@@ -36,15 +36,15 @@ class FinishedMeanwhile(InputError):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of a run, and what identifies the run.
+    """The folder of a run, and everything that identifies the run.
 
     Attributes:
-        path: of the folder.
+        path: the folder.
         config: the composed configuration, as yaml.
         config_hash: SHA-256 of the configuration without paths, loggers and display.
-        files: name and SHA-256 of each file of the user that the settings name, by setting.
+        files: by setting, name and SHA-256 of each of the user's files that the settings name.
         data_root: the folder of the images.
-        overwrite: run again although a finished run stands there.
+        overwrite: whether to run again if the folder holds a finished run.
     """
 
     path: Path
@@ -64,8 +64,8 @@ class RunFolder:
     def finished(self) -> dict[str, Any] | None:
         """The content of `result.json`, if this run is finished.
 
-        The name of a folder tells configurations apart, but not paths, and a user may have chosen it. The images themselves
-        are not read: the result is of the images as they were.
+        The name of the folder identifies the configuration without its paths, and a user may have chosen it, so both are
+        checked here. The images are not read: the result describes them as they were.
 
         Raises:
             InputError: another run is finished there, with other settings, lists or images, or its weights are damaged.
@@ -89,13 +89,13 @@ class RunFolder:
             ) from error
 
     def start(self, until_closed: ExitStack, split_hash: str) -> None:
-        """Write the configuration of a run that starts, below a line that names its split.
+        """Lock the folder and write the run's configuration, below a line with the hash of its split.
 
-        The run goes on with what a run of the same configuration and split left unfinished; what another run left is removed.
+        Files that an unfinished run of the same configuration and split left are kept, to continue it; others are removed.
 
         Args:
-            until_closed: keeps other processes out of the folder until it is closed.
-            split_hash: of the data and the forget set.
+            until_closed: holds the lock, which keeps other processes out of the folder, until it is closed.
+            split_hash: hash of the data and the forget set.
 
         Raises:
             FinishedMeanwhile: another process, for which this one waited, has finished the run.
@@ -114,11 +114,11 @@ class RunFolder:
             temporary.write_text(first + self.config)
 
     def evaluated(self, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The numbers of an evaluation; those of an evaluation before the run was killed are taken from `evaluated.json`.
+        """The numbers of an evaluation, from `evaluated.json` if they were written there before the run was killed.
 
         Args:
-            key: identifies what is evaluated.
-            evaluate: gives the numbers.
+            key: identifies the evaluated weights and split.
+            evaluate: computes the numbers.
         """
         path = self.path / "evaluated.json"
         known = _read(path) or {}
@@ -129,14 +129,14 @@ class RunFolder:
         return known[key]
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Write `result.json` in one step: it says that the run is finished."""
+        """Write `result.json`, as a whole or not at all: it says that the run is finished."""
         with atomic_write(self.path / "result.json") as temporary:
             temporary.write_text(json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
         (self.path / "evaluated.json").unlink(missing_ok=True)
 
 
 def config_hash(config: DictConfig) -> str:
-    """SHA-256 of a composed configuration without paths, loggers and display; a file that it names counts by its content."""
+    """SHA-256 of a composed configuration without paths, loggers and display; of a user's file, the content enters it."""
     content: Any = OmegaConf.to_container(config, resolve=False)
     content = {name: node for name, node in content.items() if name not in NOT_IN_HASH}
     for name in ("root", "cache"):
@@ -148,12 +148,12 @@ def config_hash(config: DictConfig) -> str:
 
 
 def register_resolver() -> None:
-    """Let a yaml file ask for the hash of its own configuration, as `${config_hash:}`; only a command does this."""
+    """Define `${config_hash:}`, the hash of a yaml file's own configuration; only a command calls this."""
     OmegaConf.register_new_resolver("config_hash", lambda *, _root_: config_hash(_root_)[:8], replace=True)
 
 
 def user_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Name and SHA-256 of every file of the user that the settings name and that exists, by setting."""
+    """By setting, name and SHA-256 of each of the user's files that the settings name and that exists."""
     found = {f"{node}.{name}": settings.get(node, {}).get(name) for node, name in FILE_SETTINGS.items()}
     paths = {setting: Path(file).expanduser() for setting, file in found.items() if isinstance(file, str)}
     if isinstance(previous := settings.get("continue_from"), str):
@@ -168,21 +168,21 @@ def _sha256(path: Path) -> str:
 
 @lru_cache
 def _sha256_of(path: Path, size: int, modified: int) -> str:
-    """Once for each state of a file: Hydra asks for the hash of a configuration several times."""
+    """The hash, computed once for each state of a file, since Hydra asks for a configuration's hash several times."""
     return file_sha256(path)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The content of a finished run's `result.json`; None where the run is not finished."""
+    """The content of a finished run's `result.json`; None if the run is not finished."""
     return _read(folder / "result.json", ("settings", "rows"))
 
 
 def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    """A JSON file with the needed keys; None where there is no file, and a file that cannot be used is set aside."""
+    """A JSON file with the needed keys; None if there is no file. A file that cannot be used is renamed."""
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not content.keys() >= set(needed):
-            raise ValueError("it holds something else")
+            raise ValueError("it is not a JSON object, or lacks keys")
         return unseal(content)
     except FileNotFoundError:
         return None
@@ -192,7 +192,7 @@ def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
 
 
 def _hash_in(folder: Path) -> str | None:
-    """The hash of the configuration with which a run started in a folder; None where it cannot be read."""
+    """The hash of the configuration with which a run started in a folder; None if it cannot be read."""
     try:
         return config_hash(OmegaConf.load(folder / "config.yaml"))  # type: ignore[arg-type]
     except (OSError, ValueError, YAMLError):

@@ -16,9 +16,9 @@ def run_name(
     folder that the run continues from.
 
     Args:
-        choices: of the groups `dataset`, `network` and `scheme`.
+        choices: the choices in the groups `dataset`, `network` and `scheme`.
         settings: the composed configuration.
-        files: name and SHA-256 of the files that the settings name, as `given_files` returns them.
+        files: name and SHA-256 of the files that the settings name, as `run_folder.user_files` returns them.
 
     >>> run_name({"dataset": "digits", "network": "timm", "scheme": "random"}, {"network": {"name": "resnet10t"}}, {})
     ('digits', 'timm resnet10t', 'random')

@@ -1,6 +1,6 @@
-"""SHA-256 of texts, files and tensors, and files sealed by it: a changed byte is noticed when they are read.
+"""SHA-256 of texts, files and tensors, and files that carry it, so that reading them detects a changed byte.
 
-Imports no torch by itself: the processes that decode images import this file, and torch costs each of them seconds.
+Importing this file does not import torch: every decoding process imports it, and torch would cost each of them seconds.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from dau_lightning.storage.atomic import atomic_write
 
 
 def sha256(*parts: str | bytes | memoryview) -> str:
-    """Hex digest of texts (as UTF-8) and bytes, one after the other.
+    """Hex digest of texts (as UTF-8) and bytes, joined together.
 
     >>> sha256("a", b"b") == sha256("ab")
     True
@@ -28,7 +28,7 @@ def sha256(*parts: str | bytes | memoryview) -> str:
 
 
 def json_sha256(content: Any) -> str:
-    """Hex digest of anything that JSON can hold; the order of keys does not matter."""
+    """Hex digest of any value that JSON can hold; the order of keys does not matter."""
     return sha256(json.dumps(content, sort_keys=True))
 
 
@@ -44,10 +44,10 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unseal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a JSON file without its hash. A file that has none, such as one written by hand, passes.
+    """The content of a JSON file without its hash. A file without a hash, for example one written by hand, is accepted.
 
     Raises:
-        ValueError: the content is not what the hash says.
+        ValueError: the content does not match the hash.
     """
     bare = {name: value for name, value in content.items() if name != "sha256"}
     if content.get("sha256", json_sha256(bare)) != json_sha256(bare):
@@ -56,22 +56,22 @@ def unseal(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tensors_digest(tensors: Mapping[str, Any]) -> str:
-    """Hex digest of the names, types, shapes and bytes of torch tensors or numpy arrays; equal for equal numbers in both."""
+    """Hex digest of names, dtypes, shapes and bytes; torch tensors and numpy arrays of equal values have equal digests."""
     parts: list[str | bytes | memoryview] = []
     for name in sorted(tensors):
         dtype = str(tensors[name].dtype).removeprefix("torch.")
-        header = f"{name} torch.{dtype} {tuple(tensors[name].shape)}\n"  # with torch's names of types, as ledgers have it
+        header = f"{name} torch.{dtype} {tuple(tensors[name].shape)}\n"  # torch's dtype names, as in ledgers
         parts += [header, _bytes(_dense(tensors[name]))]
     return sha256(*parts)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Any], about: Mapping[str, str]) -> None:
-    """Write torch tensors or numpy arrays as one sealed safetensors file, in one step.
+    """Write torch tensors or numpy arrays as one safetensors file with a hash, as a whole or not at all.
 
     Args:
-        path: of the file.
-        tensors: by name, all of one library.
-        about: metadata; the seal covers it.
+        path: the file.
+        tensors: tensors by name, either all torch's or all numpy's.
+        about: metadata; the hash covers it too.
 
     Raises:
         InputError: the file cannot be written.
@@ -90,7 +90,7 @@ def load_tensors(path: Path, framework: Literal["pt", "numpy"]) -> tuple[dict[st
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no safetensors file, or its content is not what its seal says.
+        ValueError: it is no safetensors file, or its content does not match its hash.
     """
     try:
         with safe_open(path, framework) as file:
@@ -108,7 +108,7 @@ def _tensors_seal(tensors: Mapping[str, Any], about: Mapping[str, str]) -> str:
 
 
 def _dense(tensor: Any) -> Any:
-    """On the CPU and in row-major order, as safetensors wants it."""
+    """The tensor on the CPU and in row-major order, as safetensors requires."""
     return np.asarray(tensor, order="C") if isinstance(tensor, np.ndarray) else tensor.detach().cpu().contiguous()
 
 

@@ -1,4 +1,4 @@
-"""Trained weights by content: one training of an original or a Retrain serves every run that needs the same weights."""
+"""The store of trained weights: an original or a Retrain is trained once for all runs that need the same weights."""
 
 import json
 import tempfile
@@ -14,19 +14,19 @@ from dau_lightning.base.error import InputError
 from dau_lightning.storage.atomic import locked, set_aside
 from dau_lightning.storage.seal import load_tensors, save_tensors, sha256
 
-# Raise it whenever the same settings train another network than before: a test trains the digits original and compares.
-# It is part of every name and every file: entries of another number are left alone.
+# Raise it whenever a change of the code makes the same settings train other weights; a test that trains the digits original
+# notices such a change. The number is part of every entry's name and content, so older entries are not used.
 RECIPE_NUMBER = 2
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Trained weights and what is known about their training.
+    """Trained weights and numbers about their training.
 
     Attributes:
         weights: the network's state dict, on the CPU.
         seconds: duration of the training.
-        path: of the file.
+        path: the entry's file.
         findings: numbers from the training, and the hardware on which `seconds` were measured.
     """
 
@@ -36,17 +36,17 @@ class Entry:
     findings: Mapping[str, Any]
 
 
-Train = Callable[[], tuple[dict[str, Tensor], float, Mapping[str, Any]]]  # gives weights, seconds and findings
+Train = Callable[[], tuple[dict[str, Tensor], float, Mapping[str, Any]]]  # returns weights, seconds and findings
 
 
 @dataclass(frozen=True)
 class Store:
     """A folder of safetensors files named `<kind>-<hash of the content>`.
 
-    The content is everything that an entry depends on, and nothing else, as JSON can hold it.
+    The content is everything that an entry depends on, and nothing else, in types that JSON has.
 
     Attributes:
-        root: the folder; made when the first entry is written.
+        root: the folder, created when the first entry is written.
     """
 
     root: Path
@@ -66,9 +66,9 @@ class Store:
 
 
 def get(path: Path, content: Mapping[str, Any]) -> Entry | None:
-    """The entry at a path, or None if there is none that can be used.
+    """The entry at a path, or None if there is no usable one.
 
-    A file that is truncated, altered or of other content is set aside as `*.bad` with a warning.
+    A file that is truncated, altered or of other content is renamed to `<name>.bad`, with a warning.
     """
     if not path.is_file():
         return None
@@ -77,15 +77,15 @@ def get(path: Path, content: Mapping[str, Any]) -> Entry | None:
 
 
 def get_or_train(path: Path, content: Mapping[str, Any], train: Train) -> tuple[Entry, bool]:
-    """The entry at a path, trained and written first if it is missing. If several processes want it, one trains.
+    """The entry at a path; if it is missing, train and write it first. Of several processes that need it, one trains.
 
     Args:
-        path: of the file. The training may leave a checkpoint at `resume_path(path)`, which is removed at its end.
-        content: everything that the entry depends on, as JSON can hold it.
+        path: the entry's file. While it trains, the training may keep a checkpoint at `resume_path(path)`.
+        content: everything that the entry depends on, in types that JSON has.
         train: trains the network.
 
     Returns:
-        The entry, and whether it was trained now.
+        The entry, and whether this call trained it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path):
@@ -99,7 +99,7 @@ def get_or_train(path: Path, content: Mapping[str, Any], train: Train) -> tuple[
 
 
 def resume_path(path: Path) -> Path:
-    """Where the training of an entry leaves its checkpoint; a killed training is resumed from there."""
+    """The path of the checkpoint from which a killed training of an entry is resumed."""
     return path.with_suffix(".checkpoint")
 
 
@@ -108,7 +108,7 @@ def _locked(path: Path) -> AbstractContextManager[None]:
 
 
 def _get_locked(path: Path, content: Mapping[str, Any]) -> Entry | None:
-    """The entry, read by the process that holds its lock and may therefore set the file aside."""
+    """The entry, or None. The caller must hold the lock, since a file that cannot be used is renamed."""
     try:
         return _read(path, content)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Weights that a run starts from: those of a user's file, of an earlier run or of a model in memory."""
+"""The weights that a run starts from: from a user's file, from an earlier run or from a model in memory."""
 
 import textwrap
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 
 from dau_lightning.base.error import InputError, require
 
-NESTED = "state_dict", "model_state_dict", "model"  # where training scripts keep a state dict beside an optimizer's
-PREFIXES = "module.", "_orig_mod."  # of DataParallel and of torch.compile
+NESTED = "state_dict", "model_state_dict", "model"  # keys under which training scripts save a state dict
+PREFIXES = "module.", "_orig_mod."  # DataParallel and torch.compile put them before the names of weights
 
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """The weights that a run starts from in place of an original that it trains.
+    """The weights from which a run starts, instead of training an original.
 
     Attributes:
         label: the name of their row in tables.
-        source: where they come from, for errors and the record.
+        source: where they come from, for errors and `result.json`.
         weights: a state dict of the network.
         trained_on_all: whether they were trained on all of the training set, so that no part of it can be held out.
     """
@@ -36,7 +36,7 @@ class StartingWeights:
         """Load the weights into a network.
 
         Raises:
-            InputError: names or shapes differ from the network's, or a number is not finite.
+            InputError: names or shapes differ from the network's, or a weight is not finite.
         """
         broken = [name for name, tensor in self.weights.items() if not bool(torch.isfinite(tensor).all())]
         require(not broken, f"{self.source} must hold finite weights, some are not: {', '.join(broken[:3])}")
@@ -48,7 +48,7 @@ class StartingWeights:
 
 
 def read_weights(path: str) -> StartingWeights:
-    """The weights in a file: safetensors, or a state dict saved by torch, alone or in a dict beside other things.
+    """The weights in a file: safetensors, or a state dict saved by torch, by itself or under a key of a dict (`NESTED`).
 
     Raises:
         InputError: the file cannot be read without running code, or holds no state dict.

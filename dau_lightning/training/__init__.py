@@ -1,1 +1,1 @@
-"""How a network is trained: the base of every method, SGD, callbacks, the trainer."""
+"""Training: the base class of every method, SGD, callbacks, checkpoints, Lightning's Trainer."""

@@ -1,7 +1,7 @@
-"""Checkpoints of a running training, written at intervals: a killed training is resumed and ends with the same bits.
+"""Writes checkpoints of a training at intervals, from which a killed training is resumed and ends with the same bits.
 
-Not Lightning's `ModelCheckpoint`: it saves after a step, where its loops count the step as unfinished, and not within the
-work before the first step.
+Lightning's `ModelCheckpoint` does not fit: it saves after a step, when Lightning's loops still count the step as
+unfinished, and it cannot save during the work before the first step.
 """
 
 import io
@@ -21,17 +21,17 @@ from dau_lightning.base.devices import broadcast, is_rank_zero, world_size
 from dau_lightning.storage.atomic import atomic_write, set_aside
 from dau_lightning.storage.seal import sha256
 
-SEAL = 64  # bytes: the hex digits of a SHA-256
-STRIDE = 10  # steps between two looks at the clock, where several devices have to ask the leader for it
+SEAL = 64  # bytes at the start of a file: the hex digits of a SHA-256
+STRIDE = 10  # steps between two looks at the clock on several devices, which have to ask the first one for the time
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files behind a SHA-256 of the file and of everything that the training depends on.
+    """Lightning's checkpoint files, preceded by a SHA-256 of the file and of everything that the training depends on.
 
-    A file is read as tensors and plain values only: code in it is refused.
+    Reading a file accepts tensors and plain values alone, so a file with code in it is refused.
 
     Args:
-        content: everything that the training depends on, as JSON can hold it.
+        content: everything that the training depends on, in types that JSON has.
     """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
@@ -39,7 +39,7 @@ class SealedCheckpointIO(TorchCheckpointIO):
         self.content = json.dumps(content, sort_keys=True)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
-        """Write a checkpoint in one step."""
+        """Write a checkpoint, as a whole or not at all."""
         file = io.BytesIO()
         torch.save(checkpoint, file)
         with atomic_write(Path(path)) as temporary:
@@ -64,15 +64,15 @@ class SealedCheckpointIO(TorchCheckpointIO):
 
 
 class CheckpointWriter(L.Callback):
-    """Writes a checkpoint before a step, or at a `safe_point` of the module, once the last one is some seconds old.
+    """Writes a checkpoint before a step, or when the module calls `save_checkpoint`, once the last one is `seconds` old.
 
-    Before a step all of Lightning's counters agree, and what a step does depends on its number and the weights alone: so no
-    random state has to be kept.
+    Before a step, all of Lightning's counters agree. A step depends on its number and the weights alone, so a checkpoint
+    needs no random state.
 
     Args:
-        path: of the file.
+        path: the checkpoint file.
         content: everything that the training depends on, see `SealedCheckpointIO`.
-        seconds: between two checkpoints.
+        seconds: time between two checkpoints.
     """
 
     def __init__(self, path: Path, content: Mapping[str, Any], seconds: float) -> None:
@@ -80,7 +80,7 @@ class CheckpointWriter(L.Callback):
         self.written, self.asked = time.monotonic(), 0
 
     def found(self) -> Path | None:
-        """The path, if a checkpoint of this training is there; a file that cannot be used is set aside."""
+        """The path if it holds a checkpoint of this training, else None; a file that cannot be used is renamed."""
         return broadcast(self.path if is_rank_zero() and self._usable() else None)
 
     def _usable(self) -> bool:
@@ -94,11 +94,11 @@ class CheckpointWriter(L.Callback):
         return True
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
-        """Write a checkpoint before the step, if it is time."""
+        """Write a checkpoint before the step if the interval is over."""
         self.save_if_due(trainer)
 
     def save_if_due(self, trainer: L.Trainer) -> None:
-        """Write a checkpoint if the interval is over. Several devices, which do so together, ask every `STRIDE` steps."""
+        """Write a checkpoint if the interval is over. Several devices write together and check every `STRIDE` steps."""
         self.asked += 1
         if world_size() > 1 and self.asked % STRIDE:
             return
@@ -106,7 +106,7 @@ class CheckpointWriter(L.Callback):
             self.save(trainer)
 
     def save(self, trainer: L.Trainer) -> None:
-        """Write a checkpoint, once the metrics logged so far are on the disk."""
+        """Write the metrics logged so far to the disk, then the checkpoint."""
         for logger in trainer.loggers:
             logger.save()
         trainer.save_checkpoint(self.path)

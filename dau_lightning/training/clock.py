@@ -10,24 +10,25 @@ WARM_UP = 20  # first steps of a compiled network, in which torch compiles
 
 
 class Clock(L.Callback):
-    """Seconds from the first to the last step, attacker pre-training included; the device is synchronised at both ends.
+    """Measures the seconds from the first to the last step, attacker pre-training included.
 
-    The seconds of a resumed training are those of all its parts; work that was done twice counts once.
+    The device is synchronised at both ends. A resumed training adds up the seconds of all its parts; steps that were
+    repeated after a kill count once.
 
     Args:
-        compiled: the network is compiled, which takes place in the first `WARM_UP` steps of a process. Each of them
-            counts as long as the mean of the later steps; in a training with fewer later steps than that, everything counts.
+        compiled: whether the network is compiled, which happens during the first `WARM_UP` steps of a process. Each of these
+            steps then counts as the mean of the later ones; with fewer than `WARM_UP` later steps, all time counts.
     """
 
     seconds = 0.0
 
     def __init__(self, compiled: bool = False) -> None:
         self.compiled = compiled
-        self.steps = 0  # of this process
+        self.steps = 0  # taken by this process
         self.warm_from = self.warm_until = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start."""
+        """Start the clock."""
         self.device = pl_module.device
         self.start = self.now(self.device) - self.seconds
 
@@ -39,7 +40,7 @@ class Clock(L.Callback):
         self.steps += 1
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop; Lightning calls callbacks before it calls the module."""
+        """Stop the clock; Lightning calls this before the module's own `on_train_end`."""
         self.seconds = self.now(self.device) - self.start - self._compiling()
 
     def _compiling(self) -> float:
@@ -51,16 +52,16 @@ class Clock(L.Callback):
         return max(0.0, self.warm_until - self.warm_from - WARM_UP * usual)
 
     def state_dict(self) -> dict[str, float]:
-        """The seconds until now."""
+        """The seconds so far, for a checkpoint."""
         return {"seconds": self.now(self.device) - self.start - self._compiling()}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """The seconds of a checkpoint."""
+        """Take over the seconds that a checkpoint holds."""
         self.seconds = state_dict["seconds"]
 
     @staticmethod
     def now(device: torch.device) -> float:
-        """Seconds since some moment, once the device has finished its work."""
+        """Wait until the device has finished its work, then read the clock, in seconds from an arbitrary zero."""
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()

@@ -22,24 +22,24 @@ class Guard(L.Callback):
     Losses are looked at every `LOG_EVERY` steps and at the end, so that the device is not synchronised at every step.
 
     Args:
-        phase: named in the error.
-        path: where the weights go, as safetensors.
+        phase: name of the training, for the error.
+        path: file for the last good weights, safetensors.
     """
 
     def __init__(self, phase: str, path: Path) -> None:
         self.phase, self.path = phase, path
-        self.losses: list[tuple[int, Tensor]] = []  # with their steps
+        self.losses: list[tuple[int, Tensor]] = []  # pairs of step and loss
         self.good: dict[str, Tensor] = {}
         self.candidate: dict[str, Tensor] = {}
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Copy the weights that the first loss of the coming interval will judge."""
+        """Copy the weights at the start of an interval; its first loss shows whether they are good."""
         if pl_module.step % LOG_EVERY == 0 or not self.candidate:
             network: nn.Module = pl_module.defender.network
             self.candidate = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Collect the loss, if the step has one; look at all of them once an interval is full."""
+        """Collect the loss, if the step has one; check all collected losses at the end of an interval."""
         step = pl_module.step
         if isinstance(outputs, Mapping) and "loss" in outputs:
             self.losses.append((step, outputs["loss"].detach()))
@@ -47,13 +47,13 @@ class Guard(L.Callback):
             self._look()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the rest, and at what the last step left."""
+        """Check the remaining losses, and the weights after the last step."""
         self._look()
         if not finite(pl_module):
             self._stop("the weights after the last step are not finite")
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing to keep: a checkpoint is written only after a look at all losses before it."""
+        """Check all losses before a checkpoint is written, which therefore has none to keep."""
         self._look()
         return {}
 

@@ -1,4 +1,4 @@
-"""Modes of a network inside a `with` block: batch-norm, frozen parameters, evaluation, float32, uncompiled."""
+"""Context managers that set a mode of a network: batch-norm, frozen parameters, evaluation, float32, uncompiled."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,15 +11,15 @@ BATCH_NORM = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 @contextmanager
 def batch_norm(network: nn.Module, mode: str) -> Iterator[None]:
-    """Set the mode of a network's batch-norm layers, and of nothing else; afterwards they are as they were.
+    """Set the mode of a network's batch-norm layers, and restore it after the block; other layers keep their mode.
 
     Args:
         network: the network.
-        mode: `batch`: use the batch's statistics, leave the running ones; `update`: use the batch's statistics, update the
-            running ones; `running`: use the running statistics, leave them.
+        mode: `batch`: use the batch's statistics and leave the running ones; `update`: use the batch's statistics and update
+            the running ones; `running`: use the running statistics and leave them.
 
     Raises:
-        ValueError: another mode.
+        ValueError: `mode` is none of these.
     """
     if mode not in ("batch", "update", "running"):
         raise ValueError(f"batch_norm must be batch, update or running, got {mode!r}")
@@ -36,7 +36,7 @@ def batch_norm(network: nn.Module, mode: str) -> Iterator[None]:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Give a module's parameters no gradient; gradients still flow through it to its inputs."""
+    """Compute no gradient for a module's parameters; gradients still flow through the module to its inputs."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
         for parameter in parameters:
@@ -49,7 +49,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in evaluation mode; afterwards it is in its former mode."""
+    """Put a module in evaluation mode, and restore its mode after the block."""
     training = module.training
     try:
         module.eval()
@@ -64,5 +64,5 @@ def float32(device: torch.device) -> torch.autocast:
 
 
 def eager() -> AbstractContextManager[None]:
-    """Run compiled networks uncompiled: a shape that comes once is not worth a compilation."""
+    """Run compiled networks uncompiled: compiling for a batch shape that occurs once would not pay."""
     return torch.compiler.set_stance("force_eager")

@@ -1,4 +1,4 @@
-"""The base of every method: a LightningModule around a defender, with keyed randomness, a log and a resumable memory."""
+"""The base class of every method: a LightningModule around a defender, with keyed randomness, a log and resumable state."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,21 +21,21 @@ LOG_EVERY = 50  # steps; each logged step costs a synchronisation of the device
 
 
 class UnlearningModule(L.LightningModule):
-    """Base of the methods, and the frame of a one-shot method: no optimizer, one pass over its parts.
+    """Base class of the methods. By itself it fits one-shot methods: no optimizer, one pass over the parts of the split.
 
     A one-shot method sums over samples in `training_step` and changes the weights in `on_train_epoch_end`. Methods that
-    descend on a loss derive from `sgd.SGDMethod`.
+    minimise a loss by SGD derive from `sgd.SGDMethod`.
 
     Args:
         defender: the model to change, in place.
-        seed: of everything random in the training.
-        batch_size: images of `part` in a step.
+        seed: the seed for everything random in the training.
+        batch_size: number of images of `part` in a step.
     """
 
-    label = "unlearned"  # in tables
-    phase = "unlearning"  # in logs, and a key of the randomness: methods of one phase get the same retain batches
+    label = "unlearned"  # the name of the method in tables
+    phase = "unlearning"  # prefix of logged values, and a key of the randomness: one phase gets one order of retain batches
     part = "retain"
-    from_scratch = False  # trained by the recipe from new weights, and kept in the store
+    from_scratch = False  # whether the method trains new weights by the recipe, which the store keeps
     epochs = 1
 
     def __init__(self, *, defender: Defender, seed: int, batch_size: int) -> None:
@@ -43,28 +43,28 @@ class UnlearningModule(L.LightningModule):
         self.automatic_optimization = False  # Lightning then wants neither a loss nor an optimizer
         self.defender, self.seed, self.batch_size = defender, seed, batch_size
         self.batch_sizes: Mapping[str, int] = {self.part: batch_size}  # by part; an epoch visits the first part once
-        self.limits: Mapping[str, int] = {}  # the most samples to visit of a part, in a one-shot method
-        self.findings: dict[str, float | None] = {}  # what the training found out, for the row; None where nothing could be
+        self.limits: Mapping[str, int] = {}  # by part, the most samples that a one-shot method visits
+        self.findings: dict[str, float | None] = {}  # from the training, for the row of results; None: there is no such number
         self.untimed = 0.0  # seconds of the training that do not count as run time
-        self.memory: dict[str, Any] = {}  # tensors and numbers that a checkpoint holds beside weights and findings
+        self.memory: dict[str, Any] = {}  # further tensors and numbers that a checkpoint has to hold
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader | PassLoader:
-        """The training batches; here every sample of the parts once.
+        """The training batches; in this class they visit every sample of the parts once.
 
         Args:
-            part: gives a part's images, on the device.
-            transform: pixels to inputs.
-            seed: of order and augmentation.
-            rank: of this device.
+            part: returns the images of a part, on the device, for the part's name.
+            transform: turns pixels into inputs.
+            seed: the seed for order and augmentation.
+            rank: the number of this device.
             world_size: number of devices.
         """
         parts = {name: part(name) for name in self.batch_sizes}
         return PassLoader(parts, self.batch_sizes, transform, seed, self.limits, world_size)
 
     def plan(self, steps: int, split: Split) -> str:
-        """What the method is about to do, in a line, with `steps` an epoch."""
+        """One line that says what the method will do, for `steps` steps in an epoch."""
         return f"{self.label}: one pass of {steps} steps, and one change of the weights at its end"
 
     @property
@@ -74,7 +74,7 @@ class UnlearningModule(L.LightningModule):
 
     @property
     def step(self) -> int:
-        """Number of this step over all epochs, from 0; Lightning's own counter counts every optimizer's steps."""
+        """Number of this step over all epochs, from 0. Lightning's own counter would count each optimizer's steps."""
         return self.trainer.current_epoch * int(self.trainer.num_training_batches) + self.trainer.fit_loop.batch_idx
 
     @property
@@ -83,11 +83,11 @@ class UnlearningModule(L.LightningModule):
         return self.step / (self.epochs * int(self.trainer.num_training_batches))
 
     def configure_optimizers(self) -> Any:
-        """None."""
+        """No optimizer."""
         return []
 
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
-        """Key the step's noise and dropout to (seed, phase, step): they are the same on every device."""
+        """Key the noise and dropout of the step by (seed, phase, step), so that they are the same on every device."""
         reseed(self.seed, self.phase, self.step, 0)
 
     def log_values(self, **values: Tensor | float) -> None:
@@ -99,22 +99,26 @@ class UnlearningModule(L.LightningModule):
             log(self.loggers, self.phase, self.step, values)
 
     def remember(self, **start: Any) -> dict[str, Any]:
-        """The memory on the device: from the checkpoint, or with these first values."""
+        """The memory, on the device; each value comes from the checkpoint if there is one, otherwise from `start`."""
         self.memory = move_data_to_device({**start, **self.memory}, self.device)
         return self.memory
 
     def save_checkpoint(self, only_if_due: bool = False) -> None:
-        """Write a checkpoint, or let one be written if its interval is over, within work that Lightning does not see."""
+        """Write a checkpoint during work that takes place outside of Lightning's steps.
+
+        Args:
+            only_if_due: write only if the interval between checkpoints is over.
+        """
         for callback in self.trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             if isinstance(callback, CheckpointWriter):
                 (callback.save_if_due if only_if_due else callback.save)(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the module knows beside its weights."""
+        """Add the memory, the findings and the untimed seconds to a checkpoint."""
         checkpoint["module"] = {"memory": self.memory, "findings": self.findings, "untimed": self.untimed}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore memory, findings and untimed seconds from a checkpoint."""
         vars(self).update(checkpoint["module"])
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:

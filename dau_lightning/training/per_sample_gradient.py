@@ -1,7 +1,7 @@
 """Gradients of single samples in bounded memory, with the network in evaluation mode and in float32.
 
-Flat gradients `(..., P)` follow the order of `model.parameters()`. Weights that a defender's mask leaves out are constants:
-their gradient is exactly zero.
+Flat gradients `(..., P)` follow the order of `model.parameters()`. Weights that a defender's mask prunes are constants with
+a gradient of exactly zero.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,18 +18,18 @@ from dau_lightning.network.defender import Defender
 from dau_lightning.training.mode import eager, evaluating, float32
 from dau_lightning.training.per_sample_pass import PerSamplePass, by_device, logits, masks, places
 
-PASS_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}  # that a pass may keep, or that the gradients made at once may take
-PASS_SAMPLES = 128  # in a pass, at most: more are no faster on a CPU
+PASS_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}  # memory for what a pass keeps, or for the gradients it makes at once
+PASS_SAMPLES = 128  # the most samples in a pass: more are no faster on a CPU
 BATCH = 50  # images in an ordinary backward pass
-_BYTES: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()  # that a sample takes; to measure it costs a pass
+_BYTES: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()  # memory of a sample: measuring it costs a pass
 
 
 def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-    """Each sample's gradient of the cross-entropy (nats) by the parameters, `(B, P)` in their dtype.
+    """The gradient of each sample's cross-entropy (nats) with respect to the parameters, `(B, P)` in their dtype.
 
     Args:
-        model: gives logits `(B, K)`, or a tuple that starts with them. Its modes, statistics and weights are left as they are.
-        images: float `(B, C, H, W)`, or whatever else the model takes.
+        model: returns logits `(B, K)`, or a tuple that starts with them. Its mode, statistics and weights do not change.
+        images: float `(B, C, H, W)`, or any other input that the model takes.
         targets: int64 `(B,)`.
     """
     gradients = _empty(model, len(images))
@@ -43,15 +43,15 @@ def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> T
 
 
 def expected_squares(model: nn.Module, images: Tensor) -> Tensor:
-    """`sum_x sum_k p_k(x) (d log p_k(x) / d theta)^2`, `(P,)`: over single samples, with the model's own probabilities.
+    """`sum_x sum_k p_k(x) (d log p_k(x) / d theta)^2`, `(P,)`, over samples x and classes k, `p` the model's prediction.
 
-    One forward pass an image; no gradient is kept.
+    Each image takes one forward pass; gradients are added up and not kept.
     """
     total = _empty(model).zero_()
     with _in_evaluation(model):
         for batch in images.split(samples_a_pass(model, images)):
             once = PerSamplePass(model, batch)
-            roots = (once.log_probabilities.detach() / 2).exp()  # of the weights, since their products are squared
+            roots = (once.log_probabilities.detach() / 2).exp()  # square roots of p_k, since the gradients are squared below
             for one_hot in _one_hots(once):
                 for block in once.gradients(roots * one_hot):
                     total[block.parameters].addmv_(block.gradients.square().T, roots.new_ones(len(block.gradients)))
@@ -59,7 +59,7 @@ def expected_squares(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """The samples' gradients summed with weights `(B,)`, `(P,)` float64, by ordinary backward passes."""
+    """The weighted sum of the samples' gradients, float64 `(P,)`, by ordinary backward passes; weights are `(B,)`."""
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     total, kept, where = _empty(model).double().zero_(), masks(model), places(parameters)
 
@@ -75,7 +75,7 @@ def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights
 
 
 def samples_a_pass(model: nn.Module, images: Tensor) -> int:
-    """How many samples a pass takes for the memory that it may use, at least one."""
+    """How many samples fit into a pass within `PASS_BYTES`, at least one."""
     taken, kind = _BYTES.setdefault(model, {}), (images.shape[1:], images.dtype)
     if kind not in taken:
         with _in_evaluation(model):
@@ -94,7 +94,7 @@ def move(model: nn.Module, change: Tensor) -> None:
 
 
 def _one_hots(once: PerSamplePass) -> Tensor:
-    """`(K, K)`."""
+    """The one-hot vectors of all classes, `(K, K)`."""
     return torch.eye(once.log_probabilities.shape[1]).to(once.log_probabilities)
 
 
@@ -105,6 +105,6 @@ def _empty(model: nn.Module, *shape: int) -> Tensor:
 
 @contextmanager
 def _in_evaluation(model: nn.Module) -> Iterator[None]:
-    """The network as the evaluation runs it."""
+    """Run the network as in an evaluation: evaluation mode, float32, uncompiled."""
     with evaluating(model), float32(next(model.parameters()).device), eager():
         yield

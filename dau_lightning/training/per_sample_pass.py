@@ -1,7 +1,7 @@
-"""A forward pass of a batch that gives each sample's own gradient by the parameters.
+"""A forward pass of a batch that gives each sample's own gradient with respect to the parameters.
 
-For convolutions, linear layers and batch-norm: one backward pass to the layers' outputs, then one batched product a layer
-of what went in and what came back (Goodfellow 2015; Rochette et al. 2019). For any other network: torch.func.
+Networks of convolutions, linear layers and batch-norm take one backward pass to the layers' outputs, then for each layer a
+batched product of its inputs and its output gradients (Goodfellow 2015; Rochette et al. 2019). Others use torch.func.
 """
 
 from collections import Counter
@@ -16,11 +16,11 @@ from torch.func import functional_call, vjp, vmap
 
 from dau_lightning.network.defender import Defender
 
-BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}  # of gradients made at a time; on a CPU they stay in its cache
+BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}  # gradients made at a time; on a CPU they fit its cache
 
 
 class Block(NamedTuple):
-    """The gradients `(b, p)` of some samples of the batch by some of the flat parameters."""
+    """Gradients `(b, p)`: of some samples of the batch with respect to some of the flat parameters."""
 
     samples: slice
     parameters: slice
@@ -28,7 +28,7 @@ class Block(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """What a layer's gradient is made of: its inputs, the place of its outputs in the graph, and the outputs' bytes."""
+    """One call of a layer: its inputs, the node of its outputs in the autograd graph, and the bytes of the outputs."""
 
     layer: nn.Module
     inputs: Tensor
@@ -37,11 +37,11 @@ class _Call(NamedTuple):
 
 
 class PerSamplePass:
-    """Forward pass of a batch of images in the model's present mode, which must be evaluation mode.
+    """Runs the forward pass of a batch; the model must be in evaluation mode.
 
     Args:
-        model: gives logits `(B, K)`, or a tuple that starts with them.
-        images: float `(B, C, H, W)`, or whatever else the model takes.
+        model: returns logits `(B, K)`, or a tuple that starts with them.
+        images: float `(B, C, H, W)`, or any other input that the model takes.
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
@@ -59,26 +59,26 @@ class PerSamplePass:
         finally:
             for hook in hooks:
                 hook.remove()
-        every_sample = len(self.calls) == len(layers) > 0  # else a layer mixes samples and positions
+        every_sample = len(self.calls) == len(layers) > 0  # otherwise a layer mixes samples with positions
         self.layers = layers if every_sample and _used_once(self.log_probabilities, in_graph.values()) else {}
 
     @property
     def bytes(self) -> int:
-        """Memory that the layers' inputs, outputs and output gradients take; 0 without known layers."""
+        """Memory of the layers' inputs, outputs and output gradients; 0 where torch.func is used."""
         return sum(call.inputs.nbytes + 2 * call.output_bytes for call in self.calls) if self.layers else 0
 
     def _record(self, layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-        """Keep a layer's inputs in a form that no operation in place can change."""
+        """Keep the inputs of a layer as a copy, which in-place operations of the network cannot change."""
         kept, outputs = _kept(layer, inputs[0], outputs)
         if outputs.requires_grad and len(kept) == len(self.images):
             self.calls.append(_Call(layer, kept.detach(), get_gradient_edge(outputs), outputs.nbytes))
         return outputs
 
     def gradients(self, cotangents: Tensor) -> Iterator[Block]:
-        """Each sample's gradient of `sum_k cotangents_k log p_k`, in blocks that cover each sample and parameter once.
+        """Each sample's gradient of `sum_k cotangents_k log p_k`, in blocks that cover every sample and parameter once.
 
         Args:
-            cotangents: `(B, K)`.
+            cotangents: the weights of the log-probabilities, `(B, K)`.
         """
         for samples, name, gradients in self._by_layers(cotangents) if self.layers else self._by_torch_func(cotangents):
             flat = gradients.flatten(1)
@@ -108,7 +108,7 @@ class PerSamplePass:
 
 
 def _layers(model: nn.Module) -> dict[nn.Module, list[str]]:
-    """Layers with parameters, and the parameters' names, weight before bias; none if the model has a layer of another kind."""
+    """The layers with parameters and the names of these, weight before bias; empty if any layer is of an unknown kind."""
     layers = {
         layer: [f"{prefix}.{name}".lstrip(".") for name, _ in layer.named_parameters(recurse=False)]
         for prefix, layer in model.named_modules()
@@ -126,9 +126,9 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def _used_once(outputs: Tensor, parameters: Iterable[Tensor]) -> bool:
-    """Whether one edge of the outputs' graph leads to each parameter.
+    """Whether exactly one edge of the outputs' autograd graph leads to each parameter.
 
-    None leads to an unused one; several lead to one that is used outside of its layer, by two layers, or in two calls.
+    An unused parameter has no edge. A parameter used outside of its layer, by two layers or in two calls has several.
     """
     uses, nodes = Counter[Any](), [outputs.grad_fn]
     while nodes:
@@ -140,7 +140,7 @@ def _used_once(outputs: Tensor, parameters: Iterable[Tensor]) -> bool:
 
 
 def _kept(layer: Any, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """What the output gradients are multiplied with, and the outputs."""
+    """The layer's inputs in the form that is multiplied with the output gradients, and the layer's outputs."""
     if isinstance(layer, nn.Conv2d):
         padding = cast(tuple[int, ...], layer.padding)
         return F.unfold(inputs.detach(), layer.kernel_size, layer.dilation, padding, layer.stride), outputs
@@ -148,12 +148,12 @@ def _kept(layer: Any, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
         return inputs.detach().clone(), outputs
     shape = (-1,) + (1,) * (inputs.dim() - 2)
     mean, scale = layer.running_mean.view(shape), (layer.running_var + layer.eps).rsqrt().view(shape)
-    slope = layer.weight.view(shape) * scale  # one product, also on the way back: the layer's own is slower
+    slope = layer.weight.view(shape) * scale  # one product forward and backward, faster than the layer's own
     return (inputs.detach() - mean) * scale, torch.addcmul(layer.bias.view(shape) - mean * slope, inputs, slope)
 
 
 def _gradients(layer: Any, inputs: Tensor, back: Tensor) -> Iterator[Tensor]:
-    """Each sample's gradient by weight, then by bias, `(b, ...)`, from the kept inputs and the output gradients."""
+    """Each sample's gradient for the weight, then for the bias, `(b, ...)`, from kept inputs and output gradients."""
     if isinstance(layer, nn.Linear):
         back, inputs = (each.reshape(len(each), -1, each.shape[-1]).mT for each in (back, inputs))
     back, inputs = (each.reshape(*each.shape[:2], -1) for each in (back, inputs))
@@ -163,7 +163,7 @@ def _gradients(layer: Any, inputs: Tensor, back: Tensor) -> Iterator[Tensor]:
 
 
 def masks(model: nn.Module) -> Mapping[str, Tensor]:
-    """Which weights a defender keeps, bool tensors by parameter name."""
+    """The weights that a defender's mask keeps: bool tensors by parameter name."""
     return {f"network.{name}": kept for name, _, kept in model.masked()} if isinstance(model, Defender) else {}
 
 
@@ -176,7 +176,7 @@ def places(parameters: Mapping[str, Tensor]) -> dict[str, slice]:
 
 
 def by_device(values: Mapping[str, int], tensor: Tensor) -> int:
-    """The value for the tensor's type of device, or the smallest value."""
+    """The value for the type of the tensor's device; the smallest value for a type that is not listed."""
     return values.get(tensor.device.type, min(values.values()))
 
 

@@ -1,6 +1,6 @@
 """One progress bar over all steps of a training.
 
-Lightning's own bar starts anew with every epoch: a training of 40 epochs of 19 steps would show 40 of them.
+Lightning's own bar restarts in every epoch: a training of 40 epochs of 19 steps would show 40 short bars.
 """
 
 from typing import Any
@@ -11,10 +11,10 @@ from dau_lightning.base.console import progress_bar
 
 
 class TrainingBar(L.Callback):
-    """Shows steps done, steps in all, time gone and time left.
+    """Shows the steps done, the total number of steps, the time elapsed and the time left.
 
     Args:
-        description: what is trained.
+        description: the name of the trained model.
     """
 
     def __init__(self, description: str) -> None:
@@ -22,7 +22,7 @@ class TrainingBar(L.Callback):
         self.bar = progress_bar()
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Start with the first step, after the work that a module does before it; a resumed training starts further on."""
+        """Start the bar at the first step, after the module's own preparation; a resumed training starts further on."""
         if not self.bar.live.is_started:
             self.bar.start()
             total, done = int(trainer.num_training_batches) * (trainer.max_epochs or 1), pl_module.step

@@ -1,4 +1,4 @@
-"""Prunes a network in the middle of its training: how a sparse original is rewound to an early epoch (section 4.2)."""
+"""Rewinding (section 4.2): train a sparse original densely for its first epochs, then prune it and train it to the end."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,18 @@ from torch import Tensor
 
 
 class Rewinding(L.Callback):
-    """Prunes a training as it comes to a step, and lets it go on with an optimizer that has no memory.
+    """Prunes the defender after some epochs and clears the optimizer's momentum; the training then continues.
 
     Args:
-        mask: see `Defender.hold`.
-        epochs: after as many.
+        mask: the weights to keep, bool tensors by parameter name, see `Defender.hold`.
+        epochs: number of dense epochs before the pruning.
     """
 
     def __init__(self, mask: Mapping[str, Tensor], epochs: int) -> None:
         self.mask, self.epochs = mask, epochs
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Prune and forget at that step; a training resumed beyond it is pruned, and gets the mask again."""
+        """Prune at the first step after the dense epochs, or at once in a training that is resumed after that step."""
         first = self.epochs * int(trainer.num_training_batches)
         if pl_module.step >= first and not pl_module.defender.mask:
             pl_module.defender.hold(self.mask)

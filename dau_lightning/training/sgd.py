@@ -1,4 +1,4 @@
-"""Methods that train by SGD: cross-entropy on one part of the split, with a schedule of the learning rate."""
+"""The base class of methods that train by SGD: cross-entropy on one part of the split, with a learning-rate schedule."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,13 +21,13 @@ class SGDMethod(UnlearningModule):
 
     Args:
         epochs: passes over the part.
-        lr: highest learning rate.
-        momentum: of SGD.
-        weight_decay: of SGD, on every parameter.
-        schedule: see `rate_factor`.
-        milestones: epochs from which `schedule="step"` takes a tenth of the rate.
-        batch_norm: see `mode.batch_norm`; `update` is ordinary training, which moves running statistics to the part's.
-        settings: see `UnlearningModule`.
+        lr: the highest learning rate of the schedule.
+        momentum: momentum of SGD.
+        weight_decay: weight decay of SGD, on every parameter.
+        schedule: `constant`, `linear`, `one_cycle` or `step`, see `rate_factor`.
+        milestones: epochs after each of which `schedule="step"` divides the learning rate by ten.
+        batch_norm: see `mode.batch_norm`; `update`, as in ordinary training, moves the running statistics to the part's.
+        settings: further arguments, see `UnlearningModule`.
     """
 
     def __init__(
@@ -51,19 +51,19 @@ class SGDMethod(UnlearningModule):
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
-        """Joint augmented batches of the parts, see `UnlearningModule.loader`."""
+        """Joint, augmented batches of the parts; for the arguments see `UnlearningModule.loader`."""
         parts = {name: part(name) for name in self.batch_sizes}
         return JointLoader(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
 
     def plan(self, steps: int, split: Split) -> str:
-        """Epochs and steps, and how often a forget sample is visited."""
+        """One line with the epochs, the steps, and how often an epoch visits a forget sample."""
         plan = f"{self.label}: {self.epochs} epochs of {steps} steps"
         if "forget" not in self.batch_sizes:
             return plan
         return f"{plan}, each visits every forget sample {steps * self.batch_sizes['forget'] / len(split.forget):.1f} times"
 
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
-        """SGD on the defender and on other modules; it sets pruned weights to zero after each step."""
+        """An SGD optimizer of the defender and other modules; after each step it sets pruned weights to zero again."""
         parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
         optimizer = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
         optimizer.register_step_post_hook(lambda *_: self.defender.prune())
@@ -81,13 +81,14 @@ class SGDMethod(UnlearningModule):
             group["lr"] = self.lr * rate_factor(self.schedule, self.progress, milestones)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let all devices take the same step."""
-        # Only the defender's own step moves its statistics: at another optimizer's step its graph still needs them.
+        """Average gradients over the devices, so that all take the same step."""
+        # The defender's batch-norm statistics are averaged at its own step alone: before an attacker's step the defender's
+        # graph still needs them unchanged.
         defenders = [self.defender] if optimizer is self.trainer.optimizers[0] else []
         average_over_devices(optimizer, *defenders)
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
-        """The loss of a step of descent."""
+        """The cross-entropy on the batch of `part`, which the step minimises."""
         with batch_norm(self.defender, self.batch_norm):
             loss = self.cross_entropy(batch[self.part])
         self.log_values(loss=loss)
@@ -100,13 +101,13 @@ class SGDMethod(UnlearningModule):
 
 
 def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()) -> float:
-    """The learning rate as a share of its highest, at a progress in [0, 1).
+    """The learning rate divided by its highest value, at a progress in [0, 1).
 
-    `constant`; `linear` falls to 0; `one_cycle` rises from a tenth over the first fifth and falls linearly to 0; `step`
-    takes a tenth at each milestone (a progress too).
+    `constant` is 1; `linear` falls to 0; `one_cycle` rises from 0.1 over the first fifth and then falls linearly to 0;
+    `step` divides by ten at each milestone, which is a progress too.
 
     Raises:
-        ValueError: another schedule.
+        ValueError: the schedule is none of these.
 
     >>> [rate_factor("one_cycle", p) for p in (0, 0.2, 0.6)]
     [0.1, 1.0, 0.5]

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as every run uses it, and what a run sets in the process for as long as it takes."""
+"""Lightning's Trainer with the arguments of every run, and the global settings that a run changes and restores."""
 
 import logging
 import warnings
@@ -16,19 +16,19 @@ from lightning.pytorch.loggers import Logger
 from dau_lightning.base.devices import PATIENCE, UnwrappedDDP
 from dau_lightning.base.error import InputError
 
-LOUD_LOGGERS = "lightning.pytorch", "lightning.fabric"  # greet everybody at every start
-HARMLESS = ".*LeafSpec.* is deprecated"  # a call inside Lightning
+LOUD_LOGGERS = "lightning.pytorch", "lightning.fabric"  # print the same lines at every start
+HARMLESS = ".*LeafSpec.* is deprecated"  # a warning about Lightning's own code
 
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """The settings `trainer`.
+    """The settings of the group `trainer`.
 
     Attributes:
         accelerator: `auto`, `cpu` or `gpu`.
         devices: number of devices that train together.
         precision: `32-true` or `bf16-mixed`.
-        benchmark: cuDNN tries its convolutions and takes the fastest.
+        benchmark: whether cuDNN measures its convolution algorithms and takes the fastest.
     """
 
     accelerator: str
@@ -40,7 +40,9 @@ class TrainerSettings:
 def make_trainer(
     settings: TrainerSettings, callbacks: Sequence[L.Callback], loggers: Sequence[Logger], devices: int, **more: Any
 ) -> L.Trainer:
-    """A Trainer without Lightning's own bar, checkpoints and summary, which leaves a Slurm around it to the sweep.
+    """A Trainer without Lightning's own progress bar, checkpoints and model summary.
+
+    Inside a Slurm job it uses Lightning's plain environment, since the sweep, not the Trainer, distributes jobs.
 
     Raises:
         InputError: the machine has no such accelerator.
@@ -66,10 +68,10 @@ def make_trainer(
 
 @contextmanager
 def process_settings() -> Iterator[None]:
-    """Quiet libraries, and convolutions in full float32, for the time of a block; everything is put back after it.
+    """Silence Lightning and compute convolutions in full float32 within a block; everything is restored after it.
 
-    TF32 keeps 10 bits of a factor: too few for evaluation, for small noise, for FF and IU. Training in 32-true is slower
-    without it; `trainer.precision=bf16-mixed` is faster than both.
+    TF32 keeps 10 bits of the mantissa: too few for evaluation, for small noise, for FF and IU. Training in 32-true is slower
+    without TF32; `trainer.precision=bf16-mixed` is faster than both.
     """
     cudnn = torch.backends.cudnn
     levels = {name: logging.getLogger(name).level for name in LOUD_LOGGERS}

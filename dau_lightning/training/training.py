@@ -1,4 +1,4 @@
-"""From a split to trained defenders: modules, their training, and the weights that the store keeps of it."""
+"""Makes and trains the defenders of a run, and keeps the weights trained from scratch in the store."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -28,13 +28,13 @@ from dau_lightning.training.rewinding import Rewinding
 from dau_lightning.training.trainer import TrainerSettings, make_trainer
 
 Method = Callable[..., UnlearningModule]
-Mask = Mapping[str, Tensor]  # which weights stay, bool, by the parameter's name
-Content = Mapping[str, Any]  # all that weights depend on
+Mask = Mapping[str, Tensor]  # the weights to keep: bool tensors by parameter name
+Content = Mapping[str, Any]  # everything that trained weights depend on
 Callbacks = Sequence[L.Callback]
 
 
 class Configured(NamedTuple):
-    """An object, and the settings that it was made from, by which the store knows it."""
+    """An object and the settings that it was made from; the settings are part of a store key."""
 
     made: Any
     settings: Mapping[str, Any]
@@ -47,16 +47,16 @@ class Training:
     Attributes:
         network: a function of `num_classes` and `in_channels` that makes a network.
         sparsity: an object that finds the mask of a trained network, see `sparsity.omp`; None for dense networks.
-        recipe: the keywords of `SGDMethod` by which original and Retrain are trained.
-        transform: pixels to inputs.
-        trainer_settings: of Lightning's Trainer.
-        seed: of everything random.
+        recipe: the keywords of `SGDMethod` with which original and Retrain are trained.
+        transform: turns pixels into inputs.
+        trainer_settings: the settings of Lightning's Trainer.
+        seed: the seed for everything random.
         store: keeps originals, Retrains and masks.
         folder: the run folder.
         configuration: a hash of all settings that an unlearned model depends on.
-        loggers: get every metric.
-        checkpoint_seconds: of work that a killed training may lose.
-        compile: a backend of `torch.compile` for the defender in training; None to not compile.
+        loggers: receive every logged value.
+        checkpoint_seconds: time between checkpoints, the most work that a killed training loses.
+        compile: the `torch.compile` backend for the defender in training; None for no compilation.
     """
 
     network: Configured
@@ -74,11 +74,11 @@ class Training:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
-        """Read what is used often."""
+        """Shorten the name of the number of devices."""
         self.devices = self.trainer_settings.devices
 
     def module(self, method: Method, split: Split) -> UnlearningModule:
-        """A method around a network with new weights; a method that trains from scratch takes the recipe."""
+        """A method with a defender of random weights; a method that trains from scratch also gets the recipe."""
         kind = cast(type[UnlearningModule], getattr(method, "func", method))
         with torch.random.fork_rng(devices=[]):
             reseed(self.seed, "weights", kind.phase)
@@ -89,7 +89,7 @@ class Training:
             return method(defender=defender, seed=self.seed, **(self.recipe if kind.from_scratch else {}))
 
     def content(self, module: UnlearningModule, split: Split, sparse: bool = True) -> dict[str, Any]:
-        """All that a defender trained from scratch depends on."""
+        """Everything that a defender trained from scratch depends on, for the store key."""
         content = {
             "data": split.data_hash if module.part == "train" else split.split_hash,
             "network": self.network.settings,
@@ -100,15 +100,15 @@ class Training:
         }
         if not str(self.network.settings.get("_target_", "dau_lightning.")).startswith("dau_lightning."):
             shapes = {name: list(tensor.shape) for name, tensor in module.defender.network.state_dict().items()}
-            content["shapes"] = shapes  # code of somebody's own may change under its name
+            content["shapes"] = shapes  # a user may change the code of their class
         if self.devices > 1:
-            content["devices"] = self.devices  # each device has batch statistics of its own
+            content["devices"] = self.devices  # each device has its own batch statistics
         if self.sparsity and sparse:
             content["sparsity"] = self.sparsity.settings if module.part == "train" else _pruning(self.sparsity)
         return content
 
     def mask(self, split: Split, original_method: Method) -> Mask:
-        """Which weights stay, by name: found once on the trained dense original; empty where no weight is pruned."""
+        """The weights to keep, found on the trained dense original or taken from the store; empty for dense networks."""
         if self.sparsity is None:
             return {}
         find, original = self.sparsity.made, self.module(original_method, split)
@@ -123,9 +123,9 @@ class Training:
         return entry.weights
 
     def from_scratch(self, module: UnlearningModule, split: Split, mask: Mask) -> dict[str, Any]:
-        """Take weights from the store, where they are trained first if they are missing; return seconds and findings.
+        """Load weights from the store, after training them if they are missing; return seconds and findings.
 
-        A sparse original is dense for `rewind_epochs`. Retrain has the mask, which was found on `D`, from the start.
+        A sparse original trains densely for `rewind_epochs`. Retrain has the mask, found on `D`, from its first step.
         """
         rewinding = []
         if mask and self.sparsity and module.part == "train":  # its first steps are those of the dense original
@@ -137,7 +137,7 @@ class Training:
         return self._trained(module, split, path, content, mask, rewinding) | {"store": str(path)}
 
     def unlearned(self, module: UnlearningModule, split: Split, mask: Mask, watchers: Callbacks = ()) -> dict[str, Any]:
-        """Apply a method to the original in its defender, and write the run's weights; return seconds and findings."""
+        """Unlearn: train a method whose defender holds the original, write the weights; return seconds and findings."""
         module.defender.hold(mask)
         content = {"configuration": self.configuration, "data_hash": split.data_hash, "split_hash": split.split_hash}
         content |= {"recipe_number": RECIPE_NUMBER, "original": tensors_digest(module.defender.network.state_dict())}
@@ -146,7 +146,7 @@ class Training:
     def _trained(
         self, module: UnlearningModule, split: Split, path: Path, content: Content, mask: Mask, callbacks: Callbacks = ()
     ) -> dict[str, Any]:
-        """Weights from a file, which is trained first if it is missing, from the last checkpoint on if there is one."""
+        """Load the weights in a file; if it is missing, train them first, from the last checkpoint if there is one."""
 
         def train() -> tuple[dict[str, Tensor], float, dict[str, Any]]:
             seconds = self.fit(module, split, resume_path(path), content, callbacks)
@@ -161,16 +161,16 @@ class Training:
         return {"seconds": entry.seconds, **entry.findings}
 
     def data(self, module: UnlearningModule, split: Split) -> UnlearningDataModule:
-        """The batches that a module is trained on."""
+        """The data module with the batches that a module is trained on."""
         return UnlearningDataModule(split, self.transform, key(self.seed, module.phase), module.loader)
 
     def fit(self, module: UnlearningModule, split: Split, path: Path, content: Content, callbacks: Callbacks = ()) -> float:
-        """Train a module, from the checkpoint at `path` on if it has the same content; return the seconds of all parts.
+        """Train a module, resuming from the checkpoint at `path` if its content is the same; return the seconds in all.
 
         Raises:
             RuntimeError: the method moved a pruned weight away from zero.
         """
-        if self.compile:  # the attacker is small, and a penalty on its slope needs second derivatives
+        if self.compile:  # not the attacker: it is small, and a penalty on its slope needs second derivatives
             module.defender.compile(backend=self.compile)
         clock, guard = Clock(bool(self.compile)), Guard(module.label, self.folder / "last_good.safetensors")
         kept = CheckpointWriter(path, {**content, "file": path.name}, self.checkpoint_seconds)
@@ -182,12 +182,12 @@ class Training:
         return clock.seconds - module.untimed
 
     def trainer(self, callbacks: Sequence[L.Callback], devices: int = 1, **more: Any) -> L.Trainer:
-        """See `make_trainer`; models are evaluated on one device."""
+        """A Trainer, see `make_trainer`; evaluation uses one device."""
         trainer = make_trainer(self.trainer_settings, callbacks, self.loggers, devices, **more)
         self.device = trainer.strategy.root_device  # modules are back on the CPU once a fit or test is over
         return trainer
 
 
 def _pruning(sparsity: Configured) -> dict[str, Any]:
-    """The settings that a mask depends on: only the original is rewound."""
+    """The settings that a mask depends on. `rewind_epochs` is none: it changes the sparse original alone."""
     return {name: value for name, value in sparsity.settings.items() if name != "rewind_epochs"}

@@ -66,7 +66,7 @@ def test_the_union_of_all_requests_is_forgotten(data: Data) -> None:
     assert second.split_hash == at_once.split_hash
     with pytest.raises(InputError, match="the 1 samples of the request were all forgotten before"):
         split(data, Named("train/00030"), val_from_test=0.25, forgotten=first.forget.ids)
-    with pytest.raises(InputError, match="1 samples forgotten before are no training images now"):
+    with pytest.raises(InputError, match="1 of the samples forgotten before are no longer in the training set"):
         split(data, Named("train/00030"), val_from_test=0.25, forgotten=["gone"])
 
 

@@ -253,7 +253,7 @@ def test_no_test_image_of_a_retained_class(data: Data) -> None:
 
 def test_too_few_images_for_a_val_set(make_images: Callable[..., Images]) -> None:
     tiny = Data(make_images(1), make_images(1, name="test"))
-    with pytest.raises(InputError, match="a tenth of 4 training images is no validation set"):
+    with pytest.raises(InputError, match="a tenth of 4 training images is not one image"):
         make_split(tiny, RANDOM, 0)
     make_split(replace(tiny, val=make_images(1, name="val")), CLASS_2, 0)
 
@@ -292,7 +292,7 @@ def test_a_network_that_saw_all_of_train_needs_other_images_to_validate(data: Da
     assert make_split(data, RANDOM, 0, hold_out=False, val_from_test=0.5).train.ids == data.train.ids
     with pytest.raises(InputError, match="val_from_test must be null"):
         make_split(own, RANDOM, 0, val_from_test=0.5)
-    with pytest.raises(InputError, match=r"val_from_test must leave and take a test image; 0\.001 takes 0"):
+    with pytest.raises(InputError, match=r"val_from_test must take at least one test image and leave one; 0\.001 takes 0 of "):
         make_split(data, RANDOM, 0, val_from_test=0.001)
 
 

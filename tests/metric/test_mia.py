@@ -200,7 +200,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, seed: int, members: int, nonmembers: 
 
     def keep(*scores: np.ndarray) -> SVC:
         draws.append(
-            [(part[:, 0] * count - 0.5).round().astype(int).tolist() for part, count in zip(scores, counts, strict=False)]
+            [(part[:, 0] * count - 0.5).round().astype(int).tolist() for part, count in zip(scores[:2], counts, strict=True)]
         )
         return fitted(scores[0] + 1, scores[1])
 

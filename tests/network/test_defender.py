@@ -87,7 +87,7 @@ class Backwards(nn.Module):
 @pytest.mark.parametrize("network", [Softened(lambda logits: logits.softmax(1)), Softened(lambda x: x.mul_(2)), Backwards()])
 def test_a_last_linear_layer_that_does_not_give_the_logits_is_refused(network: nn.Module) -> None:
     defender = Defender(network)
-    with pytest.raises(InputError, match=r"whose output is not its logits: .* network\.features") as caught:
+    with pytest.raises(InputError, match=r"as its logits, it returns something else: .* network\.features") as caught:
         defender.try_on(images(2, 3, 4), 5)
     assert len(str(caught.value).splitlines()) == 1
     Defender(network, "head").try_on(images(2, 3, 4), 5)

@@ -108,7 +108,7 @@ def test_a_truncated_image_is_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_pixels_without_a_known_range_are_refused(tmp_path: Path, dtype: type) -> None:
     Image.fromarray(np.ones((SIZE, SIZE), dtype)).save(tmp_path / "a.tiff")
-    refused(tmp_path / "a.tiff", "have no range")
+    refused(tmp_path / "a.tiff", "have no fixed range")
 
 
 @pytest.mark.parametrize("pixels", [400, 900], ids=["error", "warning"])

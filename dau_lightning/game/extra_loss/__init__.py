@@ -1,4 +1,4 @@
-"""Extra losses of the defender beside the game (section 3.3), one a file."""
+"""Extra losses that the defender adds to the game's (section 3.3), one in each file."""
 
 from typing import Protocol
 

@@ -10,12 +10,12 @@ from dau_lightning.training.per_sample_gradient import move
 
 
 class FisherNoise:
-    """`theta <- theta + sqrt(alpha / max(F, floor)) N(0, 1)` once, `F` the diagonal Fisher information of the retain set.
+    """Changes the weights once: `theta <- theta + sqrt(alpha / max(F, floor)) N(0, 1)`, `F` the retain set's Fisher diagonal.
 
     Args:
         alpha: variance of the noise where `F` is 1.
         relative_floor: see `baseline.fisher.fisher_noise`.
-        samples: number of retain images for `F`, drawn at random; None for all.
+        samples: number of retain images, drawn at random, from which `F` is computed; None for all.
     """
 
     def __init__(self, alpha: float, relative_floor: float, samples: int | None) -> None:
@@ -29,5 +29,5 @@ class FisherNoise:
         move(module.defender, fisher_noise(module.defender, diagonal, self.alpha, self.relative_floor, draws))
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
-        """Zero."""
+        """Zero: the noise is the only effect."""
         return forget_logits.new_zeros(())

@@ -10,14 +10,14 @@ class GradientAscent:
     """The defender ascends the cross-entropy of forget images.
 
     Args:
-        weight: of the cross-entropy in nats, which has no upper bound.
+        weight: weight of the cross-entropy (nats), which has no upper bound.
     """
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
 
     def before_game(self, module: UnlearningModule) -> None:
-        """Nothing."""
+        """Change nothing."""
 
     def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
         """`-weight * E_f[-log p_y]`."""
