@@ -96,15 +96,14 @@ class DAU(SGDMethod):
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input, val_gradient)
-        game_over = not adversarial_weight or adversarial_steps == 0
-        pretraining = Pretraining(self.query, 0 if game_over else pretraining_steps, pretraining_batch_size, pretraining_refresh)
-        playing = objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode
-        self.attacker = player(attacker(self.defender.num_classes), *playing)
+        pretraining = Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
+        rules = objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode
+        self.attacker = player(attacker(self.defender.num_classes), *rules)
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight
-        free = not (self.regulariser_weight or self.pairs) or forget_batch_size == val_batch_size
-        require(free, UNEQUAL.format(forget_batch_size, val_batch_size))
+        if self.regulariser_weight or self.pairs:
+            require(forget_batch_size == val_batch_size, UNEQUAL.format(forget_batch_size, val_batch_size))
 
     @property
     def alpha(self) -> float:
@@ -159,7 +158,8 @@ class DAU(SGDMethod):
             for extra in self.extra_losses.values():
                 extra.before_game(self)
             self.memory["begun"] = True
-        self.attacker.before_game(self)
+        if self.alpha:  # else nobody plays, or the run was resumed after the game
+            self.attacker.before_game(self)
 
     def on_train_end(self) -> None:
         """Find out where the game ended."""

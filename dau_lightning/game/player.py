@@ -100,11 +100,8 @@ class AttackerPlayer(nn.Module):
 
     def before_game(self, module: SGDMethod) -> None:
         """Pre-train the attacker to tell `D` from `D_v`, then find out how well it does; nothing if that is known."""
-        if "balanced_accuracy_pretrained" in module.findings:
-            return  # resumed within the game
-        if not self.pretraining.steps:
-            module.findings["balanced_accuracy_pretrained"] = None
-            return
+        if not self.pretraining.steps or "balanced_accuracy_pretrained" in module.findings:
+            return  # no pre-training, or resumed within the game
         self.pretraining(module, self.attacker_loss)
         start = time.perf_counter()
         module.findings["balanced_accuracy_pretrained"] = self.unseen_accuracy(module)  # to read it synchronises the device
@@ -115,7 +112,8 @@ class AttackerPlayer(nn.Module):
         """Where the game ended: outputs of 0.5 for `D_f` and `D_v` are its solution."""
         forget, val = self._outputs_of(module, {"forget": module.data.part("forget"), "val": module.data.part("val")})
         ends = {"mean_output_forget": float(forget.mean()), "mean_output_val": float(val.mean())}
-        return {"balanced_accuracy_final": self.unseen_accuracy(module), **ends}
+        pretrained = module.findings.get("balanced_accuracy_pretrained")
+        return {"balanced_accuracy_pretrained": pretrained, "balanced_accuracy_final": self.unseen_accuracy(module), **ends}
 
     def unseen_accuracy(self, module: SGDMethod) -> float:
         """The balanced accuracy on samples that the attacker was not fitted on, in percent."""
