@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dau_lightning.report.columns import column, ordered
-from dau_lightning.report.comparable import GROUP
-from dau_lightning.report.summary import summary
+from dau_lightning.report.comparable import CELL, GROUP
+from dau_lightning.report.summary import DEVIATIONS, summary
 
 WIDEST = 14  # columns that a page can take
 NOISE = "Retrain 2 shows the noise: differences smaller than its disparity are ties."
@@ -63,6 +63,7 @@ def _section(rows: pd.DataFrame) -> Section:
     tables = _tables(rows)
     shown = dict.fromkeys(name for table in tables.values() for name, _ in table.columns)
     notes = [f"{column(name).heading}: {column(name).meaning}." for name in shown if column(name).noted]
+    notes += [DEVIATIONS] if rows.duplicated([*CELL, "method"]).any() else []  # several seeds
     notes += [NOISE] if "retrain_again" in set(rows.kind) else []
     return Section(f"{place}; {about}", tables, notes, _warnings(rows))
 

@@ -30,6 +30,8 @@ def test_formats_on_the_terminal_and_in_a_file(runs, tmp_path, capsys, style, st
     main([runs, "--format", style])
     printed = capsys.readouterr().out
     assert printed.startswith(start)
+    said = "standard deviations over seeds, with n - 1 in the denominator"
+    assert said in " ".join(printed.split())  # the terminal breaks lines
     path = tmp_path / "new" / "table"
     main([runs, "--format", style, "--output", str(path)])
     assert path.read_text() == printed
@@ -38,7 +40,9 @@ def test_formats_on_the_terminal_and_in_a_file(runs, tmp_path, capsys, style, st
 
 def test_seeds(runs, capsys):
     main([runs, "--seeds", "1", "--format", "markdown"])
-    assert "dense; seed 1**" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "dense; seed 1**" in printed
+    assert "deviations" not in printed
     with pytest.raises(InputError, match="--seeds must be integers such as 0,1,2, got '0,x'"):
         main([runs, "--seeds", "0,x"])
 
