@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from dau_lightning.evaluation.checks import UNSTABLE, UNSURE
 from dau_lightning.report.columns import column, ordered
 from dau_lightning.report.comparable import CELL, GROUP
 from dau_lightning.report.summary import DEVIATIONS, summary
 
 WIDEST = 14  # columns that a page can take
 NOISE = "Retrain 2 shows the noise: differences smaller than its disparity are ties."
+NO_TIES = "Retrain 2 is unstable, see its warnings: no difference is called a tie."
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,7 @@ def _section(rows: pd.DataFrame) -> Section:
     shown = dict.fromkeys(name for table in tables.values() for name, _ in table.columns)
     notes = [f"{column(name).heading}: {column(name).meaning}." for name in shown if column(name).noted]
     notes += [DEVIATIONS] if rows.duplicated([*CELL, "method"]).any() else []  # several seeds
-    notes += [NOISE] if "retrain_again" in set(rows.kind) else []
-    return Section(f"{place}; {about}", tables, notes, _warnings(rows))
+    return Section(f"{place}; {about}", tables, notes + _noise(rows), _warnings(rows))
 
 
 def _tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -91,6 +92,13 @@ def _texts(numbers: pd.DataFrame, name: str) -> list[str]:
     decimals, parts = column(name).decimals, [part for part in (name, f"{name}_mean", f"{name}_std") if part in numbers]
     cells = numbers[parts].itertuples(index=False)
     return ["±".join(f"{number:.{decimals}f}" for number in cell if pd.notna(number)) or "-" for cell in cells]
+
+
+def _noise(rows: pd.DataFrame) -> list[str]:
+    """What the row of Retrain 2 says about small differences; nothing if a seed's attack depends on the draw."""
+    noise = rows.loc[rows.kind == "retrain_again", "flags"]
+    unstable = any(flag.startswith((UNSTABLE, UNSURE)) for flags in noise for flag in flags)
+    return [NO_TIES if unstable else NOISE] if len(noise) else []
 
 
 def _warnings(rows: pd.DataFrame) -> list[str]:

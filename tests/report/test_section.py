@@ -1,4 +1,7 @@
-from dau_lightning.report.section import sections
+import pytest
+
+from dau_lightning.evaluation.checks import row_warnings
+from dau_lightning.report.section import NO_TIES, NOISE, sections
 
 
 def test_the_disparity_of_means_is_left_out_where_it_is_the_disparity(write, rows):
@@ -59,3 +62,21 @@ def test_warnings_of_dense_and_sparse_rows_name_the_sparsity(write, rows):
         write(sparsity=sparsity, rows={"dau": {"flags": ["look"]}})
     (section,) = sections(rows())
     assert section.warnings == ["DAU, dense, seed 0: look.", "DAU, 95% sparse, seed 0: look."]
+
+
+@pytest.mark.parametrize(
+    ("kind", "draws", "note"),
+    [
+        ("retrain_again", {"range": [2.0, 7.1], "voided": 0}, NO_TIES),
+        ("retrain_again", {"range": [2.0, 2.0], "voided": 5}, NO_TIES),
+        ("retrain_again", {"range": [2.0, 7.0], "voided": 4}, NOISE),
+        ("original", {"range": [2.0, 7.1], "voided": 5}, NOISE),  # whose row says nothing about noise
+    ],
+)
+def test_no_tie_is_called_from_an_unstable_noise_row(write, rows, kind, draws, note):
+    row = {"UA": 1.0, "MIA": 2.0, "RA": 100.0, "MIA_draws": draws | {"draws": 9}}
+    flags = row_warnings({"original": {"UA": 0.0, "MIA": 0.0, "RA": 100.0}, kind: row}, 0)[kind]
+    write(0, "retrain_again")
+    write(1, "retrain_again", rows={kind: {"flags": flags}})
+    (section,) = sections(rows())
+    assert [each for each in section.notes if "Retrain 2" in each] == [note]
