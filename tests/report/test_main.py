@@ -38,6 +38,16 @@ def test_formats_on_the_terminal_and_in_a_file(runs, tmp_path, capsys, style, st
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("style", ["terminal", "markdown", "latex", "html"])
+def test_every_warning_stands_in_every_format_with_the_number_of_seeds(write, tmp_path, capsys, style):
+    for seed in range(2):
+        write(seed, rows={"dau": {"flags": [f"AUC 4{seed}.5 is below 50"]}})
+    page = tmp_path / "page.html"
+    main([str(tmp_path), *(["--html", str(page)] if style == "html" else ["--format", style])])
+    text = page.read_text() if style == "html" else capsys.readouterr().out
+    assert "DAU, 2 of 2 seeds (0, 1): AUC 40.5-41.5 is below 50." in " ".join(text.split())
+
+
 def test_seeds(runs, capsys):
     main([runs, "--seeds", "1", "--format", "markdown"])
     printed = capsys.readouterr().out

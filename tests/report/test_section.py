@@ -50,18 +50,29 @@ def test_notes_explain_the_columns_that_are_there(write, rows):
     assert "zeros" not in notes
 
 
-def test_warnings_have_their_seeds(write, rows):
-    for seed, found in enumerate((["not finite: MIA"], [], ["not finite: MIA", "nothing forgotten"])):
-        write(seed, rows={"dau": {"flags": found}}, warnings=["no Retrain"] if seed else [])
-    (section,) = sections(rows())
-    assert section.warnings == ["seed 1, 2: no Retrain.", "DAU, seed 0, 2: not finite: MIA.", "DAU, seed 2: nothing forgotten."]
-
-
 def test_warnings_of_dense_and_sparse_rows_name_the_sparsity(write, rows):
     for sparsity in ("dense", "omp95"):
         write(sparsity=sparsity, rows={"dau": {"flags": ["look"]}})
     (section,) = sections(rows())
     assert section.warnings == ["DAU, dense, seed 0: look.", "DAU, 95% sparse, seed 0: look."]
+
+
+def test_warnings_that_differ_in_numbers_alone_are_one_line_with_the_number_of_seeds(write, rows):
+    over = "over-forgetting: AUC {} is {} points below Retrain's"
+    flags = [over.format(9.5, 40.5), "RA is more than 5 points below"], [over.format("41.0", 8.1)], []
+    for seed in range(3):
+        few = [f"only {seed + 3} images", *(["no Retrain"] if seed == 2 else [])]
+        write(seed, rows={"dau": {"flags": flags[seed]}}, warnings=few)
+        write(seed, "finetune", warnings=few, rows={"finetune": {"flags": ["nothing forgotten"] * (seed == 1)}})
+    expected = [
+        "3 of 3 seeds (0, 1, 2): only 3-5 images.",
+        "1 of 3 seeds (2): no Retrain.",
+        "FT, 1 of 3 seeds (1): nothing forgotten.",
+        "DAU, 2 of 3 seeds (0, 1): over-forgetting: AUC 9.5-41.0 is 8.1-40.5 points below Retrain's.",
+        "DAU, 1 of 3 seeds (0): RA is more than 5 points below.",
+    ]
+    (section,) = sections(rows())
+    assert section.warnings == expected
 
 
 @pytest.mark.parametrize(
