@@ -13,6 +13,14 @@ from dau_lightning.report.comparable import CELL, GROUP
 from dau_lightning.report.summary import DEVIATIONS, summary
 
 WIDEST = 14  # columns that a page can take
+PARTS = {  # whose images the percentages of a column count
+    "UA and MIA": ["forget"],
+    "RA": ["retain"],
+    "TA": ["test_retain"],
+    "TA_forgotten": ["test_forget"],
+    "judge_error": ["judge", "judge_nonmembers"],
+    "judge_MIA": ["judge"],
+}
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
 NOISE = "Retrain 2 shows the noise: differences smaller than its disparity are ties."
 NO_TIES = "Retrain 2 is unstable, see its warnings: no difference is called a tie."
@@ -51,6 +59,21 @@ def sections(rows: pd.DataFrame) -> list[Section]:
     return [_section(group) for _, group in rows.groupby(GROUP, sort=False)]
 
 
+def few_images(rows: pd.DataFrame) -> list[str]:
+    """The number of images behind percentages of fewer than 100, and behind attacks fitted on fewer than 200."""
+    counts = pd.DataFrame([run.result["counts"] for run in rows.run], dtype=float)
+    known = rows.dropna(axis=1, how="all")
+    images = {
+        f"{name} of": counts.reindex(columns=parts).sum(axis=1) for name, parts in PARTS.items() if name.split()[0] in known
+    }
+    nonmembers = "judge_nonmembers" if rows.selection.any() else "test_retain"
+    fitted = 2 * counts.reindex(columns=["retain", nonmembers]).min(axis=1)  # as many members as nonmembers
+    few = {name: number for name, number in images.items() if number.min() < 100}
+    few |= {"attacks fitted on": fitted} if fitted.min() < 200 else {}
+    said = [f"{name} {_ranges([f'{count:.0f}' for count in number])}" for name, number in few.items()]
+    return [f"Few images: {', '.join(said)}."] if said else []
+
+
 def beside(tables: Iterable[pd.DataFrame], fits: Callable[[pd.DataFrame], bool]) -> list[pd.DataFrame]:
     """Join each table to the one before it where the two together fit."""
     joined: list[pd.DataFrame] = []
@@ -68,7 +91,7 @@ def _section(rows: pd.DataFrame) -> Section:
     shown = dict.fromkeys(name for table in tables.values() for name, _ in table.columns)
     notes = [f"{column(name).heading}: {column(name).meaning}." for name in shown if column(name).noted]
     notes += [DEVIATIONS] if rows.duplicated([*CELL, "method"]).any() else []  # several seeds
-    return Section(f"{place}; {about}", tables, notes + _noise(rows), _warnings(rows))
+    return Section(f"{place}; {about}", tables, [*notes, *few_images(rows), *_noise(rows)], _warnings(rows))
 
 
 def _tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -75,6 +75,27 @@ def test_warnings_that_differ_in_numbers_alone_are_one_line_with_the_number_of_s
     assert section.warnings == expected
 
 
+def test_percentages_and_attacks_of_few_images_have_their_counts(write, rows):
+    enough = {"forget": 100, "retain": 900, "test_retain": 100, "test_forget": 0}
+    write(0, counts=enough)
+    write(1, counts=enough)
+    assert not [note for note in sections(rows())[0].notes if "Few" in note]
+    write(0, scheme="classwise", counts={**enough, "forget": 99, "test_retain": 90, "test_forget": 7})
+    write(
+        1,
+        scheme="classwise",
+        counts={**enough, "forget": 8, "test_retain": 90, "test_forget": 7},
+        rows={"dau": {"TA_forgotten": 1.0}},
+    )
+    write(0, selection=True, counts={**enough, "judge": 10, "judge_nonmembers": 99})
+    few = [[note for note in section.notes if "Few" in note] for section in sections(rows())]
+    assert few == [
+        ["Few images: UA and MIA of 8-99, TA of 90, TA_forgotten of 7, attacks fitted on 180."],
+        [],
+        ["Few images: judge_MIA of 10, attacks fitted on 198."],
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "draws", "note"),
     [
