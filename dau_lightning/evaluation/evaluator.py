@@ -29,7 +29,7 @@ class Evaluator:
         training: makes the Trainer that tests.
         split: the parts.
         attacks: metrics by name; `confidence` gives the column MIA.
-        with_test: look at test images.
+        with_test: look at the test images that TA counts; those of `val_from_test` are `D_v`.
         with_score: compute the selection score.
         first_RA: RA of the original of the first request, in percent; None in a first request.
     """

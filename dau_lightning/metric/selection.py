@@ -1,7 +1,8 @@
-"""Choosing settings without Retrain and without test data: the selection score on halves of the validation set.
+"""Choosing settings without Retrain and without the images of TA: the selection score on halves of the validation set.
 
 `D_v` is halved by class. One half plays the game. The other, `D_s`, only judges: of its retained classes one half is
 attacked beside the forget set, the other gives the attack its nonmembers.
+With `val_from_test` `D_v` is a share of the test set, which TA leaves out.
 """
 
 from collections.abc import Mapping

@@ -148,7 +148,7 @@ class Experiment:
         return self.training.unlearned(module, split, mask, collector.watchers() if collector else [])
 
     def _collector(self, split: Split) -> OutputsCollector | None:
-        """Collects what pictures need; none for the selection score, for which nobody may look at test data."""
+        """Collects what pictures need; none for the selection score, for which nobody may look at the images of TA."""
         if not self.figures or not self.plan.with_test:
             return None
         training = self.training

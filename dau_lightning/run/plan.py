@@ -18,7 +18,7 @@ class Plan:
     Attributes:
         with_retrain: the run trains a Retrain to compare with, or takes it from the store.
         retrain_from_store: the Retrain must be in the store already.
-        with_test: the run looks at test images.
+        with_test: the run looks at the test images that TA counts.
         with_score: half of `D_v` only judges, for the selection score.
         start: weights that the run starts from; None to train an original by the recipe.
         previous: the run that left these weights, whose requests count as forgotten.
@@ -44,7 +44,7 @@ class Plan:
     ) -> "Plan":
         """Resolve the settings `reference`, `selection`, `original.checkpoint` and `continue_from`.
 
-        A run for the selection score has neither Retrain nor test images. A run that starts from weights without a Retrain
+        A run for the selection score has neither Retrain nor TA. A run that starts from weights without a Retrain
         has the score in place of the distance to Retrain.
         """
         return cls(
