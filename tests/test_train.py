@@ -183,7 +183,10 @@ def make_folder(root: Path, count: int, size: int) -> None:
                 Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
 
 
-def test_own_images_on_resnet18(run):
+@pytest.mark.parametrize(
+    ("network", "weight", "shape"), [("resnet18", "conv1.weight", (64, 3, 3, 3)), ("resnet9", "0.0.weight", (16, 1, 3, 3))]
+)
+def test_own_images_in_colour_and_grey(run, network, weight, shape):
     make_folder(Path("own"), count=12, size=40)
     small = [
         "recipe.epochs=1",
@@ -200,12 +203,16 @@ def test_own_images_on_resnet18(run):
         "reference=off",
         "wandb.mode=disabled",
     ]
-    run("dataset=imagefolder", "dataset.root=own", *small)
+    own = ["dataset=imagefolder", "dataset.root=own", f"network={network}", f"dataset.channels={shape[1]}", *small]
+    with pytest.raises(SystemExit, match=rf"one number for each of the {shape[1]} channels of the images, got \[0.5, 0.4\]"):
+        run(*own, "transform.mean=[0.5,0.4]")
+    run(*own)
     folder, result = the_result()
-    assert (result["network"], result["counts"]["train"], result["counts"]["val"]) == ("resnet18", 22, 2)
+    assert (result["network"], result["counts"]["train"], result["counts"]["val"]) == (network, 22, 2)
     before, after = load_file(stored("original")[0]), load_file(folder / "unlearned.safetensors")
-    assert after["conv1.weight"].shape == (64, 3, 3, 3)
-    assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
+    assert after[weight].shape == shape
+    assert not torch.equal(before[weight], after[weight])
+    assert f"float `(B, {shape[1]}, 32, 32)`" in (folder / "model_card.md").read_text()
 
 
 def test_a_single_image_may_be_forgotten(run):

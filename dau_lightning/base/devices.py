@@ -6,9 +6,11 @@ the whole batch, so that each computes the loss that a single device would. Rank
 
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +22,7 @@ from dau_lightning.base.child_process import LEADER
 from dau_lightning.base.error import InputError, TrainingError
 
 PATIENCE = timedelta(days=1)  # the other devices wait while rank zero evaluates, or waits for the training of another run
+CPUINFO = Path("/proc/cpuinfo")  # of Linux; of ARM it has no model name
 Result = TypeVar("Result")
 
 
@@ -114,9 +117,15 @@ def on_rank_zero(work: Callable[[Callable[[], Result]], Any], train: Callable[[]
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """What a run is measured on: type and name of the device, number of cores and of threads."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    """What a run is measured on: type and model name of the device, number of cores and of threads."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {"device": device.type, "name": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+
+
+def _processor() -> str:
+    """The model name of the processor, or its architecture where the system tells no more."""
+    found = re.search(r"^model name\s*: *(\S.*)$", CPUINFO.read_text(), re.MULTILINE) if CPUINFO.is_file() else None
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 class _GatherShares(torch.autograd.Function):

@@ -31,7 +31,8 @@ class Transform:
         channels = images.shape[1]
         if not (self.mean and self.std and len(self.mean) == len(self.std) == channels):
             raise InputError(
-                f"transform.mean and transform.std must have one number for each of the {channels} channels of the images"
+                f"transform.mean and transform.std must have one number for each of the {channels} channels of the images, "
+                f"got {self.mean} and {self.std}"
             )
 
     def normalise(self, images: Tensor) -> Tensor:

@@ -28,13 +28,16 @@ class Listing(NamedTuple):
         return Listing([self.files[i] for i in index.tolist()], self.targets[index])
 
 
-def imagefolder(root: str, image_size: int, train_limit: int | None, test_limit: int | None, seed: int, cache: str) -> Data:
-    """The images of a folder as uint8 `(N, 3, image_size, image_size)`; a class has the same index in every set.
+def imagefolder(
+    root: str, image_size: int, channels: int, train_limit: int | None, test_limit: int | None, seed: int, cache: str
+) -> Data:
+    """The images of a folder as uint8 `(N, channels, image_size, image_size)`; a class has the same index in every set.
 
     Args:
         root: the folder with `train`, `test` and perhaps `val`, each with one folder a class. Hidden files are left out,
             and with a warning those whose extension is none that Pillow reads. A class of `train` may lack in the others.
         image_size: pixels; the shorter side is resized to it, then the centre cut out.
+        channels: 3 for RGB, 1 for grey.
         train_limit: class-balanced number of training images to keep, or None for all; the others are not decoded.
         test_limit: the same for the test images.
         seed: decides which images a limit keeps.
@@ -54,7 +57,7 @@ def imagefolder(root: str, image_size: int, train_limit: int | None, test_limit:
     sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", draws)
     sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", draws)
     files = [file for listing in sets.values() for file in listing.files]
-    pixels = torch.from_numpy(load_images(base, files, image_size, Path(cache).expanduser()))
+    pixels = torch.from_numpy(load_images(base, files, image_size, channels, Path(cache).expanduser()))
     parts = pixels.split([len(listing.files) for listing in sets.values()])
     return Data(
         **{

@@ -9,6 +9,7 @@ AUC_MARGIN = 5.0  # points below the reference: forgotten so hard that it shows 
 STANDARD_ERRORS = 2  # that a difference of AUC must exceed as well
 DRAWS_MARGIN = 5.0  # points by which the draws of an attack may differ
 FEW = 20  # forget samples below which percentages say little
+UNSTABLE, UNSURE = "MIA is unstable", "MIA is unsure"  # the warnings on a MIA that depends on the draw
 CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
 
 Row = Mapping[str, Any]
@@ -85,9 +86,9 @@ def _unstable(row: Row) -> list[str]:
         return []
     lowest, highest = draws["range"]
     spread = highest - lowest > DRAWS_MARGIN
-    found = [f"MIA is unstable: its draws range from {lowest:.1f} to {highest:.1f}"] if spread else []
+    found = [f"{UNSTABLE}: its draws range from {lowest:.1f} to {highest:.1f}"] if spread else []
     if draws["voided"] > draws["draws"] / 2:
-        found.append(f"MIA is unsure: the SVM of {draws['voided']} of {draws['draws']} draws is inverted")
+        found.append(f"{UNSURE}: the SVM of {draws['voided']} of {draws['draws']} draws is inverted")
     return found
 
 

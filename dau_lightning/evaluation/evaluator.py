@@ -29,7 +29,7 @@ class Evaluator:
         training: makes Lightning's Trainer for the tests.
         split: the parts to evaluate on.
         attacks: metrics by name; `confidence` gives the column MIA.
-        with_test: whether to evaluate on test images.
+        with_test: whether to evaluate on the test images that TA counts; those of `val_from_test` are `D_v`.
         with_score: whether to compute the selection score, on the parts `judge` and `judge_nonmembers` (`metric.selection`).
         first_RA: RA of the original of the first request, in percent; None in a first request.
     """

@@ -1,8 +1,9 @@
-"""The selection score, by which settings are chosen without Retrain and without test data.
+"""The selection score, by which settings are chosen without Retrain and without the images of TA.
 
 `D_v` is halved, class by class. The method uses one half as its validation set. The other half, `D_s`, is kept for the
 score, and halved again within its retained classes. One half (`judge`) is attacked like the forget set, which shows the
 efficacy of the attack on images never seen; the other half (`judge_nonmembers`) gives both attacks their nonmembers.
+With `val_from_test`, `D_v` is a share of the test set, which TA leaves out.
 """
 
 from collections.abc import Mapping

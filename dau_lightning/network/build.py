@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
+from statistics import fmean
 from types import ModuleType
 from typing import Any
 
@@ -39,10 +40,15 @@ def input_format(node: Mapping[str, Any]) -> InputFormat:
 
 
 def with_input_format(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings; with a folder of images, a null image size, mean or deviation takes the network's published value."""
+    """The settings; with a folder of images, a null image size, mean or deviation takes the network's published value.
+
+    Grey images get the mean of the three channels.
+    """
     settings = {name: dict(node) if isinstance(node, Mapping) else node for name, node in settings.items()}
     if "image_size" in settings["dataset"]:
-        published = vars(input_format(settings["network"]))
+        published = dict(vars(input_format(settings["network"])))
+        if settings["dataset"].get("channels") == 1:
+            published |= {name: [fmean(published[name])] for name in ("mean", "std")}
         for group, names in (("dataset", ["image_size"]), ("transform", ["mean", "std"])):
             settings[group] |= {name: published[name] for name in names if settings[group][name] is None}
     return settings

@@ -11,14 +11,15 @@ from dau_lightning.report.columns import column
 from dau_lightning.report.read import Run
 from dau_lightning.report.render import render
 from dau_lightning.report.rows import rows_of
-from dau_lightning.report.section import beside, sections
+from dau_lightning.report.section import beside, few_images, sections
 from dau_lightning.report.text import markdown_table
 
 
 def model_card(result: Mapping[str, Any]) -> str:
     """Markdown from the content of a `result.json`."""
     run = Run(Path(), result)
-    (section,) = sections(rows_of([run]))
+    rows = rows_of([run])
+    (section,) = sections(rows)
     families = [section.tables[family] for family in ("accuracy", "score", "disparity") if family in section.tables]
     (table,) = beside(families, lambda _: True)
     shown = [column(name) for name, _ in table.columns]
@@ -35,7 +36,7 @@ def model_card(result: Mapping[str, Any]) -> str:
         ),
         table=markdown_table(table),
         attacks=markdown_table(section.tables["attack"]) if "attack" in section.tables else "",
-        notes=[f"{each.heading}: {each.meaning}." for each in shown if each.family != "accuracy"],
+        notes=[f"{each.heading}: {each.meaning}." for each in shown if each.family != "accuracy"] + few_images(rows),
     )
 
 

@@ -1,17 +1,29 @@
 """Sections of text: the tables of each dataset, network and scheme, and what a reader needs to know about them."""
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from dau_lightning.evaluation.checks import UNSTABLE, UNSURE
 from dau_lightning.report.columns import column, ordered
-from dau_lightning.report.comparable import GROUP
-from dau_lightning.report.summary import summary
+from dau_lightning.report.comparable import CELL, GROUP
+from dau_lightning.report.summary import DEVIATIONS, summary
 
 WIDEST = 14  # columns that a page can take
+PARTS = {  # whose images the percentages of a column count
+    "UA and MIA": ["forget"],
+    "RA": ["retain"],
+    "TA": ["test_retain"],
+    "TA_forgotten": ["test_forget"],
+    "judge_error": ["judge", "judge_nonmembers"],
+    "judge_MIA": ["judge"],
+}
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
 NOISE = "Retrain 2 shows the noise: differences smaller than its disparity are ties."
+NO_TIES = "Retrain 2 is unstable, see its warnings: no difference is called a tie."
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,21 @@ def sections(rows: pd.DataFrame) -> list[Section]:
     return [_section(group) for _, group in rows.groupby(GROUP, sort=False)]
 
 
+def few_images(rows: pd.DataFrame) -> list[str]:
+    """The number of images behind percentages of fewer than 100, and behind attacks fitted on fewer than 200."""
+    counts = pd.DataFrame([run.result["counts"] for run in rows.run], dtype=float)
+    known = rows.dropna(axis=1, how="all")
+    images = {
+        f"{name} of": counts.reindex(columns=parts).sum(axis=1) for name, parts in PARTS.items() if name.split()[0] in known
+    }
+    nonmembers = "judge_nonmembers" if rows.selection.any() else "test_retain"
+    fitted = 2 * counts.reindex(columns=["retain", nonmembers]).min(axis=1)  # as many members as nonmembers
+    few = {name: number for name, number in images.items() if number.min() < 100}
+    few |= {"attacks fitted on": fitted} if fitted.min() < 200 else {}
+    said = [f"{name} {_ranges([f'{count:.0f}' for count in number])}" for name, number in few.items()]
+    return [f"Few images: {', '.join(said)}."] if said else []
+
+
 def beside(tables: Iterable[pd.DataFrame], fits: Callable[[pd.DataFrame], bool]) -> list[pd.DataFrame]:
     """Join each table to the one before it where the two together fit."""
     joined: list[pd.DataFrame] = []
@@ -63,8 +90,8 @@ def _section(rows: pd.DataFrame) -> Section:
     tables = _tables(rows)
     shown = dict.fromkeys(name for table in tables.values() for name, _ in table.columns)
     notes = [f"{column(name).heading}: {column(name).meaning}." for name in shown if column(name).noted]
-    notes += [NOISE] if "retrain_again" in set(rows.kind) else []
-    return Section(f"{place}; {about}", tables, notes, _warnings(rows))
+    notes += [DEVIATIONS] if rows.duplicated([*CELL, "method"]).any() else []  # several seeds
+    return Section(f"{place}; {about}", tables, [*notes, *few_images(rows), *_noise(rows)], _warnings(rows))
 
 
 def _tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -92,12 +119,39 @@ def _texts(numbers: pd.DataFrame, name: str) -> list[str]:
     return ["±".join(f"{number:.{decimals}f}" for number in cell if pd.notna(number)) or "-" for cell in cells]
 
 
+def _noise(rows: pd.DataFrame) -> list[str]:
+    """What the row of Retrain 2 says about small differences; nothing if a seed's attack depends on the draw."""
+    noise = rows.loc[rows.kind == "retrain_again", "flags"]
+    unstable = any(flag.startswith((UNSTABLE, UNSURE)) for flags in noise for flag in flags)
+    return [NO_TIES if unstable else NOISE] if len(noise) else []
+
+
 def _warnings(rows: pd.DataFrame) -> list[str]:
-    """A line for each warning of whole runs, then of rows, with the seeds that it holds for."""
-    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
-    cells = rows.method + ", " + (rows.sparsity + ", " if rows.sparsity.nunique() > 1 else "")
+    """A line for each kind of warning of whole runs, then of rows, with the number of seeds that have it.
+
+    Warnings that differ in numbers alone are of one kind, and the line has the range of each number.
+    """
+    cells = rows.method + (", " + rows.sparsity if rows.sparsity.nunique() > 1 else "")
+    totals = {"": rows.seed.nunique(), **rows.groupby(cells).seed.nunique()}
+    kinds: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
     of_runs = zip([""] * len(rows), rows.seed, rows["warnings"], strict=True)
     for who, seed, warnings in [*of_runs, *zip(cells, rows.seed, rows["flags"], strict=True)]:
         for warning in warnings:
-            seeds[who, warning].add(seed)
-    return [f"{who}seed {', '.join(map(str, sorted(found)))}: {warning}." for (who, warning), found in seeds.items()]
+            kinds[who, NUMBER.sub("#", warning)].append((seed, warning))
+    lines = []
+    for (who, _), found in kinds.items():
+        seeds, texts = zip(*found, strict=True)
+        lines.append(", ".join(filter(None, (who, f"{_seeds(set(seeds), totals[who])}: {_ranges(texts)}."))))
+    return lines
+
+
+def _seeds(found: set[int], total: int) -> str:
+    listed = ", ".join(map(str, sorted(found)))
+    return f"seed {listed}" if total == 1 else f"{len(found)} of {total} seeds ({listed})"
+
+
+def _ranges(texts: Sequence[str]) -> str:
+    """Texts that differ in numbers alone as one: `AUC 41.2-43.0 is 6.1-8.1 points below 50`."""
+    columns = [sorted(set(column), key=float) for column in zip(*map(NUMBER.findall, texts), strict=True)]
+    ranges = iter("-".join(dict.fromkeys((column[0], column[-1]))) for column in columns)
+    return NUMBER.sub(lambda _: next(ranges), texts[0])

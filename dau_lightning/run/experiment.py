@@ -148,7 +148,7 @@ class Experiment:
         return self.training.unlearned(module, split, mask, collector.watchers() if collector else [])
 
     def _collector(self, split: Split) -> OutputsCollector | None:
-        """The collector of the outputs for pictures; None without pictures, and in a selection run, which uses no test data."""
+        """The collector of the outputs for pictures; None without pictures and in a selection run."""
         if not self.figures or not self.plan.with_test:
             return None
         training = self.training

@@ -18,7 +18,7 @@ class Plan:
     Attributes:
         with_retrain: whether the run compares with a Retrain, which it trains or takes from the store.
         retrain_from_store: whether the Retrain must be in the store already.
-        with_test: whether the run evaluates on test images.
+        with_test: whether the run evaluates on the test images that TA counts.
         with_score: whether the run computes the selection score, for which it keeps half of `D_v`.
         start: weights that the run starts from; None to train an original by the recipe.
         previous: the run that left these weights, whose forgotten samples belong to `D_f` too; None for a first request.
@@ -44,8 +44,8 @@ class Plan:
     ) -> "Plan":
         """Resolve the settings `reference`, `selection`, `original.checkpoint` and `continue_from`.
 
-        A selection run (`selection=true`) has neither Retrain nor test images. A run from given weights with `reference=off`
-        has the selection score in place of the distance to Retrain.
+        A selection run (`selection=true`) has neither Retrain nor TA. A run from given weights with `reference=off` has the
+        selection score in place of the distance to Retrain.
         """
         return cls(
             with_retrain=reference != "off" and not selection,

@@ -18,7 +18,7 @@ TYPES = {bool: "true or false", int: "an integer", float: "a finite number", str
 
 KINDS = {"an integer": (int,), "a finite number": (int, float), TEXT: (str,), "a class name": (str,), "a list": (list,)}
 BOUNDS = {"above": operator.gt, "of at least": operator.ge, "below": operator.lt, "of at most": operator.le}
-LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many as there are cores)": -1}
+LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many as there are cores)": -1, "1": 1, "3": 3}
 
 # Keys hold patterns for the last part of a name, or more parts, with wildcards as in fnmatch; the first match counts.
 TABLE = {
@@ -28,6 +28,7 @@ TABLE = {
     "resolution": "null or a finite number above 0",
     "epochs *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
     "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; an image of 1024 takes 3 MB
+    "dataset.channels": "1 or 3",
     "lr attacker_lr noise_scale temperature scale alpha relative_floor checkpoint.seconds": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
     "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits

@@ -48,7 +48,12 @@ class Block:
     def path(self) -> Path:
         """The cache file; its name is a hash of everything that the pixels depend on."""
         described = [f"\0{file.path}\0{file.size}\0{file.modified}" for file in self.files]
-        return self.folder / f"images-{sha256(f'{VERSION} {self.pixels.shape[-1]}', *described)[:12]}.safetensors"
+        return self.folder / f"images-{sha256(f'{VERSION} {self.form}', *described)[:12]}.safetensors"
+
+    @property
+    def form(self) -> tuple[int, int]:
+        """Pixels a side, and channels."""
+        return self.pixels.shape[2], self.pixels.shape[1]
 
     def is_loaded(self, holds_lock: bool = False) -> bool:
         """Copy the pixels from the cache; False if it lacks them. With the lock held, rename a file that is damaged."""
@@ -68,16 +73,15 @@ class Block:
         if (found.shape, found.dtype) != (self.pixels.shape, self.pixels.dtype):
             raise ValueError(f"needs images uint8 {self.pixels.shape}, found {found.dtype} {found.shape}")
         for place in {len(self.files) * number // COMPARED for number in range(COMPARED)}:
-            if (found[place] != decode(self.root / self.files[place].path, found.shape[-1])).any():
-                raise ValueError("it holds other images of the same names, sizes and times")  # say, from another archive
+            if (found[place] != decode(self.root / self.files[place].path, *self.form)).any():
+                raise ValueError("it holds other images of the same names, sizes and times")  # from another archive
         return found
 
     def decode(self, pool: Parallel, advance: Callable[[int], None]) -> None:
-        """Decode the image files and write the pixels to the cache; call `advance` with the number of images just done."""
-        size, done = self.pixels.shape[-1], 0
-        step = max(1, min(256, CHUNK_BYTES // (3 * size * size)))
+        """Decode the image files, and write the pixels to the cache; `advance` is told about every few images."""
+        done, step = 0, max(1, min(256, CHUNK_BYTES // self.pixels[0].nbytes))
         paths = [self.root / file.path for file in self.files]
-        chunks = (delayed(_decode_chunk)(paths[i : i + step], size, os.getpid()) for i in range(0, len(paths), step))
+        chunks = (delayed(_decode_chunk)(paths[i : i + step], self.form, os.getpid()) for i in range(0, len(paths), step))
         for chunk in cast(Iterator[np.ndarray], pool(chunks)):
             self.pixels[done : done + len(chunk)] = chunk
             done += len(chunk)
@@ -85,17 +89,17 @@ class Block:
         save_tensors(self.path, {"images": self.pixels}, {})
 
 
-def load_images(root: Path, files: Sequence[ImageFile], image_size: int, folder: Path) -> np.ndarray:
-    """The images of `files`, from the cache in `folder`; images that it lacks are decoded and added to it.
+def load_images(root: Path, files: Sequence[ImageFile], image_size: int, channels: int, folder: Path) -> np.ndarray:
+    """The images of `files`, from the cache in `folder` as far as it has them; the others are decoded and written to it.
 
     Returns:
-        uint8 `(len(files), 3, image_size, image_size)`.
+        uint8 `(len(files), channels, image_size, image_size)`.
 
     Raises:
         InputError: an image cannot be read, or the cache cannot be written.
     """
-    images = np.empty((len(files), 3, image_size, image_size), np.uint8)
-    count = max(1, BLOCK_BYTES // (3 * image_size * image_size))
+    images = np.empty((len(files), channels, image_size, image_size), np.uint8)
+    count = max(1, BLOCK_BYTES // (channels * image_size * image_size))
     places = [slice(first, first + count) for first in range(0, len(files), count)]
     blocks = [Block(root, files[place], images[place], folder) for place in places]
     if missing := [block for block in blocks if not block.is_loaded()]:
@@ -125,7 +129,7 @@ def _decode_all(blocks: Sequence[Block]) -> None:
                 block.decode(pool, partial(bar.advance, task))
 
 
-def _decode_chunk(paths: Sequence[Path], size: int, leader: int) -> np.ndarray:
+def _decode_chunk(paths: Sequence[Path], form: tuple[int, int], leader: int) -> np.ndarray:
     if leader != os.getpid():
-        end_with(leader)  # otherwise joblib's processes wait for ever when the leader is killed
-    return np.stack([decode(path, size) for path in paths])
+        end_with(leader)  # else joblib's processes wait for ever when the leader is killed
+    return np.stack([decode(path, *form) for path in paths])

@@ -52,3 +52,20 @@ def test_the_noise_of_the_shares_is_that_of_the_batch(monkeypatch, memory):
         monkeypatch.setattr(devices, "rank", lambda rank=rank: rank)
         torch.manual_seed(3)
         assert torch.equal(devices.noise_like(images[rank::2]), whole[rank::2])
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\nmodel\t\t: 143\nmodel name\t: Xeon 8480 @ 2 GHz \n\nmodel name\t: other\n", "Xeon 8480 @ 2 GHz"),
+        ("processor\t: 0\nmodel name\t:\nBogoMIPS\t: 50.00\n", "aarch64"),
+        (None, "aarch64"),
+    ],
+)
+def test_a_processor_has_its_model_name_or_its_architecture(tmp_path, monkeypatch, cpuinfo, name):
+    monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
+    if cpuinfo is not None:
+        devices.CPUINFO.write_text(cpuinfo)
+    monkeypatch.setattr("platform.processor", str)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert devices.hardware(torch.device("cpu"))["name"] == name

@@ -32,10 +32,10 @@ def test_a_file_whose_name_is_no_utf_8_is_an_image_and_a_class_of_such_a_name_is
     name = os.fsdecode(b"caf\xe9")
     save(root, f"train/cat/{name}.png", picture(9))
     options: dict[str, Any] = {"train_limit": None, "test_limit": None, "seed": 0, "cache": str(tmp_path / "cache")}
-    assert f"train/cat/{name}.png" in imagefolder(str(root), SIZE, **options).train.ids
+    assert f"train/cat/{name}.png" in imagefolder(str(root), SIZE, 3, **options).train.ids
     save(root, f"train/{name}/1.png", picture(9))
     with pytest.raises(InputError, match=r"names in UTF-8 in .*train, found \['caf\\udce9'\]"):
-        imagefolder(str(root), SIZE, **options)
+        imagefolder(str(root), SIZE, 3, **options)
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def load(root: Path, train_limit: int | None = None, test_limit: int | None = None, seed: int = 0, size: int = SIZE) -> Data:
-    return imagefolder(str(root), size, train_limit, test_limit, seed, str(root.parent / "store"))
+def load(root: Path, train_limit: int | None = None, test_limit: int | None = None, seed: int = 0, channels: int = 3) -> Data:
+    return imagefolder(str(root), SIZE, channels, train_limit, test_limit, seed, str(root.parent / "store"))
 
 
 def reference(image: Image.Image, size: int = SIZE) -> np.ndarray:
@@ -78,6 +78,14 @@ def test_shapes_names_ids_and_targets(root: Path) -> None:
         assert part.ids == tuple(f"{name}/{'cat' if i < count // 2 else 'dog'}/{i}.png" for i in range(count))
     for i in range(4):
         assert np.abs(data.test.images[i].numpy() - reference(picture(100 + i))).max() <= 1
+
+
+def test_grey_images_have_one_channel(root: Path) -> None:
+    data = load(root, channels=1)
+    assert data.test.images.shape == (4, 1, SIZE, SIZE)
+    for i in range(4):
+        assert np.abs(data.test.images[i, 0].numpy() - reference(picture(100 + i).convert("L").convert("RGB"))).max() <= 1
+    assert load(root).test.images.shape == (4, 3, SIZE, SIZE)
 
 
 def test_names_with_spaces_and_unicode_nested_hidden_and_other_files(
@@ -130,7 +138,7 @@ def test_limits_are_balanced_seeded_and_applied_before_decoding(root: Path, monk
             with Image.open(root / name) as stored:
                 assert np.abs(image.numpy() - reference(stored)).max() <= 1
     original, paths = image_cache.decode, []
-    monkeypatch.setattr(image_cache, "decode", lambda path, size: (paths.append(path), original(path, size))[1])
+    monkeypatch.setattr(image_cache, "decode", lambda path, *form: (paths.append(path), original(path, *form))[1])
     load(root, 3, 3, 0)
     assert len(paths) == 6
     load(root, 3, 3, 0)

@@ -77,6 +77,16 @@ def test_a_query_without_sensitivity_makes_no_noisy_pass(defender: Defender) -> 
     assert len(passes) == 1
 
 
+@pytest.mark.parametrize(("mode", "updates"), [("batch", 0), ("update", 3), ("running", 0)])
+def test_update_puts_the_noisy_copies_into_the_running_statistics_as_well(defender: Defender, mode: str, updates: int) -> None:
+    counters = [buffer for name, buffer in defender.named_buffers() if name.endswith("num_batches_tracked")]
+    before = [int(counter) for counter in counters]
+    query = Query(sensitivity(), "probabilities")
+    query(defender, *batches(), mode)
+    assert counters
+    assert [int(counter) - old for counter, old in zip(counters, before, strict=True)] == [updates] * len(counters)
+
+
 def test_small_noise_is_measured_in_float32(defender: Defender) -> None:
     query = Query(sensitivity(noise_scale=1e-3, divide=True), "probabilities")
     images = torch.cat([batch.images for batch in batches()])

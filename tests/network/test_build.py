@@ -62,10 +62,12 @@ def test_classes_of_ones_own_get_what_they_take() -> None:
         builder({"_target_": "fractions.Fraction", "_partial_": True})(num_classes=2, in_channels=3)
 
 
-def settings(target: str, name: str | None = None, size: int | None = None, mean: list[float] | None = None) -> dict:
+def settings(
+    target: str, name: str | None = None, size: int | None = None, mean: list[float] | None = None, channels: int = 3
+) -> dict:
     return {
         "network": {"_target_": target, "name": name},
-        "dataset": {"image_size": size},
+        "dataset": {"image_size": size, "channels": channels},
         "transform": {"mean": mean, "std": None},
     }
 
@@ -76,6 +78,9 @@ def test_image_size_and_normalisation_follow_the_network() -> None:
     assert follow["transform"] == {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     assert with_input_format(settings(TORCHVISION, "vit_h_14"))["dataset"]["image_size"] == 224  # not the enlarged 518
     assert with_input_format(settings(TORCHVISION, "efficientnet_v2_l"))["transform"]["mean"] == [0.5, 0.5, 0.5]
+    grey = with_input_format(settings(TORCHVISION, "resnet50", channels=1))["transform"]
+    assert (grey["mean"], grey["std"]) == ([pytest.approx(0.449)], [pytest.approx(0.226)])
+    assert with_input_format(settings(TORCHVISION, "resnet50", mean=[0.1], channels=1))["transform"]["mean"] == [0.1]
     own = with_input_format(settings(TORCHVISION, "resnet50", 64, [0.1, 0.2, 0.3]))
     assert (own["dataset"]["image_size"], own["transform"]["mean"]) == (64, [0.1, 0.2, 0.3])
     assert with_input_format(settings("dau_lightning.network.resnet18"))["dataset"]["image_size"] == 32

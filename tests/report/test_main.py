@@ -30,15 +30,29 @@ def test_formats_on_the_terminal_and_in_a_file(runs, tmp_path, capsys, style, st
     main([runs, "--format", style])
     printed = capsys.readouterr().out
     assert printed.startswith(start)
+    said = "standard deviations over seeds, with n - 1 in the denominator"
+    assert said in " ".join(printed.split())  # the terminal breaks lines
     path = tmp_path / "new" / "table"
     main([runs, "--format", style, "--output", str(path)])
     assert path.read_text() == printed
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("style", ["terminal", "markdown", "latex", "html"])
+def test_every_warning_stands_in_every_format_with_the_number_of_seeds(write, tmp_path, capsys, style):
+    for seed in range(2):
+        write(seed, rows={"dau": {"flags": [f"AUC 4{seed}.5 is below 50"]}})
+    page = tmp_path / "page.html"
+    main([str(tmp_path), *(["--html", str(page)] if style == "html" else ["--format", style])])
+    text = page.read_text() if style == "html" else capsys.readouterr().out
+    assert "DAU, 2 of 2 seeds (0, 1): AUC 40.5-41.5 is below 50." in " ".join(text.split())
+
+
 def test_seeds(runs, capsys):
     main([runs, "--seeds", "1", "--format", "markdown"])
-    assert "dense; seed 1**" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "dense; seed 1**" in printed
+    assert "deviations" not in printed
     with pytest.raises(InputError, match="--seeds must be integers such as 0,1,2, got '0,x'"):
         main([runs, "--seeds", "0,x"])
 

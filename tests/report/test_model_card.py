@@ -78,5 +78,6 @@ def test_a_card_has_request_evidence_warnings_and_settings(write: Callable[..., 
     assert ("No Retrain was made" in card) is not reference
     assert "| DAU | 8.00 | 9.00 | 10.00 | 11.00 |" in card  # the attacks
     assert "- DAU: nothing forgotten" in card
+    assert "Few images: UA and MIA of 10, RA of 90, TA of 40, attacks fitted on 80." in card
     assert "| attacker._target_ | game.Attacker |" in card
     assert "_partial_" not in card

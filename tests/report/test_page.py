@@ -105,10 +105,11 @@ def test_the_page_of_a_sweep(write, tmp_path):
     draw(folders[0])
     main([str(tmp_path / "runs"), "--html", str(tmp_path / "pages" / "sweep.html"), "--format", "csv"])
     page = Reader((tmp_path / "pages" / "sweep.html").read_text())
-    assert "DAU, seed 0, 1: look." in page.texts
+    assert "DAU, 2 of 2 seeds (0, 1): look." in page.texts
     assert "digits, convnet, random, dense; seeds 0, 1" in page.texts
     assert float(page.rows[3][0]) == 6.0  # mean UA of 3 and 9
     assert "6.00±4.24" in page.texts
+    assert sum("n - 1 in the denominator" in text for text in page.texts) == 3  # below the tables and Figure 2
     assert page.links == [f"../runs/{folders[0].name}/report.html"]  # only where there is one
     assert (tmp_path / "pages" / page.links[0]).is_file()
     assert any(text.startswith("python -m dau_lightning.report") for text in page.texts)

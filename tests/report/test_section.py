@@ -1,4 +1,7 @@
-from dau_lightning.report.section import sections
+import pytest
+
+from dau_lightning.evaluation.checks import row_warnings
+from dau_lightning.report.section import NO_TIES, NOISE, sections
 
 
 def test_the_disparity_of_means_is_left_out_where_it_is_the_disparity(write, rows):
@@ -47,15 +50,65 @@ def test_notes_explain_the_columns_that_are_there(write, rows):
     assert "zeros" not in notes
 
 
-def test_warnings_have_their_seeds(write, rows):
-    for seed, found in enumerate((["not finite: MIA"], [], ["not finite: MIA", "nothing forgotten"])):
-        write(seed, rows={"dau": {"flags": found}}, warnings=["no Retrain"] if seed else [])
-    (section,) = sections(rows())
-    assert section.warnings == ["seed 1, 2: no Retrain.", "DAU, seed 0, 2: not finite: MIA.", "DAU, seed 2: nothing forgotten."]
-
-
 def test_warnings_of_dense_and_sparse_rows_name_the_sparsity(write, rows):
     for sparsity in ("dense", "omp95"):
         write(sparsity=sparsity, rows={"dau": {"flags": ["look"]}})
     (section,) = sections(rows())
     assert section.warnings == ["DAU, dense, seed 0: look.", "DAU, 95% sparse, seed 0: look."]
+
+
+def test_warnings_that_differ_in_numbers_alone_are_one_line_with_the_number_of_seeds(write, rows):
+    over = "over-forgetting: AUC {} is {} points below Retrain's"
+    flags = [over.format(9.5, 40.5), "RA is more than 5 points below"], [over.format("41.0", 8.1)], []
+    for seed in range(3):
+        few = [f"only {seed + 3} images", *(["no Retrain"] if seed == 2 else [])]
+        write(seed, rows={"dau": {"flags": flags[seed]}}, warnings=few)
+        write(seed, "finetune", warnings=few, rows={"finetune": {"flags": ["nothing forgotten"] * (seed == 1)}})
+    expected = [
+        "3 of 3 seeds (0, 1, 2): only 3-5 images.",
+        "1 of 3 seeds (2): no Retrain.",
+        "FT, 1 of 3 seeds (1): nothing forgotten.",
+        "DAU, 2 of 3 seeds (0, 1): over-forgetting: AUC 9.5-41.0 is 8.1-40.5 points below Retrain's.",
+        "DAU, 1 of 3 seeds (0): RA is more than 5 points below.",
+    ]
+    (section,) = sections(rows())
+    assert section.warnings == expected
+
+
+def test_percentages_and_attacks_of_few_images_have_their_counts(write, rows):
+    enough = {"forget": 100, "retain": 900, "test_retain": 100, "test_forget": 0}
+    write(0, counts=enough)
+    write(1, counts=enough)
+    assert not [note for note in sections(rows())[0].notes if "Few" in note]
+    write(0, scheme="classwise", counts={**enough, "forget": 99, "test_retain": 90, "test_forget": 7})
+    write(
+        1,
+        scheme="classwise",
+        counts={**enough, "forget": 8, "test_retain": 90, "test_forget": 7},
+        rows={"dau": {"TA_forgotten": 1.0}},
+    )
+    write(0, selection=True, counts={**enough, "judge": 10, "judge_nonmembers": 99})
+    few = [[note for note in section.notes if "Few" in note] for section in sections(rows())]
+    assert few == [
+        ["Few images: UA and MIA of 8-99, TA of 90, TA_forgotten of 7, attacks fitted on 180."],
+        [],
+        ["Few images: judge_MIA of 10, attacks fitted on 198."],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "draws", "note"),
+    [
+        ("retrain_again", {"range": [2.0, 7.1], "voided": 0}, NO_TIES),
+        ("retrain_again", {"range": [2.0, 2.0], "voided": 5}, NO_TIES),
+        ("retrain_again", {"range": [2.0, 7.0], "voided": 4}, NOISE),
+        ("original", {"range": [2.0, 7.1], "voided": 5}, NOISE),  # whose row says nothing about noise
+    ],
+)
+def test_no_tie_is_called_from_an_unstable_noise_row(write, rows, kind, draws, note):
+    row = {"UA": 1.0, "MIA": 2.0, "RA": 100.0, "MIA_draws": draws | {"draws": 9}}
+    flags = row_warnings({"original": {"UA": 0.0, "MIA": 0.0, "RA": 100.0}, kind: row}, 0)[kind]
+    write(0, "retrain_again")
+    write(1, "retrain_again", rows={kind: {"flags": flags}})
+    (section,) = sections(rows())
+    assert [each for each in section.notes if "Retrain 2" in each] == [note]

@@ -57,6 +57,8 @@ DATASETS = "cifar10, cifar100, digits, fashion, fashion_mnist, imagefolder, svhn
         ("transform.std=[0]", "transform.std must be null or a list, each a finite number above 0, got [0]"),
         ("selection=1", "selection must be true or false, got 1"),
         ("wandb.project=3", "wandb.project must be text (within quotes if it is a number), got 3"),
+        ("dataset=imagefolder dataset.root=x dataset.channels=2", "dataset.channels must be 1 or 3, got 2"),
+        ("dataset=imagefolder dataset.root=x dataset.channels=true", "dataset.channels must be 1 or 3, got true"),
         ("dataset=imagefolder", "dataset.root must be given: write dataset.root=VALUE"),
         ("trainer=3", "unknown setting 'trainer'; did you mean 'trainer.devices'?"),
         ("baseline.term=x", "unknown setting 'baseline.term'; did you mean 'baseline/term'? (baseline=dau)"),

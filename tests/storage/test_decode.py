@@ -67,7 +67,17 @@ def test_a_palette_with_transparency_becomes_rgb(tmp_path: Path) -> None:
 def test_sixteen_bits_keep_the_high_byte(tmp_path: Path, name: str) -> None:
     values = np.random.default_rng(0).integers(0, 65536, (SIZE, SIZE), dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / name)
-    assert (decode(tmp_path / name, SIZE) == values >> 8).all()
+    assert all((decode(tmp_path / name, SIZE, channels) == values >> 8).all() for channels in (1, 3))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "RGBA", "LA", "CMYK"])
+def test_every_pixel_mode_becomes_grey(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("a.tiff" if mode == "CMYK" else "a.png")
+    picture(3, SIZE, SIZE, mode).save(path)
+    image = decode(path, SIZE, 1)
+    assert image.shape == (1, SIZE, SIZE)
+    weighted = np.tensordot([0.299, 0.587, 0.114], rgb(picture(3, SIZE, SIZE, mode)), 1)  # Rec. 601 luma
+    assert np.abs(image[0] - weighted).max() <= 0.51
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

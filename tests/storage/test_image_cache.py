@@ -28,12 +28,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def load(root: Path, size: int = SIZE) -> np.ndarray:
+def load(root: Path, size: int = SIZE, channels: int = 3) -> np.ndarray:
     files = []
     for path in sorted(root.rglob("*.png")):
         status = path.stat()
         files.append(ImageFile(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns))
-    return load_images(root, files, size, root.parent / "store")
+    return load_images(root, files, size, channels, root.parent / "store")
 
 
 def cached(root: Path) -> Path:
@@ -46,8 +46,8 @@ def cached(root: Path) -> Path:
 def decodes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths of all images decoded so far."""
     paths: list[Path] = []
-    original: Callable[[Path, int], np.ndarray] = decode
-    monkeypatch.setattr(image_cache, "decode", lambda path, size: (paths.append(path), original(path, size))[1])
+    original: Callable[..., np.ndarray] = decode
+    monkeypatch.setattr(image_cache, "decode", lambda path, *form: (paths.append(path), original(path, *form))[1])
     return paths
 
 
@@ -106,6 +106,14 @@ def test_any_change_of_a_file_decodes_again(root: Path, decodes: list[Path], mon
     assert len(decodes) == 6 * 5
 
 
+def test_grey_images_are_cached_beside_those_in_colour(root: Path, decodes: list[Path]) -> None:
+    colour = load(root)
+    for _ in range(2):
+        assert (load(root, channels=1) == [decode(root / name, SIZE, 1) for name in NAMES]).all()
+    assert (load(root) == colour).all()
+    assert len(decodes) == 2 * 5 + 2 * 5  # the last ten are compared with the cache
+
+
 def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-20] ^= 4
@@ -143,10 +151,10 @@ def killed_after(count: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """Decode some images, and end."""
     calls = iter(range(count))
 
-    def one(path: Path, size: int) -> np.ndarray:
+    def one(path: Path, *form: int) -> np.ndarray:
         if next(calls, None) is None:
             raise KeyboardInterrupt
-        return decode(path, size)
+        return decode(path, *form)
 
     with monkeypatch.context() as patch:
         patch.setattr(image_cache, "decode", one)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dau_lightning.report.figure import Picture
 from dau_lightning.report.figure.style import COLOURS, DAU, HATCHES, RETRAIN, STYLE, saved
-from dau_lightning.report.summary import summary
+from dau_lightning.report.summary import DEVIATIONS, summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,8 @@ def attack_pictures(rows: pd.DataFrame, name: str = "") -> list[Picture]:
         for _, same in attacked.groupby(["dataset", "network"], sort=False):
             dataset, network = same.dataset.iloc[0], same.network.iloc[0]
             own = name or f"attacks-{dataset}-{network}".replace(" ", "-")
-            found.append(Picture(own, CAPTION, saved(own, _figure(f"{dataset}, {network}", summary(same)))))
+            caption = f"{CAPTION} {DEVIATIONS}" if same.seed.nunique() > 1 else CAPTION
+            found.append(Picture(own, caption, saved(own, _figure(f"{dataset}, {network}", summary(same)))))
     return found
 
 
