@@ -87,7 +87,7 @@ def make(
     """
     from dau_lightning.report.draw import draw  # torch, after every check that needs none
     from dau_lightning.run.experiment import Experiment
-    from dau_lightning.run.record import Description, record
+    from dau_lightning.run.record import record
     from dau_lightning.tracking.wandb import loggers
     from dau_lightning.tracking.wandb_summary import place, show
     from dau_lightning.training.trainer import process_settings
@@ -112,7 +112,7 @@ def make(
         )
         if (outcome := experiment.run()) is None:
             return {}
-        result = record(experiment, outcome, Description(command, settings, settings["selection"]))
+        result = record(experiment, outcome, command, settings)
         show(made, result, draw(result, folder.path) if settings["figures"] else {}, folder.path)
     return result
 
@@ -133,14 +133,14 @@ def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":
     modes = settings["reference"], settings["selection"], settings["val_from_test"]
     if not (earlier := settings["continue_from"]):
         path = settings["original"]["checkpoint"]
-        return Plan.of(*modes, read_weights(path) if path else None)
+        return Plan(*modes, read_weights(path) if path else None)
     require(
         Path(earlier).expanduser().resolve() != folder.path.resolve(),
         f"continue_from must be another run than the one that is made, got {folder.path} for both: it would be written over",
     )
     previous = previous_run(earlier)
     previous.check_settings(settings)
-    return Plan.of(*modes, previous.given, previous)
+    return Plan(*modes, previous.given, previous)
 
 
 def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logger]", network: Any = None) -> "Training":

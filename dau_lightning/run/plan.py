@@ -1,4 +1,4 @@
-"""What a run does, resolved once from its modes: the reference, the selection score, own weights, earlier requests."""
+"""What a run does by its modes: the reference, the selection score, own weights, earlier requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,46 +16,28 @@ class Plan:
     """The modes of a run.
 
     Attributes:
-        with_retrain: the run trains a Retrain to compare with, or takes it from the store.
-        retrain_from_store: the Retrain must be in the store already.
-        with_test: the run looks at test images.
-        with_score: half of `D_v` only judges, for the selection score.
+        reference: the Retrain to compare with: `train` it, take one that is `cached` in the store, or `off`.
+        selection: the run is for the selection score, and has neither Retrain nor test images.
+        val_from_test: the share of the test set that is `D_v`, see `make_split`.
         start: weights that the run starts from; None to train an original by the recipe.
         previous: the run that left these weights, whose requests count as forgotten.
-        val_from_test: the share of the test set that is `D_v`, see `make_split`.
     """
 
-    with_retrain: bool
-    retrain_from_store: bool
-    with_test: bool
-    with_score: bool
-    start: StartingWeights | None
-    previous: PreviousRun | None
+    reference: str
+    selection: bool
     val_from_test: float | None
+    start: StartingWeights | None = None
+    previous: PreviousRun | None = None
 
-    @classmethod
-    def of(
-        cls,
-        reference: str,
-        selection: bool,
-        val_from_test: float | None,
-        start: StartingWeights | None = None,
-        previous: PreviousRun | None = None,
-    ) -> "Plan":
-        """Resolve the settings `reference`, `selection`, `original.checkpoint` and `continue_from`.
+    @property
+    def with_retrain(self) -> bool:
+        """The run trains a Retrain to compare with, or takes it from the store."""
+        return self.reference != "off" and not self.selection
 
-        A run for the selection score has neither Retrain nor test images. A run that starts from weights without a Retrain
-        has the score in place of the distance to Retrain.
-        """
-        return cls(
-            with_retrain=reference != "off" and not selection,
-            retrain_from_store=reference == "cached",
-            with_test=not selection,
-            with_score=selection or (start is not None and reference == "off"),
-            start=start,
-            previous=previous,
-            val_from_test=val_from_test,
-        )
+    @property
+    def with_score(self) -> bool:
+        """Half of `D_v` only judges, for the selection score; without a Retrain it is all that given weights are judged by."""
+        return self.selection or (self.start is not None and self.reference == "off")
 
     def split(self, data: Data, scheme: Scheme, seed: int) -> Split:
         """The split of the run."""
