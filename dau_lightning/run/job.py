@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.base.child_process import further
 from dau_lightning.base.error import TrainingError, require
-from dau_lightning.storage.atomic import atomic_write
+from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.run_folder import FAILED, FinishedMeanwhile, RunFolder
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
     except FinishedMeanwhile:
         result = folder.finished() or {}
     except TrainingError as error:
-        with atomic_write(folder.path / FAILED) as temporary:
-            temporary.write_text(f"{error}\n")
+        write_text(folder.path / FAILED, f"{error}\n")
         raise
     print("finished before; overwrite=true runs it again, with the images as they are now")
     if config.figures and not (folder.path / "report.html").is_file():  # killed while it drew

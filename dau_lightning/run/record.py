@@ -10,7 +10,7 @@ from dau_lightning.data.split import emptied_classes
 from dau_lightning.report.model_card import model_card
 from dau_lightning.run.experiment import Experiment, Outcome
 from dau_lightning.run.ledger import write as write_ledger
-from dau_lightning.storage.atomic import atomic_write
+from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.seal import save_tensors, tensors_digest
 from dau_lightning.tracking.wandb_summary import numbers
 from dau_lightning.training.module import log
@@ -64,7 +64,6 @@ def record(experiment: Experiment, outcome: Outcome, command: str, settings: Map
         entry = {**experiment.names, **{name: result[name] for name in IN_LEDGER}, "settings": settings["baseline"]}
         entry |= {"evidence": outcome.rows[method], "weights_sha256": tensors_digest(weights)}
         result["ledger"] = write_ledger(folder.path, earlier, entry, split.forget.ids)
-        with atomic_write(folder.path / "model_card.md") as temporary:
-            temporary.write_text(model_card(result), encoding="utf-8")
+        write_text(folder.path / "model_card.md", model_card(result))
     folder.write_result(result)
     return result

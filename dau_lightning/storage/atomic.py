@@ -61,6 +61,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file in one step; bytes that were read with `surrogateescape` become what they were."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
 def read_lines(path: Path, errors: str = "strict") -> list[str]:
     r"""The lines of a UTF-8 file, without the \n or \r\n at their ends.
 

@@ -13,18 +13,12 @@ from safetensors import SafetensorError, safe_open
 from yaml import YAMLError
 
 from dau_lightning.base.error import InputError, require
-from dau_lightning.storage.atomic import atomic_write, locked, set_aside
+from dau_lightning.storage.atomic import locked, set_aside, write_text
 from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
 
 NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics"  # paths, loggers, display
-LEFT_BY_A_RUN = (  # result.json, which says that the others are complete, is removed first
-    "result.json",
-    "report.html",
-    "metrics.csv",
-    "evaluated.json",
-    "unlearned.checkpoint",
-    "unlearned.safetensors",
-)
+# In the order of removal: result.json says that the others are complete.
+LEFT_BY_A_RUN = "result.json", "report.html", "metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors"
 FAILED = "failed.txt"  # why a training could not go on
 FILE_SETTINGS = {"scheme": "file", "original": "checkpoint"}  # settings that name a file of the user
 OWN_FOLDER = "to keep both, give this run a folder with hydra.run.dir=...; to replace it, add overwrite=true"
@@ -110,8 +104,7 @@ class RunFolder:
             for name in LEFT_BY_A_RUN:
                 (self.path / name).unlink(missing_ok=True)
         (self.path / FAILED).unlink(missing_ok=True)
-        with atomic_write(self.path / "config.yaml") as temporary:
-            temporary.write_text(first + self.config)
+        write_text(self.path / "config.yaml", first + self.config)
 
     def evaluated(self, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The numbers of an evaluation; those of an evaluation before the run was killed are taken from `evaluated.json`.
@@ -124,14 +117,12 @@ class RunFolder:
         known = _read(path) or {}
         if key not in known:
             known[key] = evaluate()
-            with atomic_write(path) as temporary:
-                temporary.write_text(json.dumps(seal(known)))
+            write_text(path, json.dumps(seal(known)))
         return known[key]
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write `result.json` in one step: it says that the run is finished."""
-        with atomic_write(self.path / "result.json") as temporary:
-            temporary.write_text(json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
+        write_text(self.path / "result.json", json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
         (self.path / "evaluated.json").unlink(missing_ok=True)
 
 
@@ -158,16 +149,15 @@ def user_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     paths = {setting: Path(file).expanduser() for setting, file in found.items() if isinstance(file, str)}
     if isinstance(previous := settings.get("continue_from"), str):
         paths["continue_from"] = Path(previous).expanduser() / "ledger.jsonl"
-    return {setting: {"name": path.name, "sha256": _sha256(path)} for setting, path in paths.items() if path.is_file()}
-
-
-def _sha256(path: Path) -> str:
-    status = path.stat()
-    return _sha256_of(path, status.st_size, status.st_mtime_ns)
+    return {
+        setting: {"name": path.name, "sha256": _sha256(path, path.stat().st_mtime_ns)}
+        for setting, path in paths.items()
+        if path.is_file()
+    }
 
 
 @lru_cache
-def _sha256_of(path: Path, size: int, modified: int) -> str:
+def _sha256(path: Path, modified: int) -> str:
     """Once for each state of a file: Hydra asks for the hash of a configuration several times."""
     return file_sha256(path)
 
