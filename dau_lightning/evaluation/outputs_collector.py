@@ -70,16 +70,13 @@ class OutputsCollector:
         parts = {part: self.images(part) for part in ROLES}
         return [Trajectory(parts, self.transform, self.attack, self.points)] if self.points else []
 
-    def save(
-        self, folder: Path, labels: Mapping[str, str], method: str, title: str, dynamics: Sequence[Mapping[str, float]]
-    ) -> None:
+    def save(self, folder: Path, labels: Mapping[str, str], method: str, dynamics: Sequence[Mapping[str, float]]) -> None:
         """Write the outputs.
 
         Args:
             folder: of the run.
             labels: names of the models by kind.
             method: the kind of the unlearned one.
-            title: what was forgotten.
             dynamics: rows of `Trajectory`.
         """
         largest = torch.finfo(torch.float16).max
@@ -91,7 +88,7 @@ class OutputsCollector:
         arrays["forget/thumbnails"] = _thumbnails(shown.images)
         arrays |= self._dynamics(dynamics)
         plain = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
-        Outputs(plain, dict(labels), method, title, list(shown.class_names), list(shown.ids)).write(folder)
+        Outputs(plain, dict(labels), method, list(shown.class_names)).write(folder)
 
     def _dynamics(self, rows: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
         """The rows by column, and what Retrain reaches on the same samples."""

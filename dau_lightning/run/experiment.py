@@ -16,7 +16,7 @@ from dau_lightning.dataset.images import Data
 from dau_lightning.evaluation.checks import few_samples
 from dau_lightning.evaluation.evaluator import Evaluator, Row
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
-from dau_lightning.run.announcement import announce, run_title
+from dau_lightning.run.announcement import announce
 from dau_lightning.run.plan import Plan
 from dau_lightning.run.requirements import check
 from dau_lightning.storage.run_folder import RunFolder
@@ -156,8 +156,7 @@ class Experiment:
         if collector:
             labels = {kind: row["label"] for kind, row in rows.items()}
             (metrics,) = (logger for logger in self.training.loggers if isinstance(logger, MetricsCSV))
-            title = run_title(self.names, self.training.seed, collector.split)
-            collector.save(self.folder.path, labels, self.names["baseline"], title, metrics.logged("dynamics"))
+            collector.save(self.folder.path, labels, self.names["baseline"], metrics.logged("dynamics"))
 
     def _warnings(self, evaluator: Evaluator, original: Row, module: UnlearningModule) -> list[str]:
         """Warnings about an original that this project did not train, printed before anything is made of it."""

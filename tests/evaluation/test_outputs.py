@@ -7,12 +7,14 @@ from dau_lightning.storage.seal import save_tensors
 
 
 def outputs(**changes):
-    about = {"labels": {"original": "Original", "dau": "DAU"}, "method": "dau", "title": "", "class_names": [], "ids": []}
+    about = {"labels": {"original": "Original", "dau": "DAU"}, "method": "dau", "class_names": []}
     return Outputs(**({"arrays": {"forget/targets": np.zeros(1, np.int64)}} | about | changes))
 
 
 def test_outputs_are_read_as_written(tmp_path):
-    kept = outputs(arrays={"dau/forget/logits": np.ones((2, 3), np.float16), "forget/targets": np.array([0, 2])}, ids=["Ä"])
+    kept = outputs(
+        arrays={"dau/forget/logits": np.ones((2, 3), np.float16), "forget/targets": np.array([0, 2])}, class_names=["Ä"]
+    )
     kept.write(tmp_path)
     read = read_outputs(tmp_path)
     assert {**vars(read), "arrays": {}} == {**vars(kept), "arrays": {}}
