@@ -51,7 +51,7 @@ def run(config: DictConfig, job: HydraConf) -> None:
         raise
     print("finished before; overwrite=true runs it again, with the images as they are now")
     if config.figures and not (folder.path / "report.html").is_file():  # killed while it drew
-        from dau_lightning.report.draw import draw
+        from dau_lightning.report.page import draw
 
         draw(result, folder.path)
     _print(result, folder)
@@ -84,7 +84,7 @@ def make(
     Returns:
         The content of `result.json`; empty in a quiet process.
     """
-    from dau_lightning.report.draw import draw  # torch, after every check that needs none
+    from dau_lightning.report.page import draw  # torch, after every check that needs none
     from dau_lightning.run.experiment import Experiment
     from dau_lightning.run.record import record
     from dau_lightning.tracking.wandb import loggers
