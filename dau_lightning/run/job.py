@@ -37,13 +37,15 @@ def run(config: DictConfig, job: HydraConf) -> None:
         InputError: something given cannot be used.
         TrainingError: a loss is not finite.
     """
+    from dau_lightning.report.terminal import print_run  # pandas, but not torch: mistakes in the settings come first
+
     folder = RunFolder.of(Path(job.runtime.output_dir), config)
     quiet = further(config.trainer.devices, folder.path)
     try:
         if quiet or not (result := folder.finished()):
             command = typed_command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN)
             result = make(settings_of(config), job.runtime.choices, folder, command, quiet)
-            return None if quiet else _print(result, folder)
+            return None if quiet else print_run(result, folder.path)
     except FinishedMeanwhile:
         result = folder.finished() or {}
     except TrainingError as error:
@@ -54,12 +56,6 @@ def run(config: DictConfig, job: HydraConf) -> None:
         from dau_lightning.report.page import draw
 
         draw(result, folder.path)
-    _print(result, folder)
-
-
-def _print(result: dict[str, Any], folder: RunFolder) -> None:
-    from dau_lightning.report.terminal import print_run
-
     print_run(result, folder.path)
 
 
