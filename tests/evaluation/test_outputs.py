@@ -23,6 +23,12 @@ def test_outputs_are_read_as_written(tmp_path):
     assert read.parts == ["forget"]
 
 
+def test_outputs_of_an_earlier_version_are_read(tmp_path):
+    about = '{"labels": {"dau": "DAU"}, "method": "dau", "title": "a few", "class_names": ["a"], "ids": ["train/a/1.png"]}'
+    save_tensors(tmp_path / FILE, {"forget/targets": np.zeros(1, np.int64)}, {"about": about})
+    assert read_outputs(tmp_path).class_names == ["a"]
+
+
 def test_a_run_without_outputs_has_none(tmp_path):
     assert read_outputs(tmp_path) is None
 
