@@ -96,9 +96,8 @@ class DAU(SGDMethod):
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input, val_gradient)
-        pretraining = Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
-        rules = objective, penalty, pretraining, attacker_lr, attacker_steps, attacker_mode
-        self.attacker = player(attacker(self.defender.num_classes), *rules)
+        rules = objective, penalty, Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
+        self.attacker = player(attacker(self.defender.num_classes), *rules, attacker_lr, attacker_steps, attacker_mode)
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight

@@ -24,6 +24,8 @@ BARS = {
 LINES = [f"dynamics/{name}" for name in ("UA", "MIA", "RA", "TA", "attacker")]
 PICTURES = [f"figures/{name}" for name in ("attacks", "dynamics", "confidence", "roc", "features", "sheet")]
 
+CLOSED = "Pictures", "Rows"  # sections until someone opens them
+
 
 def workspace(entity: str, project: str) -> "Workspace":
     """The page. It groups runs that may be compared, then methods, averages over seeds, and shows bars, lines and pictures.
@@ -35,27 +37,19 @@ def workspace(entity: str, project: str) -> "Workspace":
     import wandb_workspaces.reports.v2 as panels
     from wandb_workspaces import workspaces
 
-    bars = [
-        workspaces.Section(
-            name=name,
-            is_open=True,
-            panels=[panels.BarPlot(title=metric.removeprefix("method/"), metrics=[metric]) for metric in metrics],
-        )
+    shown: dict[str, list[Any]] = {
+        name: [panels.BarPlot(title=metric.removeprefix("method/"), metrics=[metric]) for metric in metrics]
         for name, metrics in BARS.items()
-    ]
-    lines: list[Any] = [
-        panels.LinePlot(title=name, x="Step", y=[name], groupby_aggfunc="mean", groupby_rangefunc="stddev") for name in LINES
-    ]
+    }
+    line: dict[str, Any] = {"x": "Step", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
+    shown["Trajectory of the unlearning"] = [panels.LinePlot(title=name, y=[name], **line) for name in LINES]
+    shown["Pictures"] = [panels.MediaBrowser(media_keys=PICTURES)]
+    shown["Rows"] = [panels.WeavePanelSummaryTable(table_name="rows")]
     return workspaces.Workspace(
         entity=entity,
         project=project,
         name="Methods against Retrain",
-        sections=[
-            *bars,
-            workspaces.Section(name="Trajectory of the unlearning", is_open=True, panels=lines),
-            workspaces.Section(name="Pictures", panels=[panels.MediaBrowser(media_keys=PICTURES)]),
-            workspaces.Section(name="Rows", panels=[panels.WeavePanelSummaryTable(table_name="rows")]),
-        ],
+        sections=[workspaces.Section(name=name, panels=each, is_open=name not in CLOSED) for name, each in shown.items()],
         runset_settings=workspaces.RunsetSettings(
             groupby=[workspaces.Metric("Group"), workspaces.Metric("JobType")],
             order=[workspaces.Ordering(workspaces.Summary("method/disparity.min"), ascending=True)],

@@ -49,7 +49,8 @@ def imagefolder(
     """
     base, draws = Path(root).expanduser(), generator(seed, "limit")
     class_names = _class_names(base)
-    found = {name: _listing(base, name, class_names) for name in _set_names(base)}
+    names = ["train", "test", "val"] if (base / "val").exists() else ["train", "test"]
+    found = {name: _listing(base, name, class_names) for name in names}
     sets = {name: listing for name, (listing, _) in found.items()}
     if left_out := [path for _, others in found.values() for path in others]:
         some = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
@@ -58,17 +59,9 @@ def imagefolder(
     sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", draws)
     files = [file for listing in sets.values() for file in listing.files]
     pixels = torch.from_numpy(load_images(base, files, image_size, channels, Path(cache).expanduser()))
-    parts = pixels.split([len(listing.files) for listing in sets.values()])
-    return Data(
-        **{
-            name: Images(part, listing.targets, class_names, tuple(file.path for file in listing.files))
-            for part, (name, listing) in zip(parts, sets.items(), strict=True)
-        }
-    )
-
-
-def _set_names(root: Path) -> list[str]:
-    return ["train", "test", "val"] if (root / "val").exists() else ["train", "test"]
+    parts = dict(zip(sets, pixels.split([len(listing.files) for listing in sets.values()]), strict=True))
+    ids = {name: tuple(file.path for file in listing.files) for name, listing in sets.items()}
+    return Data(**{name: Images(parts[name], sets[name].targets, class_names, ids[name]) for name in sets})
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
@@ -108,7 +101,9 @@ def _listing(root: Path, name: str, class_names: Sequence[str]) -> tuple[Listing
             found = []
             for path, entry in _walk(root / name / folder, f"{name}/{folder}", above):
                 if os.path.splitext(path)[1].lower() in extensions:
-                    found.append(_image_file(path, entry))
+                    if not entry.is_file():
+                        raise FileNotFoundError(f"no regular file at {entry.path}")
+                    found.append(ImageFile(path, entry.stat().st_size, entry.stat().st_mtime_ns))
                 else:
                     others.append(path)
         except OSError as error:
@@ -118,13 +113,6 @@ def _listing(root: Path, name: str, class_names: Sequence[str]) -> tuple[Listing
         files += sorted(found)
         targets += [class_names.index(folder)] * len(found)
     return Listing(files, torch.tensor(targets)), others
-
-
-def _image_file(path: str, entry: os.DirEntry[str]) -> ImageFile:
-    if not entry.is_file():
-        raise FileNotFoundError(f"no regular file at {entry.path}")
-    status = entry.stat()
-    return ImageFile(path, status.st_size, status.st_mtime_ns)
 
 
 def _walk(folder: Path | str, relative: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, os.DirEntry[str]]]:

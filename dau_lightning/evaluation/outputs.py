@@ -31,17 +31,13 @@ class Outputs:
             `dynamics/reference/NAME` `(1,)`, Retrain's value on the same samples.
         labels: names of the models by kind, in the order of the table: `{"retrain": "Retrain", ...}`.
         method: the kind of the unlearned model.
-        title: what was forgotten, in words.
         class_names: names of the classes, in the order of the targets.
-        ids: ids of the images in the thumbnails.
     """
 
     arrays: dict[str, Array]
     labels: dict[str, str]
     method: str
-    title: str
     class_names: list[str]
-    ids: list[str]
 
     def logits(self, model: str, part: str) -> Array:
         """Logits float32 `(N, K)` of a model on a part."""
@@ -93,7 +89,8 @@ def read_outputs(folder: Path) -> Outputs | None:
     path = folder / FILE
     try:
         arrays, about = load_tensors(path, "numpy")
-        return Outputs(dict(sorted(arrays.items())), **json.loads(about["about"]))
+        plain = json.loads(about["about"])
+        return Outputs(dict(sorted(arrays.items())), plain["labels"], plain["method"], plain["class_names"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -16,9 +16,8 @@ from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.evaluation.outputs import FEATURES, SAMPLES, SHOWN, THUMBNAIL, Outputs
-from dau_lightning.evaluation.trajectory import ROLES, Trajectory, measured
+from dau_lightning.evaluation.trajectory import ROLES, Trajectory, measured, outputs_of
 from dau_lightning.network.defender import Defender
-from dau_lightning.training.mode import eager, evaluating, float32
 
 PARTS = "retain", "forget", "test_retain", "test_forget", "val"
 WITH_FEATURES = "retain", "forget", "val"
@@ -34,7 +33,7 @@ class OutputsCollector:
         transform: turns pixels into inputs.
         attack: the attack that gives MIA.
         points: number of steps of the unlearning at which the trajectory is measured; 0 for none.
-        outputs: by kind of model and part, logits `(N, K)` and features `(N, D)`, float32 on the CPU.
+        outputs: float32 on the CPU, `MODEL/PART/logits` `(N, K)` and `MODEL/PART/features` `(M, D)`.
     """
 
     split: Split
@@ -42,7 +41,7 @@ class OutputsCollector:
     transform: Transform
     attack: Metric
     points: int
-    outputs: dict[str, dict[str, tuple[Tensor, Tensor]]] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Draw at most `SAMPLES` samples from each part that is not empty."""
@@ -59,64 +58,49 @@ class OutputsCollector:
 
     def collect(self, kind: str, defender: Defender, device: torch.device) -> None:
         """Compute the outputs of a model on the drawn samples, on `device`, and keep them."""
-        defender.to(device)
-        with torch.inference_mode(), evaluating(defender), float32(device), eager():
-            self.outputs[kind] = {part: self._outputs(defender, self.images(part), device) for part in self.drawn}
+        loaders = {part: PlainLoader(self.images(part), self.transform) for part in self.drawn}
+        for part, (logits, features) in outputs_of(defender.to(device), loaders, device).items():
+            self.outputs[f"{kind}/{part}/logits"] = logits
+            if part in WITH_FEATURES:
+                self.outputs[f"{kind}/{part}/features"] = features[_evenly(len(features), FEATURES)]
         defender.cpu()
-
-    def _outputs(self, defender: Defender, images: Images, device: torch.device) -> tuple[Tensor, Tensor]:
-        batches = [defender(batch.images.to(device)) for batch in PlainLoader(images, self.transform)]
-        logits, features = zip(*batches, strict=True)
-        return torch.cat(logits).float().cpu(), torch.cat(features).float().cpu()
 
     def watchers(self) -> list[L.Callback]:
         """The callbacks that watch the unlearning: the trajectory, if it is measured."""
         parts = {part: self.images(part) for part in ROLES}
         return [Trajectory(parts, self.transform, self.attack, self.points)] if self.points else []
 
-    def save(
-        self, folder: Path, labels: Mapping[str, str], method: str, title: str, dynamics: Sequence[Mapping[str, float]]
-    ) -> None:
+    def save(self, folder: Path, labels: Mapping[str, str], method: str, dynamics: Sequence[Mapping[str, float]]) -> None:
         """Write the outputs.
 
         Args:
             folder: the run folder.
             labels: names of the models by kind.
             method: the kind of the unlearned model.
-            title: what was forgotten, in words.
             dynamics: the rows that `Trajectory` measured.
         """
-        arrays = {f"{part}/targets": self.images(part).targets for part in self.drawn}
-        for kind, parts in self.outputs.items():
-            for part, (logits, features) in parts.items():
-                arrays[f"{kind}/{part}/logits"] = _half(logits)
-                if part in WITH_FEATURES:
-                    arrays[f"{kind}/{part}/features"] = _half(features[_evenly(len(features), FEATURES)])
+        largest = torch.finfo(torch.float16).max
+        arrays = {name: values.clamp(-largest, largest).half() for name, values in self.outputs.items()}
+        arrays |= {f"{part}/targets": self.images(part).targets for part in self.drawn}
         forget = self.images("forget")
         arrays["forget/shown"] = _evenly(len(forget), SHOWN)
         shown = forget[arrays["forget/shown"]]
         arrays["forget/thumbnails"] = _thumbnails(shown.images)
         arrays |= self._dynamics(dynamics)
         plain = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
-        Outputs(plain, dict(labels), method, title, list(shown.class_names), list(shown.ids)).write(folder)
+        Outputs(plain, dict(labels), method, list(shown.class_names)).write(folder)
 
     def _dynamics(self, rows: Sequence[Mapping[str, float]]) -> dict[str, Tensor]:
         """The trajectory by column, and Retrain's values on the same samples."""
         if not rows:
             return {}
         arrays = {f"dynamics/{name}": torch.tensor([row[name] for row in rows]) for name in rows[0]}
-        if retrain := self.outputs.get("retrain"):
-            logits = {part: outputs[0] for part, outputs in retrain.items()}
+        if "retrain/forget/logits" in self.outputs:
+            logits = {part: self.outputs[f"retrain/{part}/logits"] for part in ROLES}
             targets = {part: self.images(part).targets for part in ROLES}
             reference = measured(logits, targets, self.attack)
             arrays |= {f"dynamics/reference/{name}": torch.tensor([value]) for name, value in reference.items()}
         return arrays
-
-
-def _half(values: Tensor) -> Tensor:
-    """The values as float16; those beyond its range become its largest number."""
-    largest = torch.finfo(torch.float16).max
-    return values.clamp(-largest, largest).half()
 
 
 def _evenly(count: int, limit: int) -> Tensor:

@@ -12,12 +12,25 @@ from dau_lightning.base.devices import is_rank_zero
 from dau_lightning.data.loader import PlainLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
+from dau_lightning.network.defender import Defender
 from dau_lightning.training.clock import Clock
 from dau_lightning.training.mode import eager, evaluating, float32
 from dau_lightning.training.module import UnlearningModule, log
 
 ROLES = {"retain": "member", "test_retain": "nonmember", "forget": "forget"}
-COLUMNS = {"RA": "retain", "TA": "test_retain", "UA": "forget"}
+
+
+def outputs_of(
+    defender: Defender, loaders: Mapping[str, PlainLoader], device: torch.device
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Logits `(N, K)` and features `(N, D)` of a model on each part, float32 on the CPU, computed on `device`."""
+    found = {}
+    with torch.no_grad(), evaluating(defender), float32(device), eager():
+        for part, loader in loaders.items():
+            batches = zip(*(defender(images.to(device)) for images, _ in loader), strict=True)
+            logits, features = (torch.cat(batch).float().cpu() for batch in batches)
+            found[part] = logits, features
+    return found
 
 
 def measured(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], attack: Metric) -> dict[str, float]:
@@ -28,11 +41,12 @@ def measured(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], attack
         targets: int64 `(N,)` of the same parts.
         attack: the attack that gives MIA; its state is not changed.
     """
-    hits = {column: float((logits[part].argmax(1) == targets[part]).double().mean()) for column, part in COLUMNS.items()}
+    right = {part: 100 * float((logits[part].argmax(1) == targets[part]).double().mean()) for part in ROLES}
     fresh = attack.clone()
     for part, role in ROLES.items():
         fresh.update(role, logits[part], targets[part])
-    return {"UA": 100 - 100 * hits["UA"], "MIA": fresh.compute().efficacy, "RA": 100 * hits["RA"], "TA": 100 * hits["TA"]}
+    found = {"UA": 100 - right["forget"], "MIA": fresh.compute().efficacy}
+    return found | {"RA": right["retain"], "TA": right["test_retain"]}
 
 
 class Trajectory(L.Callback):
@@ -70,8 +84,7 @@ class Trajectory(L.Callback):
     def _measure(self, module: UnlearningModule, step: int) -> None:
         device = module.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
-            with evaluating(module.defender), float32(device), eager():
-                logits = {part: self._logits(module, loader) for part, loader in self.loaders.items()}
+            logits = {part: found for part, (found, _) in outputs_of(module.defender, self.loaders, device).items()}
             if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
                 return  # `Guard` stops such a training
             targets = {part: loader.part.targets for part, loader in self.loaders.items()}
@@ -80,7 +93,3 @@ class Trajectory(L.Callback):
                 values["attacker"] = attacker()
         self.rows.append({"step": step, **values})
         log(module.loggers, "dynamics", step, values)
-
-    @staticmethod
-    def _logits(module: UnlearningModule, loader: PlainLoader) -> Tensor:
-        return torch.cat([module.defender(images.to(module.device))[0].float().cpu() for images, _ in loader])

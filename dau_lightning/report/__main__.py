@@ -4,22 +4,22 @@ import argparse
 import io
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
 from dau_lightning.base.error import InputError, one_line, require
-from dau_lightning.report.draw import draw, write
 from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
-from dau_lightning.report.page import sweep_page
+from dau_lightning.report.page import draw, sweep_page
 from dau_lightning.report.read import read, unfinished
 from dau_lightning.report.rows import rows_of
 from dau_lightning.report.section import Section, sections
-from dau_lightning.report.summary import csv
+from dau_lightning.report.summary import csv, summary
 from dau_lightning.report.terminal import print_sections
 from dau_lightning.report.text import latex, markdown
+from dau_lightning.storage.atomic import write_all
 
 PROGRAM = "python -m dau_lightning.report"
 
@@ -38,9 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = _text(options.format, rows, shown, plain=bool(options.output))
     pictures = attack_pictures(rows) if options.figures or options.wandb or options.html else []
     require(bool(pictures) or not options.figures, f"--figures needs runs with metric=[{','.join(ATTACKS)}], there is none")
+    drawn = {name: content for each in pictures for name, content in each.files.items()}
     files: dict[Path, bytes] = {options.output: text.encode()} if options.output else {}
     if options.figures:
-        files |= {options.figures / name: content for each in pictures for name, content in each.files.items()}
+        files |= {options.figures / name: content for name, content in drawn.items()}
     if options.html:
         page = sweep_page(runs, shown, pictures, f"{PROGRAM} {shlex.join(arguments)}", options.html, left_out)
         files[options.html] = page.encode()
@@ -48,14 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for run in runs:
             draw(run.result, run.folder)
             print(f"written: {run.folder / 'report.html'}", file=sys.stderr)
-    write(files)
+    write_all(files)
     print("" if options.output else text, end="")
     for line in [*left_out, *(f"written: {path}" for path in files)]:
         print(line, file=sys.stderr)
     if options.wandb:
-        from dau_lightning.report.upload import upload
-
-        upload(rows, pictures, options.folders[0], runs[0].result["settings"]["wandb"]["project"])
+        _upload(rows, drawn, options.folders[0], runs[0].result["settings"]["wandb"]["project"])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +87,18 @@ def _text(style: str, rows: pd.DataFrame, shown: Sequence[Section], plain: bool)
     with console.capture() as captured:
         print_sections(shown, console)
     return captured.get()
+
+
+def _upload(rows: pd.DataFrame, pictures: Mapping[str, bytes], folder: Path, project: str) -> None:
+    """Log the summary as one table, and Figure 2 as images, in a run of Weights & Biases of their own."""
+    import wandb
+
+    from dau_lightning.tracking.wandb import loggers
+    from dau_lightning.tracking.wandb_summary import images
+
+    records = summary(rows)
+    with loggers(folder, "auto", project, "report", {"rows": len(records)}):
+        wandb.log({"report": wandb.Table(dataframe=records), **images(pictures)})
 
 
 if __name__ == "__main__":

@@ -1,38 +1,62 @@
-"""The page of a run and that of a sweep: one HTML file that needs no other file and no network."""
+"""The page of a run and that of a sweep: one HTML file that needs no other file and no network.
+
+The page of a run is written with its pictures: as the run ends, or again from the outputs that it kept.
+"""
 
 import base64
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from dau_lightning.evaluation.outputs import read_outputs
 from dau_lightning.report.columns import column
-from dau_lightning.report.figure import Picture
+from dau_lightning.report.figure import Picture, pictures
+from dau_lightning.report.figure.attacks import attack_pictures
 from dau_lightning.report.read import Run
 from dau_lightning.report.render import render
-from dau_lightning.report.section import Section
+from dau_lightning.report.rows import rows_of
+from dau_lightning.report.section import Section, sections
 from dau_lightning.report.text import headings
+from dau_lightning.storage.atomic import write_all
 
 PIXELS = 1.5  # for a point: the 9 points of the pictures' letters become 13.5 pixels
 
 
-def run_page(run: Run, section: Section, pictures: Sequence[Picture]) -> str:
-    """The page of a finished run: its tables, warnings, pictures, settings and command."""
-    about = {"run": run, "result": run.result, "command": run.result["command"], "runs": [], "left_out": []}
-    return _html("run.html", run.settings.items(), pictures, sections=[section], **about)
+def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
+    """Draw the pictures of a finished run into `figures/` and write its `report.html`.
+
+    Args:
+        result: the content of its `result.json`.
+        folder: of the run.
+
+    Returns:
+        The files in `figures/` by name, PNG and SVG; none where the run kept no outputs.
+
+    Raises:
+        InputError: the outputs cannot be read, or a file cannot be written.
+    """
+    run = Run(folder, result)
+    rows, outputs = rows_of([run]), read_outputs(folder)
+    drawn = [*attack_pictures(rows, "attacks"), *pictures(outputs)] if outputs else []
+    files = {name: content for picture in drawn for name, content in picture.files.items()}
+    about = {"run": run, "result": result, "command": result["command"], "runs": [], "left_out": []}
+    page = _html("run.html", run.settings.items(), drawn, sections=sections(rows), **about)
+    write_all({folder / "figures" / name: content for name, content in files.items()} | {folder / "report.html": page.encode()})
+    return files
 
 
 def sweep_page(
-    runs: Sequence[Run], sections: Sequence[Section], pictures: Sequence[Picture], command: str, path: Path, left_out: list[str]
+    runs: Sequence[Run], shown: Sequence[Section], drawn: Sequence[Picture], command: str, path: Path, left_out: list[str]
 ) -> str:
     """The page of many runs.
 
     Args:
         runs: all of them.
-        sections: their tables.
-        pictures: Figure 2 for each dataset and network.
+        shown: their tables.
+        drawn: Figure 2 for each dataset and network.
         command: what made the page.
         path: where the page will stand, for relative links to the pages of the runs.
         left_out: a line for each run without a result.
@@ -41,15 +65,15 @@ def sweep_page(
     links = [Path(os.path.relpath(page, path.parent)).as_posix() if page.is_file() else "" for page in pages]
     shared = set.intersection(*(set(run.settings.items()) for run in runs))
     about = {"runs": list(zip(runs, links, strict=True)), "command": command, "left_out": left_out}
-    return _html("sweep.html", shared, pictures, sections=sections, **about)
+    return _html("sweep.html", shared, drawn, sections=shown, **about)
 
 
-def _html(template: str, settings: Iterable[tuple[str, str]], pictures: Iterable[Picture], **values: Any) -> str:
+def _html(template: str, settings: Iterable[tuple[str, str]], drawn: Iterable[Picture], **values: Any) -> str:
     groups: dict[str, dict[str, str]] = {}
     for name, value in sorted(settings, key=lambda setting: ("." in setting[0], setting[0])):  # those without a group first
         groups.setdefault(name.partition(".")[0] if "." in name else "", {})[name] = value
     functions = {"headings": headings, "column": column, "zip": zip}
-    values |= {"settings": groups, "pictures": list(map(_embedded, pictures)), "version": version("dau-lightning")}
+    values |= {"settings": groups, "pictures": list(map(_embedded, drawn)), "version": version("dau-lightning")}
     return render(template, **functions, **values)
 
 

@@ -1,8 +1,8 @@
 """The paper's numbers (arXiv 2402.06864, Tables 1 and 2) for rows with the paper's settings.
 
 The paper's settings are what the configuration has by itself: `conf/recipe/resnet18.yaml`, the groups `scheme`, `sparsity` and
-`baseline`, and over them `conf/paper/`. Cells that are damaged or missing in the text are empty. The paper prints run times
-once a method; they stand with the dense rows.
+`baseline`, and over them `conf/tuned/` and `conf/paper/`. Cells that are damaged or missing in the text are empty. The paper
+prints run times once a method; they stand with the dense rows.
 """
 
 from functools import cache
@@ -19,12 +19,12 @@ from dau_lightning.report.read import Run, texts
 
 CELL = ["dataset", "scheme", "sparsity"]
 UNPRINTED = {"scheme.target"}  # which class the paper forgets
-PRESETS = CONFIG_FOLDER / "paper"
+PRESETS = "tuned/{dataset}-{baseline}-{scheme}-{sparsity}.yaml", "paper/{baseline}-{scheme}-{sparsity}.yaml"
 
 
 @cache
 def numbers() -> pd.DataFrame:
-    """The paper's rows by name, such as `cifar10-dau-random-dense`.
+    """The paper's rows by name, such as `cifar10-dau_paper-random-dense`.
 
     `paper_disparity` is computed from the printed means; `printed_disparity` differs from it in some rows.
     """
@@ -47,11 +47,11 @@ def name(run: Run, kind: str) -> str | None:
     compared = ("recipe.", "scheme.", "sparsity.", *(() if kind in REFERENCES else ("baseline.",)))
     expected = _expected(dataset, kind, scheme, sparsity)
     different = {setting for setting, _ in run.settings.items() ^ expected.items() if setting.startswith(compared)} - UNPRINTED
-    if kind == "gradient_ascent" and not (PRESETS / f"{row}.yaml").exists():
+    if kind == "gradient_ascent" and not (CONFIG_FOLDER / "tuned" / f"{row}.yaml").exists():
         different -= {"baseline.lr"}  # from a grid; the paper does not print which it took
-    if kind == "dau" and _no_regulariser(run.settings):
+    if kind == "dau_paper" and _no_regulariser(run.settings):
         different = {setting for setting in different if not setting.startswith("baseline.regulariser")}
-        row = row.replace("-dau-", "-dau_without_regulariser-")  # of Table 2
+        row = row.replace("-dau_paper-", "-dau_without_regulariser-")  # of Table 2
     return row if row in numbers().index and not different else None
 
 
@@ -67,8 +67,9 @@ def _expected(dataset: str, baseline: str, scheme: str, sparsity: str) -> dict[s
     for part in method.pop("defaults", []):  # {"attacker": "transformer"}, {"term": []}, "_self_"
         method |= {} if part == "_self_" else {group: _yaml("baseline", group, name) for group, name in part.items() if name}
     groups = {"recipe": _yaml("recipe", "resnet18"), "scheme": _yaml("scheme", scheme), "sparsity": _yaml("sparsity", sparsity)}
-    preset = PRESETS / f"{dataset}-{baseline}-{scheme}-{sparsity}.yaml"
-    merged = OmegaConf.merge(groups, {"baseline": method}, OmegaConf.load(preset) if preset.exists() else {})
+    names = {"dataset": dataset, "baseline": baseline, "scheme": scheme, "sparsity": sparsity}
+    presets = [path for preset in PRESETS if (path := CONFIG_FOLDER / preset.format(**names)).exists()]
+    merged = OmegaConf.merge(groups, {"baseline": method}, *map(OmegaConf.load, presets))
     return texts(OmegaConf.to_container(merged))  # pyright: ignore[reportArgumentType]
 
 

@@ -1,8 +1,8 @@
 """Checks the settings of a command line before torch is imported; `ranges.py` has the range of each setting."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean
+from dau_lightning.base.nested import flatten
 from dau_lightning.run.composition import composed, composing, options, parsed, values
 from dau_lightning.run.ranges import require_in_range
 
@@ -63,10 +64,10 @@ def _check_job(settings: Sequence[Override], composition: DictConfig, sweep: boo
         require_in_range(f"hydra.launcher.{name}", value, value)
     config: Any = OmegaConf.create(plain, flags={"struct": True})  # a struct refuses new keys
     try:
-        defaults = dict(_leaves(OmegaConf.to_container(config, resolve=True)))
+        defaults = _by_name(config)
         for override in settings:
             _update(config, override, defaults, hydra["runtime"]["choices"])
-        found = dict(_leaves(OmegaConf.to_container(config, resolve=True)))
+        found = _by_name(config)
     except OmegaConfBaseException as error:
         if "HydraConfig was not set" in str(error):  # only a run can resolve ${hydra:job.num} and its like
             return
@@ -81,6 +82,11 @@ def _check_job(settings: Sequence[Override], composition: DictConfig, sweep: boo
         require(f"{group}._target_" in found, f"{group} must have a _target_, the dotted name of a class or function")
     require("metric" in config, "metric must be at least one attack, got []")
     require(not sweep or found["trainer.devices"] == 1, "trainer.devices must be 1 in a sweep, whose jobs would share them")
+
+
+def _by_name(config: DictConfig) -> dict[str, Any]:
+    """The full name and the value of every setting."""
+    return flatten(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)), ".")
 
 
 def _update(config: DictConfig, override: Override, defaults: dict[str, Any], choices: dict[str, str]) -> None:
@@ -101,12 +107,3 @@ def _unknown(name: str, defaults: dict[str, Any], choices: dict[str, str]) -> st
     group = name.rpartition(".")[0].replace(".", "/")
     source = f" ({group}={choices[group]})" if group in choices else ""
     return f"unknown setting {name!r}{near or '; `--cfg job` shows all settings'}{source}"
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The full name and the value of every setting."""
-    for name, child in node.items():
-        if isinstance(child, dict):
-            yield from _leaves(child, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", child

@@ -16,14 +16,14 @@ from dau_lightning.dataset.images import Data
 from dau_lightning.evaluation.checks import few_samples
 from dau_lightning.evaluation.evaluator import Evaluator, Row
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
-from dau_lightning.run.announcement import announce, run_title
+from dau_lightning.run.announcement import announce
 from dau_lightning.run.plan import Plan
 from dau_lightning.run.requirements import check
 from dau_lightning.storage.run_folder import RunFolder
 from dau_lightning.storage.seal import tensors_digest
 from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training.module import UnlearningModule
-from dau_lightning.training.training import Method, Training
+from dau_lightning.training.training import Callbacks, Mask, Method, Training
 
 OTHER_RECIPE = "Retrain is trained by recipe.*, the original was not: differences of recipe count as distance"
 NO_RETRAIN = "no Retrain (reference=off): the distance to a model that never saw the forget set is not known"
@@ -99,21 +99,25 @@ class Experiment:
         method = modules[self.names["baseline"]]
         announce(self.names, training.seed, split, method.plan(len(training.data(method, split).train_dataloader()), split))
 
-        collector = self._collector(split)
+        collector, attack = None, self.attacks["confidence"]
+        if self.figures and not plan.selection:  # a selection run uses no test images that TA counts
+            collector = OutputsCollector(split, training.seed, training.transform, attack, self.trajectory_points)
         first_RA = plan.previous.first_RA if plan.previous else None
-        evaluator = Evaluator(training, split, self.attacks, plan.with_test, plan.with_score, first_RA)
+        evaluator = Evaluator(training, split, self.attacks, not plan.selection, plan.with_score, first_RA)
         mask, rows, warnings = training.mask(split, Original), dict[str, Row](), few_samples(len(split.forget))
         for kind, module in modules.items():
-            trained = self._train(kind, module, modules["original"], split, mask, collector)
+            trained = self._train(kind, modules, split, mask, collector.watchers() if collector else [])
             if is_rank_zero():
+                if collector:
+                    collector.collect(kind, module.defender, training.device)
                 label = plan.start.label if plan.start and kind == "original" else module.label
-                rows[kind] = {"label": label, **self._evaluated(evaluator, kind, module, collector), **trained}
+                rows[kind] = {"label": label, **self._evaluated(evaluator, module), **trained}
                 warnings += self._warnings(evaluator, rows[kind], module) if kind == "original" else []
         if not is_rank_zero():
             return None
         evaluator.compare(rows)
         self._save_outputs(collector, rows)
-        warnings += [] if plan.with_retrain or not plan.with_test else [NO_RETRAIN]
+        warnings += [] if plan.with_retrain or plan.selection else [NO_RETRAIN]
         start = {"source": plan.start.source, "saw_all": plan.start.trained_on_all} if plan.start else {"saw_all": False}
         start |= {"recipe": plan.recipe(training.recipe), "RA": rows["original"]["RA"] if first_RA is None else first_RA}
         return Outcome(split, method, rows, warnings, start)
@@ -130,34 +134,20 @@ class Experiment:
         return modules
 
     def _train(
-        self,
-        kind: str,
-        module: UnlearningModule,
-        original: UnlearningModule,
-        split: Split,
-        mask: Mapping[str, Any],
-        collector: OutputsCollector | None,
+        self, kind: str, modules: Mapping[str, UnlearningModule], split: Split, mask: Mask, watchers: Callbacks
     ) -> dict[str, Any]:
         """Train a module, or load its weights; return seconds and findings."""
+        module = modules[kind]
         if self.plan.start and kind == "original":
             module.defender.hold(mask)
             return {"seconds": 0.0}
         if module.from_scratch:
             return self.training.from_scratch(module, split, mask)
-        module.defender.load_state_dict(original.defender.state_dict())
-        return self.training.unlearned(module, split, mask, collector.watchers() if collector else [])
+        module.defender.load_state_dict(modules["original"].defender.state_dict())
+        return self.training.unlearned(module, split, mask, watchers)
 
-    def _collector(self, split: Split) -> OutputsCollector | None:
-        """The collector of the outputs for pictures; None without pictures and in a selection run."""
-        if not self.figures or not self.plan.with_test:
-            return None
-        training = self.training
-        return OutputsCollector(split, training.seed, training.transform, self.attacks["confidence"], self.trajectory_points)
-
-    def _evaluated(self, evaluator: Evaluator, kind: str, module: UnlearningModule, collector: OutputsCollector | None) -> Row:
-        """Collect a model's outputs for pictures; return its numbers, which a killed run may have written already."""
-        if collector:
-            collector.collect(kind, module.defender, self.training.device)
+    def _evaluated(self, evaluator: Evaluator, module: UnlearningModule) -> Row:
+        """The numbers of a model, which a killed run may have written already."""
         key = f"{evaluator.split.split_hash} {tensors_digest(module.defender.network.state_dict())}"
         return self.folder.evaluated(key, partial(evaluator.row, module))
 
@@ -166,8 +156,7 @@ class Experiment:
         if collector:
             labels = {kind: row["label"] for kind, row in rows.items()}
             (metrics,) = (logger for logger in self.training.loggers if isinstance(logger, MetricsCSV))
-            title = run_title(self.names, self.training.seed, collector.split)
-            collector.save(self.folder.path, labels, self.names["baseline"], title, metrics.logged("dynamics"))
+            collector.save(self.folder.path, labels, self.names["baseline"], metrics.logged("dynamics"))
 
     def _warnings(self, evaluator: Evaluator, original: Row, module: UnlearningModule) -> list[str]:
         """Warnings about an original that this project did not train, printed before the run goes on with it."""

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.base.child_process import further
 from dau_lightning.base.error import TrainingError, require
-from dau_lightning.storage.atomic import atomic_write
+from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.run_folder import FAILED, FinishedMeanwhile, RunFolder
 
 if TYPE_CHECKING:
@@ -37,30 +37,25 @@ def run(config: DictConfig, job: HydraConf) -> None:
         InputError: a setting, a file or the data cannot be used.
         TrainingError: a loss is not finite.
     """
+    from dau_lightning.report.terminal import print_run  # pandas, but not torch: mistakes in the settings come first
+
     folder = RunFolder.of(Path(job.runtime.output_dir), config)
     quiet = further(config.trainer.devices, folder.path)
     try:
         if quiet or not (result := folder.finished()):
             command = typed_command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN)
             result = make(settings_of(config), job.runtime.choices, folder, command, quiet)
-            return None if quiet else _print(result, folder)
+            return None if quiet else print_run(result, folder.path)
     except FinishedMeanwhile:
         result = folder.finished() or {}
     except TrainingError as error:
-        with atomic_write(folder.path / FAILED) as temporary:
-            temporary.write_text(f"{error}\n")
+        write_text(folder.path / FAILED, f"{error}\n")
         raise
     print("finished before; overwrite=true runs it again, with the images as they are now")
     if config.figures and not (folder.path / "report.html").is_file():  # the run was killed while it drew
-        from dau_lightning.report.draw import draw
+        from dau_lightning.report.page import draw
 
         draw(result, folder.path)
-    _print(result, folder)
-
-
-def _print(result: dict[str, Any], folder: RunFolder) -> None:
-    from dau_lightning.report.terminal import print_run
-
     print_run(result, folder.path)
 
 
@@ -85,9 +80,9 @@ def make(
     Returns:
         The content of `result.json`; empty in a quiet process.
     """
-    from dau_lightning.report.draw import draw  # imports torch, so after the checks that do not need it
+    from dau_lightning.report.page import draw  # imports torch, so after the checks that do not need it
     from dau_lightning.run.experiment import Experiment
-    from dau_lightning.run.record import Description, record
+    from dau_lightning.run.record import record
     from dau_lightning.tracking.wandb import loggers
     from dau_lightning.tracking.wandb_summary import place, show
     from dau_lightning.training.trainer import process_settings
@@ -112,7 +107,7 @@ def make(
         )
         if (outcome := experiment.run()) is None:
             return {}
-        result = record(experiment, outcome, Description(command, settings, settings["selection"]))
+        result = record(experiment, outcome, command, settings)
         show(made, result, draw(result, folder.path) if settings["figures"] else {}, folder.path)
     return result
 
@@ -133,14 +128,14 @@ def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":
     modes = settings["reference"], settings["selection"], settings["val_from_test"]
     if not (earlier := settings["continue_from"]):
         path = settings["original"]["checkpoint"]
-        return Plan.of(*modes, read_weights(path) if path else None)
+        return Plan(*modes, read_weights(path) if path else None)
     require(
         Path(earlier).expanduser().resolve() != folder.path.resolve(),
         f"continue_from must be another run than the one that is made, got {folder.path} for both: it would be written over",
     )
     previous = previous_run(earlier)
     previous.check_settings(settings)
-    return Plan.of(*modes, previous.given, previous)
+    return Plan(*modes, previous.given, previous)
 
 
 def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logger]", network: Any = None) -> "Training":

@@ -4,11 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from types import ModuleType
-from typing import Any
 
 from cloudpickle import dumps, loads
 from hydra.core.plugins import Plugins
@@ -59,8 +57,8 @@ class Cores(Launcher):
 
     def _run(self, number: int, overrides: Sequence[str]) -> JobReturn:
         """Run one job in a process. `Sweep` records its outcome, or only its start if the job is killed."""
-        job = partial(_job, number, list(overrides), self.hydra_context, self.config, self.task_function, Singleton.get_state())
-        process = self.processes.Process(target=_call, args=(dumps(job),))
+        job = number, list(overrides), self.hydra_context, self.config, self.task_function, Singleton.get_state()
+        process = self.processes.Process(target=_job, args=(dumps(job),))
         process.start()
         process.join(self.minutes and 60 * self.minutes)
         if process.is_alive():
@@ -72,11 +70,6 @@ class Cores(Launcher):
         return JobReturn(status=JobStatus.COMPLETED)
 
 
-def _call(job: bytes) -> None:
-    Thread(target=_end_with_sweep, daemon=True).start()
-    loads(job)()
-
-
 def _end_with_sweep() -> None:
     """End this job when the sweep is killed, or it would run beside the jobs of the next sweep."""
     if sweep := parent_process():
@@ -84,15 +77,15 @@ def _end_with_sweep() -> None:
         os._exit(1)
 
 
-def _job(
-    number: int, overrides: list[str], context: HydraContext, config: DictConfig, task: TaskFunction, state: dict[Any, Any]
-) -> JobReturn:
+def _job(pickled: bytes) -> None:
     """Run one job like Hydra's own launcher."""
+    Thread(target=_end_with_sweep, daemon=True).start()
+    number, overrides, context, config, task, state = loads(pickled)
     Singleton.set_state(state)
     composed = context.config_loader.load_sweep_config(config, overrides)
     with open_dict(composed):
         composed.hydra.job.id = composed.hydra.job.num = number
-    return run_job(
+    run_job(
         hydra_context=context,
         config=composed,
         task_function=task,

@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.data.request import ids_hash
-from dau_lightning.storage.atomic import atomic_write, read_lines
+from dau_lightning.storage.atomic import read_lines, write_text
 from dau_lightning.storage.run_folder import read_result
 from dau_lightning.storage.seal import sha256, tensors_digest
 from dau_lightning.storage.weights import StartingWeights
 
 LEDGER, FORGOTTEN, WEIGHTS = "ledger.jsonl", "forgotten.txt", "unlearned.safetensors"
-SAME = "seed", "val_from_test", "network", "transform", "sparsity"  # settings that all requests to one model share
-SAME_DATA = "train_limit", "test_limit", "image_size", "level"  # settings of the data set that they share
+SAME = ["seed", "val_from_test", "network", "transform", "sparsity"]  # settings that all requests to one model share
+SAME += ["dataset.train_limit", "dataset.test_limit", "dataset.image_size", "dataset.level"]
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,16 @@ class PreviousRun:
         return self.result["start"].get("recipe")
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
-        """Check that a new request has the same network and the other settings in `SAME` and `SAME_DATA`.
+        """Check that a new request has the same network and the other settings in `SAME`.
 
         Raises:
             InputError: a setting differs; the message names it.
         """
-        ours, theirs = _shared(settings), _shared(self.result["settings"])
-        for name, value in theirs.items():
-            require(
-                ours.get(name) == value,
-                f"continue_from needs the settings of the run that it continues: {name} must be {value}, got {ours.get(name)}",
-            )
+        said = "continue_from needs the settings of the run that it continues:"
+        for name in SAME:
+            node, _, key = name.rpartition(".")
+            ours, theirs = ((each[node] if node else each).get(key) for each in (settings, self.result["settings"]))
+            require(ours == theirs, f"{said} {name} must be {theirs}, got {ours}")
 
     def check_data(self, data_hash: str) -> None:
         """Check that a new request has the same data.
@@ -80,8 +79,8 @@ def previous_run(folder: str) -> PreviousRun:
         InputError: the run is not finished, its ledger was edited, or its list or weights are not those in the ledger.
     """
     path, said = Path(folder).expanduser(), f"continue_from={folder}"
-    result = read_result(path)
-    require(result is not None, f"{said} must be the folder of a finished run, it holds no result.json")
+    if (result := read_result(path)) is None:
+        raise InputError(f"{said} must be the folder of a finished run, it holds no result.json")
     try:
         entered = read_lines(path / LEDGER)
         ids = read_lines(path / FORGOTTEN, "surrogateescape")
@@ -92,14 +91,14 @@ def previous_run(folder: str) -> PreviousRun:
         ) from error
     entries = _checked(entered, said)
     edited = f"{said} cannot be trusted:"
-    require(sha256(entered[-1]) == (result or {}).get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
+    require(sha256(entered[-1]) == result.get("ledger"), f"{edited} the last entry of {LEDGER} was edited")
     require(ids_hash(ids) == entries[-1]["forgotten_sha256"], f"{edited} {FORGOTTEN} is not the list that the ledger records")
     require(
         tensors_digest(weights) == entries[-1]["weights_sha256"],
         f"{edited} {WEIGHTS} are not the weights that the ledger records",
     )
-    saw_all = (result or {})["start"]["saw_all"]
-    return PreviousRun(result or {}, entered, ids, StartingWeights("Before", f"{said} ({WEIGHTS})", weights, saw_all))
+    given = StartingWeights("Before", f"{said} ({WEIGHTS})", weights, result["start"]["saw_all"])
+    return PreviousRun(result, entered, ids, given)
 
 
 def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Collection[str]) -> str:
@@ -118,8 +117,7 @@ def write(folder: Path, before: Sequence[str], entry: Mapping[str, Any], ids: Co
     chained = {"entry": len(before) + 1, "former": sha256(before[-1]) if before else None, "time": now, **entry}
     line = json.dumps(chained | {"forgotten": len(ids), "forgotten_sha256": ids_hash(ids)}, sort_keys=False)
     for name, each in ((FORGOTTEN, ids), (LEDGER, (*before, line))):
-        with atomic_write(folder / name) as temporary:
-            temporary.write_text("".join(f"{text}\n" for text in each), encoding="utf-8", errors="surrogateescape")
+        write_text(folder / name, "".join(f"{text}\n" for text in each))
     return sha256(line)
 
 
@@ -137,9 +135,3 @@ def _checked(entered: Sequence[str], said: str) -> list[dict[str, Any]]:
         before = sha256(line)
     require(bool(entries), f"{said} cannot be trusted: {LEDGER} is empty")
     return entries
-
-
-def _shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that all requests to one model must share, with their values."""
-    data = {f"dataset.{name}": settings["dataset"].get(name) for name in SAME_DATA}
-    return {name: settings.get(name) for name in SAME} | data

@@ -1,4 +1,4 @@
-"""The modes of a run, resolved once from its settings: the reference, the selection score, own weights, earlier requests."""
+"""The modes of a run: the reference, the selection score, own weights, earlier requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,46 +16,31 @@ class Plan:
     """The modes of a run.
 
     Attributes:
-        with_retrain: whether the run compares with a Retrain, which it trains or takes from the store.
-        retrain_from_store: whether the Retrain must be in the store already.
-        with_test: whether the run evaluates on the test images that TA counts.
-        with_score: whether the run computes the selection score, for which it keeps half of `D_v`.
+        reference: the Retrain to compare with: `train` it, take one that is `cached` in the store, or `off`.
+        selection: whether the run is scored by the selection score; such a run has neither Retrain nor TA.
+        val_from_test: the share of the test set that becomes `D_v`, see `make_split`.
         start: weights that the run starts from; None to train an original by the recipe.
         previous: the run that left these weights, whose forgotten samples belong to `D_f` too; None for a first request.
-        val_from_test: the share of the test set that becomes `D_v`, see `make_split`.
     """
 
-    with_retrain: bool
-    retrain_from_store: bool
-    with_test: bool
-    with_score: bool
-    start: StartingWeights | None
-    previous: PreviousRun | None
+    reference: str
+    selection: bool
     val_from_test: float | None
+    start: StartingWeights | None = None
+    previous: PreviousRun | None = None
 
-    @classmethod
-    def of(
-        cls,
-        reference: str,
-        selection: bool,
-        val_from_test: float | None,
-        start: StartingWeights | None = None,
-        previous: PreviousRun | None = None,
-    ) -> "Plan":
-        """Resolve the settings `reference`, `selection`, `original.checkpoint` and `continue_from`.
+    @property
+    def with_retrain(self) -> bool:
+        """Whether the run compares with a Retrain, which it trains or takes from the store."""
+        return self.reference != "off" and not self.selection
 
-        A selection run (`selection=true`) has neither Retrain nor TA. A run from given weights with `reference=off` has the
-        selection score in place of the distance to Retrain.
+    @property
+    def with_score(self) -> bool:
+        """Whether the run computes the selection score, for which it keeps half of `D_v`.
+
+        A run from given weights with `reference=off` has the selection score in place of the distance to Retrain.
         """
-        return cls(
-            with_retrain=reference != "off" and not selection,
-            retrain_from_store=reference == "cached",
-            with_test=not selection,
-            with_score=selection or (start is not None and reference == "off"),
-            start=start,
-            previous=previous,
-            val_from_test=val_from_test,
-        )
+        return self.selection or (self.start is not None and self.reference == "off")
 
     def split(self, data: Data, scheme: Scheme, seed: int) -> Split:
         """The split of the run."""

@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -11,34 +10,24 @@ from dau_lightning.data.split import emptied_classes
 from dau_lightning.report.model_card import model_card
 from dau_lightning.run.experiment import Experiment, Outcome
 from dau_lightning.run.ledger import write as write_ledger
-from dau_lightning.storage.atomic import atomic_write
+from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.seal import save_tensors, tensors_digest
 from dau_lightning.tracking.wandb_summary import numbers
 from dau_lightning.training.module import log
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
 PARTS = "train", "retain", "forget", "val", "judge", "judge_nonmembers", "test_retain", "test_forget"
-CHOICES = "dataset", "network", "scheme", "sparsity", "baseline"
-IN_LEDGER = (*CHOICES, "seed", "data_hash", "split_hash", "request", "files", "warnings")
+IN_LEDGER = "seed", "data_hash", "split_hash", "request", "files", "warnings"
 
 
-@dataclass(frozen=True)
-class Description:
-    """What the user asked a run to do, for readers of its result.
+def record(experiment: Experiment, outcome: Outcome, command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Write all files of a run; `result.json`, which says that the run is finished, comes last.
 
-    Attributes:
+    Args:
+        experiment: the objects of the run.
+        outcome: the outcome of the run.
         command: the command that the user typed; empty from Python.
         settings: the composed configuration.
-        selection: whether the run is scored by the selection score, without test data.
-    """
-
-    command: str
-    settings: Mapping[str, Any]
-    selection: bool
-
-
-def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict[str, Any]:
-    """Write all files of a run; `result.json`, which says that the run is finished, comes last.
 
     Returns:
         The content of `result.json`.
@@ -52,8 +41,8 @@ def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict
         save_tensors(folder.path / "unlearned.safetensors", weights, hashes)
     result = {
         **experiment.names,
-        "selection": about.selection,
-        "command": about.command,
+        "selection": experiment.plan.selection,
+        "command": command,
         "warnings": outcome.warnings,
         "start": outcome.start,
         "seed": training.seed,
@@ -65,17 +54,16 @@ def record(experiment: Experiment, outcome: Outcome, about: Description) -> dict
         "counts": {part: len(getattr(split, part)) for part in PARTS},
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "hardware": hardware(training.device) | {"devices": training.devices},
-        "settings": about.settings,
+        "settings": settings,
         "class_names": list(split.train.class_names),
         "image_shape": list(split.train.images.shape[1:]),
         "rows": outcome.rows,
     }
     if method != "original":  # the original forgets nothing
         earlier = experiment.plan.previous.lines if experiment.plan.previous else ()
-        entry = {**{name: result[name] for name in IN_LEDGER}, "settings": about.settings["baseline"]}
+        entry = {**experiment.names, **{name: result[name] for name in IN_LEDGER}, "settings": settings["baseline"]}
         entry |= {"evidence": outcome.rows[method], "weights_sha256": tensors_digest(weights)}
         result["ledger"] = write_ledger(folder.path, earlier, entry, split.forget.ids)
-        with atomic_write(folder.path / "model_card.md") as temporary:
-            temporary.write_text(model_card(result), encoding="utf-8")
+        write_text(folder.path / "model_card.md", model_card(result))
     folder.write_result(result)
     return result

@@ -33,7 +33,7 @@ def check(
     for module in modules.values():
         _check_batches(training, module, split)
     training.store.check_writable()
-    if plan.with_retrain and plan.retrain_from_store:
+    if plan.with_retrain and plan.reference == "cached":
         content = training.content(modules["retrain"], split)
         known = get(training.store.path("retrain", content), content)
         require(

@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from dau_lightning.base.error import expected, line
 from dau_lightning.metric.disparity import COLUMNS
 from dau_lightning.run.composition import parsed, values
+from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.run_folder import read_result
 
 
@@ -87,10 +88,8 @@ class Sweep(Callback):
         return f"job {config.hydra.job.num + 1} of {len(self.jobs)}, {self.jobs[config.hydra.job.num]}"
 
     def _note(self, config: DictConfig, outcome: str, reason: str = "") -> None:
-        number, folder = config.hydra.job.num, config.hydra.runtime.output_dir
-        temporary = self.notes / f"{number}.tmp"
-        temporary.write_text(json.dumps({"outcome": outcome, "folder": folder, "reason": reason}))
-        os.replace(temporary, self.notes / f"{number}.json")
+        note = {"outcome": outcome, "folder": config.hydra.runtime.output_dir, "reason": reason}
+        write_text(self.notes / f"{config.hydra.job.num}.json", json.dumps(note))
 
     def _summarise(self) -> bool:
         """Print the summary; return whether any job has not finished."""

@@ -1,6 +1,7 @@
 """Forgetting by list: marks the samples that a file names, or that a table names in the rows that fulfil a condition."""
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dau_lightning.base.error import InputError
+from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.where import fulfilling
 from dau_lightning.storage.atomic import read_lines
@@ -43,8 +44,7 @@ class Indices:
             InputError: the file cannot be read, is empty, or has an entry that names no sample.
         """
         entries = self.entries()
-        if not entries:
-            raise InputError(f"{self.file} must name at least one sample to forget, it names none")
+        require(bool(entries), f"{self.file} must name at least one sample to forget, it names none")
         places, kind = self._match(entries, train.ids)
         mask = torch.zeros(len(train), dtype=torch.bool)
         mask[places] = True
@@ -63,50 +63,40 @@ class Indices:
             raise InputError(f"scheme.file must be a list or a table that can be read, got {self.file}: {error}") from error
 
     def _table(self) -> list[str]:
-        with open(self.file, **TEXT) as file:
-            separator = max(",;\t", key=file.readline().count)
-        columns = list(self._read(separator, nrows=0).columns)
-        self._refuse_longer_rows(separator, len(columns))
-        if len(columns) == 1 and not self.where and not self.column and columns[0].lower() not in COLUMNS:
-            column, place, header = "id", 0, None
+        header, *rows = self._rows()
+        if len(header) == 1 and not self.where and not self.column and header[0].lower() not in COLUMNS:
+            column, place, rows = "id", 0, [header, *rows]
         else:
-            column = self._column(columns)
-            place, header = columns.index(column), 0
-        named = self._read(separator, usecols=[place], header=header, dtype=str).iloc[:, 0]  # as text: 007 is not 7
+            column = self._column(header)
+            place = header.index(column)
         if self.where is not None:
-            table = self._read(separator, usecols=range(len(columns)))  # with types: 007 is 7
-            count, named = len(table), named[fulfilling(table, self.where).index]
-            if not len(named):
-                raise InputError(f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
-        if empty := int(named.isna().sum()):
-            raise InputError(f"{self.file}: column {column} must name a sample in every row, {empty} are empty")
-        return [entry.strip() for entry in named]
+            count, rows = len(rows), [rows[index] for index in fulfilling(_typed([header, *rows]), self.where).index]
+            require(bool(rows), f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
+        named = [row[place].strip() if place < len(row) else "" for row in rows]
+        empty = named.count("")
+        require(not empty, f"{self.file}: column {column} must name a sample in every row, {empty} are empty")
+        return named
 
-    def _read(self, separator: str, **options: Any) -> Any:
-        """The table, read by pandas without an index column; a column has the same type in all rows."""
-        import pandas  # takes half a second, which other runs are spared
-
-        options |= {"encoding": TEXT["encoding"], "encoding_errors": TEXT["errors"]}
-        try:
-            return pandas.read_csv(self.file, sep=separator, index_col=False, low_memory=False, **options)
-        except ValueError as error:  # pandas' errors about tables
-            raise InputError(f"scheme.file must be a table that can be read, got {self.file}: {error}") from error
-
-    def _refuse_longer_rows(self, separator: str, width: int) -> None:
-        """Raise an error for a row with more fields than the header: pandas would cut or shift it. Extra empty fields pass."""
+    def _rows(self) -> list[list[str]]:
+        """The rows, the header first, without blank lines. Extra empty fields are cut; other extra fields are an error."""
+        rows: list[list[str]] = []
+        unreadable = f"scheme.file must be a table that can be read, got {self.file}"
         with open(self.file, newline="", **TEXT) as file:
-            rows = csv.reader(file, delimiter=separator)
+            separator = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=separator, strict=True)
             try:
-                for row in rows:
+                for row in reader:
+                    width = len(rows[0] if rows else row)
                     if any(field.strip() for field in row[width:]):
-                        raise InputError(
-                            f"{self.file}: no row may have more fields than the header, which has {width}; "
-                            f"line {rows.line_num} has {len(row)}"
-                        )
+                        found = f"which has {width}; line {reader.line_num} has {len(row)}"
+                        raise InputError(f"{self.file}: no row may have more fields than the header, {found}")
+                    if len(row) > 1 or "".join(row).strip():
+                        rows.append(row[:width])
             except csv.Error as error:
-                raise InputError(
-                    f"scheme.file must be a table that can be read, got {self.file}: line {rows.line_num}: {error}"
-                ) from error
+                raise InputError(f"{unreadable}: line {reader.line_num}: {error}") from error
+        require(bool(rows), f"{unreadable}: it is empty")
+        return rows
 
     def _column(self, names: Sequence[str]) -> str:
         """The column that names samples."""
@@ -131,16 +121,23 @@ class Indices:
             places, kind = [known[entry] if entry in known else _rewritten(entry, known) for entry in entries], "id"
         if unknown := list(dict.fromkeys(e for e, place in zip(entries, places, strict=True) if place is None)):
             some = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-            wanted = (
-                f"a position from 0 to {len(ids) - 1}"
-                if kind == "position"
-                else f"an id such as {ids[0]!r}, or all by positions"
-            )
+            id_or_position = f"an id such as {ids[0]!r}, or all by positions"
+            wanted = f"a position from 0 to {len(ids) - 1}" if kind == "position" else id_or_position
             raise InputError(
                 f"{self.file}: every entry must name a training image by {wanted}; "
                 f"{len(unknown):,} of {len(set(entries)):,} do not: {some}{_hint(unknown)}"
             )
         return [place for place in places if place is not None], kind
+
+
+def _typed(rows: Sequence[Sequence[str]]) -> Any:
+    """The rows, read by pandas with types: 007 is 7. A column has the same type in all rows."""
+    import pandas  # takes half a second, which other runs are spared
+
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    text.seek(0)
+    return pandas.read_csv(text, index_col=False, low_memory=False, encoding_errors=TEXT["errors"])
 
 
 def _rewritten(entry: str, known: dict[str, int]) -> int | None:

@@ -10,21 +10,9 @@ from dau_lightning.base.error import InputError
 if TYPE_CHECKING:
     import pandas
 
-LOGIC = (
-    ast.Expression,
-    ast.BoolOp,
-    ast.And,
-    ast.Or,
-    ast.UnaryOp,
-    ast.Not,
-    ast.Invert,
-    ast.USub,
-    ast.BinOp,
-    ast.BitAnd,
-    ast.BitOr,
-)
-COMPARISONS = ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn
-VALUES = ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple
+LOGIC = ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.BitAnd, ast.BitOr
+VALUES = ast.Compare, ast.cmpop, ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple
+BACKTICKS = "`([^`]*)`"
 
 
 def fulfilling(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
@@ -58,19 +46,14 @@ def fulfilling(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
 
 def _parsed(where: str) -> tuple[list[ast.AST], dict[str, str]]:
     """The syntax nodes of a condition, and the column name for each name in these nodes."""
-    quoted: dict[str, str] = {}
-
-    def placeholder(match: re.Match[str]) -> str:
-        name = f"_backticks{len(quoted)}"
-        quoted[name] = match[1]
-        return name
-
+    quoted = {f"_backticks{number}": name for number, name in enumerate(re.findall(BACKTICKS, where))}
+    names = iter(quoted)
     try:
-        nodes = list(ast.walk(ast.parse(re.sub(r"`([^`]*)`", placeholder, where).strip(), mode="eval")))
+        nodes = list(ast.walk(ast.parse(re.sub(BACKTICKS, lambda _: next(names), where).strip(), mode="eval")))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f'scheme.where must be a condition such as "user_id == 17", got {where!r}') from error
     for node in nodes:
-        if not isinstance(node, LOGIC + COMPARISONS + VALUES):
+        if not isinstance(node, LOGIC + VALUES):
             raise InputError(
                 "scheme.where may compare columns with values and join comparisons by and, or, not; "
                 f"{type(node).__name__.lower()} is not allowed, got {where!r}"

@@ -4,8 +4,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -59,6 +59,25 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file in one step; bytes that were read with `surrogateescape` become what they were."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write all files or none: a file takes its place once all of them are on the disk.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as writing:
+        for path, content in files.items():
+            writing.enter_context(atomic_write(path)).write_bytes(content)
 
 
 def read_lines(path: Path, errors: str = "strict") -> list[str]:

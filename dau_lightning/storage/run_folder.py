@@ -13,18 +13,12 @@ from safetensors import SafetensorError, safe_open
 from yaml import YAMLError
 
 from dau_lightning.base.error import InputError, require
-from dau_lightning.storage.atomic import atomic_write, locked, set_aside
+from dau_lightning.storage.atomic import locked, set_aside, write_text
 from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
 
 NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics"  # paths, loggers, display
-LEFT_BY_A_RUN = (  # removed in this order: result.json, which says that the others are complete, first
-    "result.json",
-    "report.html",
-    "metrics.csv",
-    "evaluated.json",
-    "unlearned.checkpoint",
-    "unlearned.safetensors",
-)
+# Removed in this order: result.json, which says that the others are complete, first.
+LEFT_BY_A_RUN = "result.json", "report.html", "metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors"
 FAILED = "failed.txt"  # holds the reason why a training could not go on
 FILE_SETTINGS = {"scheme": "file", "original": "checkpoint"}  # settings that name one of the user's files
 OWN_FOLDER = "to keep both, give this run a folder with hydra.run.dir=...; to replace it, add overwrite=true"
@@ -110,8 +104,7 @@ class RunFolder:
             for name in LEFT_BY_A_RUN:
                 (self.path / name).unlink(missing_ok=True)
         (self.path / FAILED).unlink(missing_ok=True)
-        with atomic_write(self.path / "config.yaml") as temporary:
-            temporary.write_text(first + self.config)
+        write_text(self.path / "config.yaml", first + self.config)
 
     def evaluated(self, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The numbers of an evaluation, from `evaluated.json` if they were written there before the run was killed.
@@ -124,14 +117,12 @@ class RunFolder:
         known = _read(path) or {}
         if key not in known:
             known[key] = evaluate()
-            with atomic_write(path) as temporary:
-                temporary.write_text(json.dumps(seal(known)))
+            write_text(path, json.dumps(seal(known)))
         return known[key]
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write `result.json`, as a whole or not at all: it says that the run is finished."""
-        with atomic_write(self.path / "result.json") as temporary:
-            temporary.write_text(json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
+        write_text(self.path / "result.json", json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
         (self.path / "evaluated.json").unlink(missing_ok=True)
 
 
@@ -158,16 +149,15 @@ def user_files(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     paths = {setting: Path(file).expanduser() for setting, file in found.items() if isinstance(file, str)}
     if isinstance(previous := settings.get("continue_from"), str):
         paths["continue_from"] = Path(previous).expanduser() / "ledger.jsonl"
-    return {setting: {"name": path.name, "sha256": _sha256(path)} for setting, path in paths.items() if path.is_file()}
-
-
-def _sha256(path: Path) -> str:
-    status = path.stat()
-    return _sha256_of(path, status.st_size, status.st_mtime_ns)
+    return {
+        setting: {"name": path.name, "sha256": _sha256(path, path.stat().st_mtime_ns)}
+        for setting, path in paths.items()
+        if path.is_file()
+    }
 
 
 @lru_cache
-def _sha256_of(path: Path, size: int, modified: int) -> str:
+def _sha256(path: Path, modified: int) -> str:
     """The hash, computed once for each state of a file, since Hydra asks for a configuration's hash several times."""
     return file_sha256(path)
 

@@ -13,7 +13,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from dau_lightning.base.error import InputError
-from dau_lightning.storage.atomic import atomic_write, set_aside
+from dau_lightning.storage.atomic import atomic_write, set_aside, write_text
 
 Row = dict[str, Any]
 Key = tuple[int, frozenset[str]]  # step and names of the metrics: what identifies a row
@@ -83,8 +83,7 @@ class MetricsCSV(Logger):
         text = self.path.read_text() if self.path.is_file() else ""
         lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         if text and not text.endswith("\n"):
-            with atomic_write(self.path) as temporary:
-                temporary.write_text("".join(lines))
+            write_text(self.path, "".join(lines))
         found = [{name: value for name, value in row.items() if value} for row in csv.DictReader(lines)]
         try:
             rows = {(int(row["step"]), frozenset(row) - {"step"}): row for row in found}

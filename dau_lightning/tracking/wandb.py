@@ -98,8 +98,8 @@ class WandB(WandbLogger):
 
 def _resolved(mode: str) -> str:
     """`online` or `offline`: online needs credentials."""
-    if mode == "offline" or has_credentials():
-        return "offline" if mode == "offline" else "online"
+    if mode != "offline" and has_credentials():
+        return "online"
     if mode == "online":
         warnings.warn("wandb.mode=online needs credentials (`wandb login`); this run is kept offline", stacklevel=4)
     return "offline"

@@ -1,8 +1,9 @@
 """What Weights & Biases shows of a finished run beside its metrics, so that a project page compares methods and seeds."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,17 @@ def show(loggers: Sequence[Logger], result: Mapping[str, Any], pictures: Mapping
             logger.attempt(partial(_show, logger.experiment, result, pictures, folder))
 
 
-def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], folder: Path) -> None:
+def images(pictures: Mapping[str, bytes]) -> dict[str, Any]:
+    """Of figures by file name the PNG files, as W&B shows them, by name."""
     import wandb
     from PIL import Image
+
+    png = {Path(name).stem: content for name, content in pictures.items() if name.endswith(".png")}
+    return {name: wandb.Image(Image.open(io.BytesIO(content))) for name, content in png.items()}
+
+
+def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], folder: Path) -> None:
+    import wandb
 
     rows = {kind: numbers(row) for kind, row in result["rows"].items()}
     method = {f"method/{name}": value for name, value in rows[result["baseline"]].items()}  # the same keys for all methods
@@ -69,24 +78,15 @@ def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], fo
         run.define_metric(f"method/{name}", summary="min")
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     cells = [[result["rows"][kind]["label"], *(row.get(name) for name in columns)] for kind, row in rows.items()]
-    shown = {
-        f"figures/{name.removesuffix('.png')}": wandb.Image(Image.open(io.BytesIO(content)))
-        for name, content in pictures.items()
-        if name.endswith(".png")
-    }
-    histograms = {f"confidence/{name}": wandb.Histogram(np_histogram=found) for name, found in _histograms(folder)}
+    shown = {f"figures/{name}": image for name, image in images(pictures).items()}
+    if outputs := read_outputs(folder):
+        for model, part in product(outputs.labels, outputs.parts):
+            counted = np.histogram(outputs.confidence(model, part), BINS)
+            shown[f"confidence/{model}/{part}"] = wandb.Histogram(np_histogram=counted)
     flags = "; ".join(result["rows"][result["baseline"]].get("flags", []))
     table = wandb.Table(columns=["row", *columns], data=list[Any](cells))
-    run.log({**method, "method/flags": flags, "rows": table, **histograms, **shown})
+    run.log({**method, "method/flags": flags, "rows": table, **shown})
     for kind, file in (("model", "unlearned.safetensors"), ("result", "result.json")):
         artifact = wandb.Artifact(f"{kind}-{run.id}", kind, metadata={"split_hash": result["split_hash"]})
         artifact.add_file(str(folder / file), policy="immutable")  # uploaded from the run folder, without a second copy
         run.log_artifact(artifact)
-
-
-def _histograms(folder: Path) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Counts and bins of the probability of the true label, for every model and part."""
-    if (outputs := read_outputs(folder)) is not None:
-        for model in outputs.labels:
-            for part in outputs.parts:
-                yield f"{model}/{part}", np.histogram(outputs.confidence(model, part), BINS)

@@ -7,18 +7,26 @@ from dau_lightning.storage.seal import save_tensors
 
 
 def outputs(**changes):
-    about = {"labels": {"original": "Original", "dau": "DAU"}, "method": "dau", "title": "", "class_names": [], "ids": []}
+    about = {"labels": {"original": "Original", "dau": "DAU"}, "method": "dau", "class_names": []}
     return Outputs(**({"arrays": {"forget/targets": np.zeros(1, np.int64)}} | about | changes))
 
 
 def test_outputs_are_read_as_written(tmp_path):
-    kept = outputs(arrays={"dau/forget/logits": np.ones((2, 3), np.float16), "forget/targets": np.array([0, 2])}, ids=["Ä"])
+    kept = outputs(
+        arrays={"dau/forget/logits": np.ones((2, 3), np.float16), "forget/targets": np.array([0, 2])}, class_names=["Ä"]
+    )
     kept.write(tmp_path)
     read = read_outputs(tmp_path)
     assert {**vars(read), "arrays": {}} == {**vars(kept), "arrays": {}}
     assert read.arrays.keys() == kept.arrays.keys()
     assert all(np.array_equal(read.arrays[name], array) for name, array in kept.arrays.items())
     assert read.parts == ["forget"]
+
+
+def test_outputs_of_an_earlier_version_are_read(tmp_path):
+    about = '{"labels": {"dau": "DAU"}, "method": "dau", "title": "a few", "class_names": ["a"], "ids": ["train/a/1.png"]}'
+    save_tensors(tmp_path / FILE, {"forget/targets": np.zeros(1, np.int64)}, {"about": about})
+    assert read_outputs(tmp_path).class_names == ["a"]
 
 
 def test_a_run_without_outputs_has_none(tmp_path):

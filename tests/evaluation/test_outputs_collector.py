@@ -27,7 +27,7 @@ def collected(tiny, monkeypatch):
     for kind, module in models.items():
         collector.collect(kind, module.defender, CPU)
     labels = {"retrain": "Retrain", "original": "Original", "finetune": "FT"}
-    collector.save(tiny.folder, labels, "finetune", "12 of 48 images", dynamics.rows)
+    collector.save(tiny.folder, labels, "finetune", dynamics.rows)
     return collector, models, read_outputs(tiny.folder), dynamics.rows
 
 
@@ -60,12 +60,11 @@ def test_the_seed_draws_the_samples_and_a_small_part_is_kept_whole(tiny, collect
     assert few.drawn["forget"].tolist() == [0, 1, 2]
 
 
-def test_thumbnails_ids_and_names_are_those_of_the_shown_samples(collected, tiny):
+def test_thumbnails_and_names_are_those_of_the_shown_samples(collected, tiny):
     collector, _, outputs, _ = collected
     shown = tiny.split().forget[collector.drawn["forget"]][torch.from_numpy(outputs.arrays["forget/shown"])]
     assert outputs.arrays["forget/thumbnails"].tolist() == shown.images.tolist()
-    assert outputs.ids == list(shown.ids)
-    assert (outputs.class_names, outputs.title) == (["a", "b", "c"], "12 of 48 images")
+    assert outputs.class_names == ["a", "b", "c"]
     assert outputs.stages == {"original": "Original (before)", "finetune": "FT (after)", "retrain": "Retrain (reference)"}
 
 
@@ -84,7 +83,7 @@ def test_without_points_there_is_no_trajectory(tiny):
     collector = OutputsCollector(tiny.split(), 0, tiny.transform, ATTACK, 0)
     assert collector.watchers() == []
     collector.collect("original", tiny.defender(), CPU)
-    collector.save(tiny.folder, {"original": "Original"}, "original", "", [])
+    collector.save(tiny.folder, {"original": "Original"}, "original", [])
     outputs = read_outputs(tiny.folder)
     assert not [name for name in outputs.arrays if name.startswith("dynamics")]
     assert outputs.stages == {"original": "Original (before)"}
@@ -102,6 +101,6 @@ def test_logits_beyond_half_precision_stay_finite(tiny):
     with torch.no_grad():
         defender.network[-1].weight *= 1e9
     collector.collect("original", defender, CPU)
-    collector.save(tiny.folder, {"original": "Original"}, "original", "", [])
+    collector.save(tiny.folder, {"original": "Original"}, "original", [])
     assert abs(read_outputs(tiny.folder).logits("original", "forget")).max() == pytest.approx(65504)
     assert (tiny.folder / FILE).is_file()

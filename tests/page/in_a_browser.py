@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dau_lightning.report.__main__ import main
-from dau_lightning.report.draw import draw
+from dau_lightning.report.page import draw
 from tests.report.conftest import writer
 from tests.report.figure.conftest import make
 

@@ -25,6 +25,7 @@ ATTACKS = ("confidence", "entropy", "modified_entropy", "probability")
 SCORE = {"judge_error": 2.0, "judge_MIA": 3.0, "score": 1.5}
 LABELS = {
     "dau": "DAU",
+    "dau_paper": "DAU",
     "finetune": "FT",
     "gradient_ascent": "GA",
     "fisher": "FF",
@@ -119,5 +120,5 @@ def paper(write: Callable[..., Path]) -> None:
     """Dense and sparse runs with the paper's settings, three seeds, three methods."""
     for sparsity in ("dense", "omp95"):
         for seed in range(3):
-            for name in ("dau", "finetune", "retrain_again"):
+            for name in ("dau_paper", "finetune", "retrain_again"):
                 write(seed, name, dataset="cifar10", network="resnet18", sparsity=sparsity)

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dau_lightning.report import draw as drawing
+from dau_lightning.report import page as pages
 from dau_lightning.report.__main__ import main
 from dau_lightning.report.figure import CAPTIONS
 from dau_lightning.report.figure.attacks import CAPTION
@@ -41,7 +41,7 @@ def page_of(folder):
 
 
 def draw(folder):
-    return drawing.draw(json.loads((folder / "result.json").read_text()), folder)
+    return pages.draw(json.loads((folder / "result.json").read_text()), folder)
 
 
 def test_the_page_of_a_run(write):

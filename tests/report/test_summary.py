@@ -57,7 +57,7 @@ def test_csv_is_tidy_and_unrounded(paper, rows, made):
     assert (row["paper_UA_mean"], row["paper_UA_std"]) == ("3.46", "0.13")
     assert float(row["paper_disparity"]) == pytest.approx(2.325)
     assert float(row["paper_speed_up"]) == pytest.approx(82.15 / 7.98)
-    assert (row["kind"], row["seeds"], row["n"], row["selection"], row["zeros_mean"]) == ("dau", "0 1 2", "3", "0", "")
+    assert (row["kind"], row["seeds"], row["n"], row["selection"], row["zeros_mean"]) == ("dau_paper", "0 1 2", "3", "0", "")
     assert all(name.isascii() and name.isidentifier() for name in row)
     assert {row["paper_UA_mean"] for row in read_back if row["method"] == "Retrain 2"} == {""}
 

@@ -20,7 +20,7 @@ def printed(rows, width: int) -> list[str]:
 @pytest.mark.parametrize("ablation", [False, True])
 def test_tables_fit_the_terminal(paper, write, rows, width, ablation):
     for seed in range(3 * ablation):
-        write(seed, dataset="cifar10", network="resnet18", method={"regulariser_weight": 0.0})
+        write(seed, "dau_paper", dataset="cifar10", network="resnet18", method={"regulariser_weight": 0.0})
     lines = printed(rows(), width)
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)

@@ -76,8 +76,7 @@ def _panel(axis: "Axes", panel: pd.DataFrame, styles: Mapping[str, Mapping[str, 
             axis.hlines(mean, places - 0.45, places + 0.45, color=RETRAIN, linestyle="--", linewidth=0.9, zorder=3)
     axis.set_xticks(places, [attack.replace("_", "\n") for attack in ATTACKS])
     axis.tick_params(axis="x", length=0)
-    axis.grid(axis="y", color="#dddddd", linewidth=0.6)
-    axis.set_axisbelow(True)
+    axis.grid(axis="y")
 
 
 def _styles(kinds: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -24,9 +24,7 @@ def draw(outputs: Outputs) -> Figure:
             if name == "forget":
                 axis.stairs(shares, BINS, fill=True, color=style["color"], alpha=0.25)
             axis.stairs(shares, BINS, linewidth=1.6, label=shown, baseline=None, **style)
-        axis.set_xlabel("probability of the label")
-        axis.set_yscale("log")
-        axis.set_ylim(smallest / 2, 1.2)
+        axis.set(xlabel="probability of the label", yscale="log", ylim=(smallest / 2, 1.2))
     first = figure.axes[0]
     first.set_ylabel("share of the images")
     first.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))

@@ -17,18 +17,15 @@ def draw(outputs: Outputs) -> Figure | None:
     figure = Figure(figsize=(1 + 1.9 * len(shown), 2.5), layout="constrained")
     (axes,) = figure.subplots(1, len(shown), squeeze=False)
     for axis, (name, title) in zip(axes, shown.items(), strict=True):
-        values = arrays[f"dynamics/{name}"]
-        label = outputs.labels[outputs.method]
-        axis.plot(arrays["dynamics/step"], values, color=DAU, marker="o", markersize=3, linewidth=1.4, label=label)
+        steps, values, label = arrays["dynamics/step"], arrays[f"dynamics/{name}"], outputs.labels[outputs.method]
+        axis.plot(steps, values, color=DAU, marker="o", markersize=3, linewidth=1.4, label=label)
         reference = [50.0] if name == "attacker" else list(arrays.get(f"dynamics/reference/{name}", []))
         for level in reference:
             axis.axhline(level, color=RETRAIN, linestyle="--", linewidth=1.2, label="Retrain (attacker: chance)")
         low, high = min([*values, *reference]), max([*values, *reference])
         margin = max(0.5, 0.08 * (high - low))  # what moves by less than a point looks still
-        axis.set_ylim(low - margin, high + margin)
-        axis.set_title(title)
-        axis.set_xlabel("step")
-        axis.grid(axis="y", color="#dddddd", linewidth=0.6)
+        axis.set(title=title, xlabel="step", ylim=(low - margin, high + margin))
+        axis.grid(axis="y")
         axis.locator_params(axis="x", nbins=4)
     axes[0].set_ylabel("percent")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -11,8 +11,7 @@ from dau_lightning.evaluation.outputs import Outputs
 from dau_lightning.metric.mia import STATISTICS
 from dau_lightning.report.figure.style import COLOURS, DAU, model_panels
 
-# The attacks of Figure 2 with one number a sample, and its sign for members.
-ATTACKS = {"confidence": 1, "entropy": -1, "modified_entropy": -1}
+ATTACKS = {"confidence": 1, "entropy": -1, "modified_entropy": -1}  # of one number a sample, with its sign for members
 STYLES: dict[str, dict[str, Any]] = {
     "confidence": {"color": DAU, "linestyle": "-"},
     "entropy": {"color": COLOURS[5], "linestyle": "--"},
@@ -30,8 +29,7 @@ def draw(outputs: Outputs) -> Figure:
             false, true, _ = roc_curve(members, scores)
             area = roc_auc_score(members, scores)
             axis.plot(false, true, linewidth=1.6, label=f"{attack.replace('_', ' ')}: {area:.2f}", **STYLES[attack])
-        axis.set_xlabel("unseen images called member")
-        axis.set_aspect("equal")
+        axis.set(xlabel="unseen images called member", aspect="equal")
         axis.legend(loc="lower right", title="AUC", fontsize=7, title_fontsize=7)
     figure.axes[0].set_ylabel("forgotten images called member")
     count = len(outputs.targets(outputs.unseen))
@@ -42,9 +40,6 @@ def draw(outputs: Outputs) -> Figure:
 
 def scored(outputs: Outputs, model: str, attack: str) -> tuple[np.ndarray, np.ndarray]:
     """For every forgotten and every unseen image: 1 for a forgotten one, else 0; and a score that is high for members."""
-    parts = ("forget", outputs.unseen)
-    scores = [
-        STATISTICS[attack](torch.from_numpy(outputs.probabilities(model, part)), torch.from_numpy(outputs.targets(part)))
-        for part in parts
-    ]
+    pairs = ((outputs.probabilities(model, part), outputs.targets(part)) for part in ("forget", outputs.unseen))
+    scores = [STATISTICS[attack](*map(torch.from_numpy, pair)) for pair in pairs]
     return np.repeat([1, 0], list(map(len, scores))), ATTACKS[attack] * np.concatenate(scores)

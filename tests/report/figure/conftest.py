@@ -29,7 +29,7 @@ def make(**sizes: int) -> Outputs:
     arrays |= {"dynamics/step": np.array([0, 5, 10])}
     arrays |= {f"dynamics/{name}": np.array([1.0, 4.0, 3.0]) for name in ("UA", "MIA", "RA", "TA", "attacker")}
     arrays |= {f"dynamics/reference/{name}": np.array([3.5]) for name in ("UA", "MIA", "RA", "TA")}
-    return Outputs(arrays, dict(LABELS), "dau", "24 images", ["cat", "a very long name", "dog"], [])
+    return Outputs(arrays, dict(LABELS), "dau", ["cat", "a very long name", "dog"])
 
 
 @pytest.fixture
@@ -48,4 +48,4 @@ def alone(outputs) -> Outputs:
     arrays = {name: array for name, array in outputs.arrays.items() if not name.startswith(("retrain", "dynamics"))}
     arrays["forget/thumbnails"] = arrays["forget/thumbnails"][:, :1]
     labels = {kind: label for kind, label in outputs.labels.items() if kind != "retrain"}
-    return Outputs(arrays, labels, "dau", "24 images", outputs.class_names, [])
+    return Outputs(arrays, labels, "dau", outputs.class_names)

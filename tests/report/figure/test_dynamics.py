@@ -16,7 +16,7 @@ def test_lines_and_what_they_are_to_meet(outputs):
 
 def test_without_attacker_and_retrain_there_is_less(outputs):
     left = {name: array for name, array in outputs.arrays.items() if "attacker" not in name and "reference" not in name}
-    figure = draw(Outputs(left, outputs.labels, "dau", "", [], []))
+    figure = draw(Outputs(left, outputs.labels, "dau", []))
     assert len(figure.axes) == 4
     assert [len(axis.lines) for axis in figure.axes] == [1] * 4
 

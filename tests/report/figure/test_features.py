@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from dau_lightning.report.figure.features import SHOWN, draw
+from dau_lightning.report.figure.features import LOOKS, draw
 
 
 def test_points_are_projections_on_the_main_directions(outputs):
     for axis, model in zip(draw(outputs).axes, ("original", "dau", "retrain"), strict=True):
-        parts = [outputs.arrays[f"{model}/{part}/features"].astype(float) for part in SHOWN]
+        parts = [outputs.arrays[f"{model}/{part}/features"].astype(float) for part in LOOKS]
         everything = np.concatenate(parts)
         centred = everything - everything.mean(0)
         variances, directions = np.linalg.eigh(np.cov(centred.T))
