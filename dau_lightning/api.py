@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dau_lightning.base.error import require
 from dau_lightning.base.randomness import key
 from dau_lightning.data.samples import Samples, as_data, as_positions
+from dau_lightning.evaluation.checks import passed
 from dau_lightning.network.torchvision import published_as
 from dau_lightning.run.check import check
 from dau_lightning.run.composition import configuration
@@ -50,6 +51,11 @@ class Unlearned:
     model: nn.Module
     result: dict[str, Any]
     folder: Path
+
+    @property
+    def passed(self) -> bool:
+        """False if the unlearned model lost so much accuracy on the retained images that it should not be used."""
+        return passed(self.result)
 
     @property
     def row(self) -> dict[str, Any]:

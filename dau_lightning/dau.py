@@ -157,7 +157,7 @@ class DAU(SGDMethod):
             for extra in self.extra_losses.values():
                 extra.before_game(self)
             self.memory["begun"] = True
-        if self.alpha:  # else nobody plays, or the run was resumed after the game
+        if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
             self.attacker.before_game(self)
 
     def on_train_end(self) -> None:

@@ -171,6 +171,30 @@ def test_own_weights_are_judged_without_retrain_and_more_can_be_forgotten_later(
     refused_when_edited(run, second, more)
 
 
+def test_a_damaged_model_ends_with_code_3_and_complete_files(
+    run: Callable[..., str], own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, colours = Wide(2), torch.tensor([60, 180]) / 255
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    for _ in range(60):  # the classes differ in brightness alone
+        images = (colours[:, None, None, None] + 0.1 * torch.randn(2, 3, 8, 8) - 0.5) / 0.25
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(images), torch.tensor([0, 1])).backward()
+        optimizer.step()
+    torch.save(network.state_dict(), own)
+    given = [*WEIGHTS, "val_from_test=0.5", "transform.mean=[0.5,0.5,0.5]", "transform.std=[0.25,0.25,0.25]"]
+    run(*given)
+    assert "Passed: the accuracy" in next(Path("runs").rglob("model_card.md")).read_text()
+    ascent = [setting for setting in given if not setting.startswith("baseline=")]
+    with pytest.raises(SystemExit) as end:
+        run(*ascent, "baseline=gradient_ascent", "baseline.lr=10", "baseline.epochs=5")
+    assert end.value.code == 3
+    assert "not passed: RA fell too far" in capsys.readouterr().err
+    (folder,) = (folder for folder, result in results().items() if result["baseline"] == "gradient_ascent")
+    assert (folder / "unlearned.safetensors").is_file()
+    assert "**Not passed" in (folder / "model_card.md").read_text()
+
+
 def test_a_retrain_of_another_recipe_is_warned_of_in_every_request(run: Callable[..., str], own: Path) -> None:
     settings = [each for each in WEIGHTS if not each.startswith(("original", "reference"))]
     run(*settings, "original.checkpoint=own.pt", "val_from_test=0.5", "reference=off", "hydra.run.dir=runs/own")

@@ -51,6 +51,11 @@ def all_warnings(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def passed(result: Mapping[str, Any]) -> bool:
+    """Whether the unlearned model of a `result.json` kept the original's RA, within `RA_MARGIN` points."""
+    return result["rows"][result["baseline"]]["RA"] >= result["start"]["RA"] - RA_MARGIN
+
+
 def _broken(row: Row) -> list[str]:
     numbers = {column: value for column, value in {**row, **row.get("attacks", {})}.items() if isinstance(value, float)}
     broken = [column for column, value in numbers.items() if not isfinite(value)]
@@ -61,7 +66,7 @@ def _lost(row: Row, original: Row, first_RA: float | None) -> list[str]:
     if row["RA"] >= (original["RA"] if first_RA is None else first_RA) - RA_MARGIN:
         return []
     whose = "the original's" if first_RA is None else "that of the original before all requests"
-    return [f"RA is more than {RA_MARGIN:g} points below {whose}"]
+    return [f"RA is more than {RA_MARGIN:g} points below {whose}: the model is damaged"]
 
 
 def _over_forgotten(row: Row, original: Row, retrain: Row | None) -> list[str]:

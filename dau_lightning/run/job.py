@@ -1,6 +1,7 @@
 """Runs one job: makes its objects from the composed configuration, runs it, draws its pictures and prints its table."""
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dau_lightning.run.plan import Plan
     from dau_lightning.training.training import Training
 
+DAMAGED = 3  # exit code
+REMEDY = "Try a smaller baseline.lr or another baseline, or forget fewer images at once."
 GROUPS = "dataset", "network", "scheme", "sparsity", "baseline"  # the groups whose choices name a run
 
 
@@ -37,15 +40,13 @@ def run(config: DictConfig, job: HydraConf) -> None:
         InputError: a setting, a file or the data cannot be used.
         TrainingError: a loss is not finite.
     """
-    from dau_lightning.report.terminal import print_run  # pandas, but not torch: mistakes in the settings come first
-
     folder = RunFolder.of(Path(job.runtime.output_dir), config)
     quiet = further(config.trainer.devices, folder.path)
     try:
         if quiet or not (result := folder.finished()):
             command = typed_command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN)
             result = make(settings_of(config), job.runtime.choices, folder, command, quiet)
-            return None if quiet else print_run(result, folder.path)
+            return None if quiet else _show(result, folder, job)
     except FinishedMeanwhile:
         result = folder.finished() or {}
     except TrainingError as error:
@@ -56,7 +57,18 @@ def run(config: DictConfig, job: HydraConf) -> None:
         from dau_lightning.report.page import draw
 
         draw(result, folder.path)
+    _show(result, folder, job)
+
+
+def _show(result: dict[str, Any], folder: RunFolder, job: HydraConf) -> None:
+    """Print the table of a finished run; a single run that damaged somebody's own weights ends the program with code 3."""
+    from dau_lightning.evaluation.checks import passed
+    from dau_lightning.report.terminal import print_run
+
     print_run(result, folder.path)
+    if job.mode == RunMode.RUN and "source" in result["start"] and not passed(result):
+        print(f"not passed: RA fell too far. The files are complete, but do not use the model. {REMEDY}", file=sys.stderr)
+        sys.exit(DAMAGED)
 
 
 def make(

@@ -52,7 +52,7 @@ def test_a_good_run_has_none() -> None:
 @pytest.mark.parametrize(
     ("changes", "flag"),
     [
-        ({"RA": 94.4}, "RA is more than 5 points below the original's"),
+        ({"RA": 94.4}, "RA is more than 5 points below the original's: the model is damaged"),
         ({"AUC": 44.9}, OVER.format("44.9", "5.1", "Retrain's")),
         ({"MIA_draws": {"range": [4.0, 9.1], "draws": 9, "voided": 4}}, "MIA is unstable: its draws range from 4.0 to 9.1"),
         (
@@ -126,7 +126,10 @@ def test_a_slow_loss_over_many_requests_is_one_loss() -> None:
     rows = {"original": ORIGINAL | {"RA": 96.0}, "dau": DAU | {"RA": 94.0}}
     assert row_warnings(rows, 0) == {"original": [], "dau": []}
     found = row_warnings(rows, 0, first_RA=99.5)
-    assert found == {"original": [], "dau": ["RA is more than 5 points below that of the original before all requests"]}
+    assert found == {
+        "original": [],
+        "dau": ["RA is more than 5 points below that of the original before all requests: the model is damaged"],
+    }
 
 
 def test_warnings_of_the_run_come_before_those_of_its_rows() -> None:
@@ -137,7 +140,7 @@ def test_warnings_of_the_run_come_before_those_of_its_rows() -> None:
 
 def test_a_bad_reference_is_flagged() -> None:
     found = row_warnings({"retrain": RETRAIN | {"RA": 80.0}, "original": ORIGINAL}, False)
-    assert found == {"retrain": ["RA is more than 5 points below the original's"], "original": []}
+    assert found == {"retrain": ["RA is more than 5 points below the original's: the model is damaged"], "original": []}
 
 
 def test_several_at_once() -> None:
