@@ -130,7 +130,7 @@ class Experiment:
         modules["original"] = training.module(Original, split)
         modules.setdefault(self.names["baseline"], training.module(self.method, split))
         if plan.start:
-            plan.start.load_into(modules["original"].defender.network)
+            print(plan.start.load_into(modules["original"].defender.network))
         return modules
 
     def _train(

@@ -51,7 +51,7 @@ TABLE = {
     "dataset.level": "one of fine, coarse",
     "target": f"null or {CLASS} or a list, each {CLASS}",
     "_target_ root file network.name": TEXT,
-    "level column where checkpoint continue_from network.features": f"null or {TEXT}",
+    "level column where checkpoint continue_from network.features original.key": f"null or {TEXT}",
 }
 
 
