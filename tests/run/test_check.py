@@ -56,7 +56,7 @@ DATASETS = "cifar10, cifar100, digits, fashion, fashion_mnist, imagefolder, svhn
         ("baseline.milestones=[true]", "baseline.milestones must be [] or a list, each an integer of at least 1, got [True]"),
         ("transform.std=[0]", f"transform.std must be null or a list, each a finite number above 0 {PIXELS}, got [0]"),
         ("transform.mean=[9]", f"transform.mean must be null or a list, each a finite number of at least 0 {PIXELS}, got [9]"),
-        ("network=own network._target_=x +network.width=3 +x=1", "cannot use '+x=1': no setting can be added or removed, only changed"),
+        ("network=own +network.x=3 +x=1", "cannot use '+x=1': no setting can be added or removed, only changed"),
         ("network=resnet9 +network.depth=3", "cannot use '+network.depth=3': no setting can be added or removed, only changed"),
         ("selection=1", "selection must be true or false, got 1"),
         ("wandb.project=3", "wandb.project must be text (within quotes if it is a number), got 3"),
