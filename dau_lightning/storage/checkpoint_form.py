@@ -27,11 +27,11 @@ AVERAGED = re.compile(r"ema|swa|averag|shadow|teacher", re.IGNORECASE)  # taken 
 def state_dicts(content: Any, key: str = "") -> dict[str, StateDict]:
     """The state dicts in a file, by the keys that lead to them, joined by dots; the key is empty for the file itself."""
     if not isinstance(content, Mapping):
-        return {}
+        content = {str(place): value for place, value in enumerate(content)} if isinstance(content, list | tuple) else {}
     tensors = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
     found: dict[str, StateDict] = {key: tensors} if tensors else {}
     for name, value in content.items():
-        if isinstance(name, str) and not re.search("optim|sched", name):
+        if isinstance(name, str) and not re.search("optimizer|sched|^optim$", name):
             found |= state_dicts(value, f"{key}.{name}".removeprefix("."))
     return found
 

@@ -47,6 +47,7 @@ METRICS = {"criterion.weight": torch.ones(3), "train_acc.tp": torch.ones(3), "va
     [
         (STATE, "9 tensors"),
         *(({key: STATE, "epoch": 3, "acc": 91.2}, f"9 tensors of {key}") for key in ("net", "weights", "model_ema", "params")),
+        ((STATE, 91.2, {"optimizer": OTHER}), "9 tensors of 0"),
         ({"checkpoint": {"model": {"state_dict": STATE}}}, "9 tensors of checkpoint.model.state_dict"),
         ({"state_dict": put("model."), "optimizer_states": [{"state": {0: {"step": torch.ones(1)}}}]}, "of state_dict.model"),
         *((put(f"{prefix}."), f"of {prefix}") for prefix in ("module", "network", "model._orig_mod", "_orig_mod.module.net")),

@@ -91,7 +91,7 @@ def test_weights_that_are_missing_are_named(tmp_path: Path) -> None:
         read_weights(str(tmp_path / "own.pt")).load_into(network())
 
 
-@pytest.mark.parametrize("content", [3, [STATE], {"epoch": 3, "seconds": 1.0}, network()])
+@pytest.mark.parametrize("content", [3, [0.5], {"epoch": 3, "seconds": 1.0}, network()])
 def test_a_file_without_a_state_dict_is_one_line(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "own.pt")
     with pytest.raises(InputError, match=r"must hold a state dict: save one with torch\.save"):
