@@ -71,7 +71,7 @@ def arguments(node: Mapping[str, Any], num_classes: int, in_channels: int) -> di
 
 
 def _maker(node: Mapping[str, Any]) -> partial[nn.Module]:
-    return instantiate({name: value for name, value in node.items() if name != "features"})
+    return instantiate({name: value for name, value in node.items() if name != "features"} | {"_convert_": "all"})
 
 
 def _taken(make: partial[nn.Module], num_classes: int, in_channels: int) -> dict[str, int]:

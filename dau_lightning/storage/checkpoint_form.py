@@ -91,9 +91,10 @@ class Match:
         said = f"{len(self.names)} tensors{f' of {self.label}' if self.label else ''}"
         said += f" ({pruned} pruned: weight_orig * weight_mask)" if pruned else ""
         said += f"; not taken: {_some(left)}" if left else ""
-        own = {name.rpartition(".")[2]: self.state[name].flatten().tolist() for name in left if "normali" in name}
-        setting = " ".join(f"transform.{name}={[round(x, 4) for x in own[name]]}" for name in ("mean", "std") if name in own)
-        return said + (f"; it normalised its images by {setting.replace(', ', ',')}: give these" if setting else "")
+        last = {name.rpartition(".")[2]: self.state[name].flatten() for name in left}
+        own = {name: last[name].tolist() for name in ("mean", "std") if name in last and last[name].numel() <= 3}
+        setting = " ".join(f"transform.{name}=[{','.join(f'{x:.4g}' for x in values)}]" for name, values in own.items())
+        return said + (f"; it normalised its images by {setting}: give these" if len(own) == 2 else "")
 
 
 def find(found: Mapping[str, StateDict], wanted: StateDict, key: str | None, source: str, network: str) -> tuple[Match, str]:

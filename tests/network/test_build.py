@@ -65,6 +65,20 @@ def test_classes_of_ones_own_get_what_they_take() -> None:
         builder({"_target_": "fractions.Fraction", "_partial_": True})(num_classes=2, in_channels=3)
 
 
+class Listed(Plain):
+    """One that wants a list and a dict, and no other kinds of them."""
+
+    def __init__(self, widths: list[int], block: dict[str, int]) -> None:
+        super().__init__()
+        assert (type(widths), type(block)) == (list, dict)
+        self.head = nn.Linear(*widths)
+
+
+def test_a_class_of_ones_own_gets_plain_lists_and_dicts() -> None:
+    node = {"_target_": f"{__name__}.Listed", "_partial_": True, "widths": [4, 5], "block": {"depth": 2}}
+    assert builder(node)(9, 3).get_parameter("head.weight").shape == (5, 4)
+
+
 def test_a_class_of_ones_own_gets_the_arguments_that_are_given() -> None:
     node = {"_target_": "tests.own_network.Wide", "_partial_": True, "features": None}
     assert builder(node | {"width": 6, "num_classes": 7})(9, 3).get_parameter("head.weight").shape == (7, 6)

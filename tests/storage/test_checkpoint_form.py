@@ -62,6 +62,7 @@ METRICS = {"criterion.weight": torch.ones(3), "train_acc.tp": torch.ones(3), "va
             STATE | {"normalize.mean": torch.full((1, 1, 1, 1), 0.5), "normalize.std": torch.full((1,), 0.25)},
             "it normalised its images by transform.mean=[0.5] transform.std=[0.25]: give these",
         ),
+        (put("1.") | {"0.mean": torch.zeros(1, 1, 1), "0.std": torch.ones(1)}, "by transform.mean=[0] transform.std=[1]: give"),
         ({name: half if half.dtype == torch.int64 else half.half().float() for name, half in STATE.items()}, "9 tensors"),
     ],
 )
