@@ -158,6 +158,7 @@ class DAU(SGDMethod):
             for extra in self.extra_losses.values():
                 extra.before_game(self)
             self.memory["begun"] = True
+        self.query.prepare(self.data.part("forget").targets, self.data.part("retain").targets)
         if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
             self.attacker.before_game(self)
 
