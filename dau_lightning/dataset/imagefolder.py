@@ -61,7 +61,7 @@ def imagefolder(
     pixels = torch.from_numpy(load_images(base, files, image_size, channels, Path(cache).expanduser()))
     parts = dict(zip(sets, pixels.split([len(listing.files) for listing in sets.values()]), strict=True))
     ids = {name: tuple(file.path for file in listing.files) for name, listing in sets.items()}
-    return Data(**{name: Images(parts[name], sets[name].targets, class_names, ids[name]) for name in sets})
+    return Data(**{name: Images(parts[name], sets[name].targets, class_names, ids[name], root=base) for name in sets})
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
