@@ -125,9 +125,7 @@ def _bytes(name: str, images: Any) -> Tensor:
     floats = pixels.is_floating_point()
     pixels = pixels.float() if floats else pixels.long()
     low, high = float(pixels.min()), float(pixels.max())
-    got = (
-        f"{low:.2f} to {high:.2f}" if floats else f"integers from {low:g} to {high:g}: bring them to 0..255 as for the training"
-    )
+    got = f"{low:.2f} to {high:.2f}" if floats else f"integers from {low:g} to {high:g}: scale them to 0..255 as in training"
     require(0 <= low <= high <= (1 if floats else 255), f"{wanted}; got {got}")
     return (pixels.mul(255).round() if floats else pixels).to(torch.uint8)
 

@@ -17,7 +17,6 @@ from dau_lightning.scheme.match import match
 from dau_lightning.scheme.positions import as_positions
 from dau_lightning.scheme.where import NUMBER, fulfilling
 
-FIRST = 3  # images that every run prints
 # Columns that may name samples, and what kind of entries the name promises.
 COLUMNS: dict[str, str | None] = {"position": "position", "positions": "position"}
 COLUMNS |= dict.fromkeys(("index", "indices", "idx", "image", "img"))
@@ -63,7 +62,7 @@ class Indices:
         mask[[each.place for each in found]] = True
         matched_by = "position" if found[0].how == "position" else by or "id"
         self.found = {"file": self.file.name, "entries": len(entries), "duplicates": len(entries) - int(mask.sum())}
-        self.found |= {"matched_by": matched_by, "first": [printable(name) for name in list(self.how)[:FIRST]]}
+        self.found |= {"matched_by": matched_by, "first": [printable(name) for name in list(self.how)[:3]]}
         self.found |= {"where": self.where} if self.where else {}
         if self.with_copies:
             self._mark_copies(train, mask)

@@ -88,7 +88,7 @@ def _refuse_names(entries: Sequence[str], found: Sequence[Match], names: "_Names
             position = "no position here" if place is None else f"position {number}, which is {names.shown(place)}"
             name = f"a name, as of {' and '.join(map(names.shown, named[:2]))}" if named else "an id, which no image here has"
             raise InputError(f"{file}: {entry!r} can be {position}, or {name}: write scheme.by=position or scheme.by=id")
-        padded += [(number, names.by_number[number][0])] if names.by_number.get(number, [place]) != [place] else []
+        padded += [(number, other) for other in names.by_number.get(number, []) if other != place]
     if padded and column != "position":
         number, other = padded[0]
         print(f"note: {number} is taken as a position, not as the name {names.shown(other)}, whose zeros a list may have lost")
@@ -113,15 +113,16 @@ class _Names:
 
     @cached_property
     def by_number(self) -> Mapping[str, list[int]]:
-        """Places of files by the number that is their name, without zeros in front."""
-        return {stem.lstrip("0") or "0": places for stem, places in self.by_stem.items() if self.root and stem.isdecimal()}
+        """The place of a file by the number that is its name, without zeros in front, if no other file has that name."""
+        named = self.by_stem.items() if self.root else ()
+        return {stem.lstrip("0") or "0": places for stem, places in named if stem.isdecimal() and len(places) == 1}
 
     def find(self, entry: str, by_id: bool, file: object) -> Match | None:
         """The match of an entry that is an id or a path in any spelling; with `by_id`, also the name of one file."""
         if entry in self.known:
             return Match(entry, self.known[entry], "id")
         number = WHOLE.fullmatch(entry)
-        readings = [(path, said) for path, said in _readings(entry, self.root)]
+        readings = list(_readings(entry, self.root))[::-1]  # of two readings that name the same image, the first is told
         for form, spelling in FORMS.items():
             if form not in self.tables:
                 self.tables[form] = _grouped(self.ids, spelling)
