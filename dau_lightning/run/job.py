@@ -104,8 +104,8 @@ def make(
     tracking = settings["wandb"] | place(names, settings, folder.path) | {"settings": settings | {"choices": names}}
     plan = given.get("plan") or _plan(settings, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
-    no_loggers = nullcontext([]) if quiet or settings["preview"] else None
-    with process_settings(), ExitStack() as held, no_loggers or loggers(folder.path, **tracking) as made:
+    silent = quiet or settings["preview"]
+    with process_settings(), ExitStack() as held, nullcontext([]) if silent else loggers(folder.path, **tracking) as made:
         experiment = Experiment(
             names=names,
             dataset=given.get("dataset") or instantiate(settings["dataset"]),
@@ -119,10 +119,7 @@ def make(
             figures=settings["figures"],
             trajectory_points=settings["dynamics"],
         )
-        if settings["preview"]:
-            preview(experiment)
-            return {}
-        if (outcome := experiment.run()) is None:
+        if (outcome := preview(experiment) if settings["preview"] else experiment.run()) is None:
             return {}
         result = record(experiment, outcome, command, settings)
         show(made, result, draw(result, folder.path) if settings["figures"] else {}, folder.path)

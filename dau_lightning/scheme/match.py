@@ -112,6 +112,11 @@ class _Names:
         return _grouped(self.ids, lambda name: PurePosixPath(name).stem)
 
     @cached_property
+    def by_name(self) -> Mapping[str, list[int]]:
+        """Places by file name."""
+        return _grouped(self.ids, lambda name: PurePosixPath(name).name)
+
+    @cached_property
     def by_number(self) -> Mapping[str, list[int]]:
         """The place of a file by the number that is its name, without zeros in front, if no other file has that name."""
         named = self.by_stem.items() if self.root else ()
@@ -129,7 +134,7 @@ class _Names:
             places = {place: said + form for path, said in readings for place in self.tables[form].get(spelling(path), ())}
             if by_id and not places:
                 name = number[1] if number else entry
-                named = self.by_stem.get(name, []) or _grouped(self.ids, lambda each: PurePosixPath(each).name).get(name, [])
+                named = self.by_stem.get(name, []) or self.by_name.get(name, [])
                 places = dict.fromkeys(named, "file name")
             if len(places) > 1:
                 some = " and ".join(map(self.shown, list(places)[:2]))
@@ -188,7 +193,7 @@ def _hint(entries: Sequence[str], unknown: Sequence[str], names: _Names) -> str:
         return f" (write paths relative to dataset.root{f', {names.root}' if names.root else ''})"
     if any("\udc80" <= letter <= "\udcff" for entry in unknown for letter in entry):
         return " (the list is not in UTF-8, and letters beyond ASCII are lost: save it as UTF-8)"
-    if unknown[0] in names.by_stem or f"/{unknown[0]}" in "".join(name[name.rfind("/") :] for name in names.ids):
+    if unknown[0] in names.by_stem or unknown[0] in names.by_name:
         return " (scheme.by=id takes names of files without their folder)"
     if len(entries) > 1 and list(unknown) == [entries[0]]:
         return f" (if it is the header of the table, write scheme.column={unknown[0]!r})"

@@ -158,7 +158,7 @@ class _Condition:
                 "scheme.where can order numbers, and text if all of it is dates such as 2024-01-31; "
                 f"{side.name} has {text!r}{f' in line {line}' if line else ''}; got {self.where!r}",
             )
-        return side._replace(values=[datetime.fromisoformat(text) if text else None for text in side.values])
+        return Side(side.name, "text", [datetime.fromisoformat(text) if text else None for text in side.values])
 
     def _refused(self, node: ast.AST) -> InputError:
         return InputError(
