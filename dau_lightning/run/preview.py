@@ -1,6 +1,6 @@
 """The preview of a run: the images that it would forget, how each was found, what it would do; nothing is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -85,9 +85,10 @@ def _seconds(experiment: Experiment, split: Split, modules: Mapping[str, Unlearn
 def _duration(seconds: float) -> str:
     """A time with one digit: nobody should trust more of it.
 
-    >>> _duration(34), _duration(340), _duration(34000)
-    ('about 30 seconds', 'about 6 minutes', 'about 9 hours')
+    >>> _duration(3), _duration(34), _duration(340), _duration(34000)
+    ('a few seconds', 'about 30 seconds', 'about 6 minutes', 'about 9 hours')
     """
-    units: Sequence[tuple[str, float]] = ("hours", 3600), ("minutes", 60), ("seconds", 1)
-    unit, size = next((unit for unit in units if seconds >= 1.5 * unit[1]), units[-1])
-    return f"about {float(f'{max(seconds / size, 1):.1g}'):g} {unit}"
+    if seconds < 10:
+        return "a few seconds"
+    unit, size = ("hours", 3600) if seconds >= 5400 else ("minutes", 60) if seconds >= 90 else ("seconds", 1)
+    return f"about {float(f'{seconds / size:.1g}'):g} {unit}"

@@ -14,7 +14,7 @@ from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.list_file import Row, is_table_name, read_list
 from dau_lightning.scheme.match import match
-from dau_lightning.scheme.positions import as_positions
+from dau_lightning.scheme.positions import as_positions, imagefolder_order
 from dau_lightning.scheme.where import NUMBER, fulfilling
 
 # Columns that may name samples, and what kind of entries the name promises.
@@ -54,7 +54,7 @@ class Indices:
         Raises:
             InputError: the file cannot be read, is empty, or has an entry that names no sample, or could name several.
         """
-        entries, kind, by = self.entries(len(train))
+        entries, kind, by = self.entries(train)
         require(bool(entries), f"{self.file} must name at least one sample to forget, it names none")
         found = match(entries, train, by, kind, self.file)
         self.how = {train.ids[each.place]: f"{each.entry!r} by {each.how}" for each in found}
@@ -68,14 +68,15 @@ class Indices:
             self._mark_copies(train, mask)
         return mask
 
-    def entries(self, count: int) -> tuple[list[str], str | None, str | None]:
-        """The entries of the file for `count` training images, the kind that the column promises, and `by`."""
+    def entries(self, train: Images) -> tuple[list[str], str | None, str | None]:
+        """The entries of the file, the kind that the column promises, and `by`."""
         content = read_list(self.file, bool(self.where or self.column))
         if isinstance(content, np.ndarray):
+            require(not (self.where or self.column), f"scheme.where and scheme.column need a table, {self.file} is an array")
             if content.dtype.kind in "US":
                 return [str(entry) for entry in content.astype(str).ravel()], None, self.by
             by = "position" if content.dtype == bool else self.by
-            return list(map(str, as_positions(content, count, str(self.file)))), None, by
+            return list(map(str, as_positions(content, len(imagefolder_order(train)[0]), str(self.file)))), None, by
         first = content[0].cells if content else [""]
         if is_table_name(self.file) or self.where or self.column or len(first) > 1 or _plain(first[0]) in COLUMNS:
             return *self._named(content), self.by
@@ -137,6 +138,6 @@ class Positions(Indices):
         super().__init__("forget", None, None)
         self.positions = list(positions)
 
-    def entries(self, count: int) -> tuple[list[str], str | None, str | None]:
+    def entries(self, train: Images) -> tuple[list[str], str | None, str | None]:
         """The positions as text, like the entries of a file."""
         return [str(position) for position in self.positions], None, "position"

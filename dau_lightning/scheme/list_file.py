@@ -41,10 +41,11 @@ def read_list(path: Path, table: bool) -> list[Row] | np.ndarray:
     """
     try:
         if path.suffix.lower() == ".npy":
-            return np.load(path, allow_pickle=False)
+            with open(path, "rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
         text = _text(path)
         if path.suffix.lower() == ".json":
-            return _json(path, text)
+            return _json(text)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"scheme.file must be a list or a table that can be read, got {path}: {error}") from error
     tabs = "\t" in text.partition("\n")[0].strip()  # Excel gives its Unicode text, which has tabs, the name .txt
@@ -75,12 +76,10 @@ def _text(path: Path) -> str:
     return text if "\n" in text else text.replace("\r", "\n")  # lines of old Macintosh programs
 
 
-def _json(path: Path, text: str) -> list[Row] | np.ndarray:
+def _json(text: str) -> np.ndarray:
     content: Any = json.loads(text)
     kinds = {type(entry) for entry in content} if isinstance(content, list) else set()
-    if kinds == {str}:
-        return [Row([entry.strip()], number) for number, entry in enumerate(content, 1)]
-    if len(kinds) != 1 or not kinds <= {int, bool}:
+    if len(kinds) != 1 or not kinds <= {str, int, bool}:
         raise ValueError("JSON must be one array of texts, of whole numbers, or of true and false")
     return np.asarray(content)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
-from dau_lightning.scheme.positions import in_imagefolder_order
+from dau_lightning.scheme.positions import imagefolder_order
 
 WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.0+)?")  # pandas writes whole numbers as 3.0 if a cell of the column is empty
 SHOWN = 5  # entries in an error message
@@ -68,11 +68,11 @@ def match(entries: Sequence[str], train: Images, by: str | None, column: str | N
 
 
 def _by_position(entries: Sequence[str], train: Images) -> tuple[list[Match], list[str]]:
-    positions = [int(entry.partition(".")[0]) for entry in entries]
-    places, note = in_imagefolder_order(positions, train)
+    places, note = imagefolder_order(train)
     if note:
         print(note)
-    pairs = list(zip(entries, places, strict=True))
+    positions = [int(entry.partition(".")[0]) for entry in entries]
+    pairs = [(entry, places[n] if n < len(places) else None) for entry, n in zip(entries, positions, strict=True)]
     unknown = dict.fromkeys(entry for entry, place in pairs if place is None)
     return [Match(entry, place, "position") for entry, place in pairs if place is not None], list(unknown)
 
@@ -195,6 +195,8 @@ def _hint(entries: Sequence[str], unknown: Sequence[str], names: _Names) -> str:
         return " (the list is not in UTF-8, and letters beyond ASCII are lost: save it as UTF-8)"
     if unknown[0] in names.by_stem or unknown[0] in names.by_name:
         return " (scheme.by=id takes names of files without their folder)"
+    if re.search("[,;|]", unknown[0]):
+        return " (a table must have the name .csv or .tsv)"
     if len(entries) > 1 and list(unknown) == [entries[0]]:
         return f" (if it is the header of the table, write scheme.column={unknown[0]!r})"
     return ""

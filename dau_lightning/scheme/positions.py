@@ -1,6 +1,5 @@
 """Positions in the training set: from arrays that a program made, and in the order of torchvision's ImageFolder."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -37,19 +36,19 @@ def as_positions(values: np.ndarray, count: int, name: str) -> list[int]:
     return values.tolist()
 
 
-def in_imagefolder_order(positions: Iterable[int], train: Images) -> tuple[list[int | None], str]:
-    """The places in `train` of positions in `torchvision.datasets.ImageFolder(root/train).samples`, and a note on the order.
+def imagefolder_order(train: Images) -> tuple[list[int | None], str]:
+    """The places in `train` of the images at positions 0, 1, ..., and a note where `train` has another order.
 
-    That order differs from this package's where there are files of formats that torchvision does not list, hidden files,
-    folders within a class, or a limit. A place is None where `train` lacks the image.
+    Positions are those in `torchvision.datasets.ImageFolder(root/train).samples`. They differ from places where there are
+    files of formats that torchvision does not list, hidden files, folders within a class, or a limit; a place is None where
+    `train` lacks the image. Images without files of their own have their places as positions.
     """
     if train.root is None:
-        return [place if 0 <= place < len(train) else None for place in positions], ""
+        return list(range(len(train))), ""
     folder = train.root / "train"
     samples = make_dataset(str(folder), find_classes(folder)[1], IMG_EXTENSIONS, allow_empty=True)
     order = [Path(path).relative_to(train.root).as_posix() for path, _ in samples]
     known = {name: place for place, name in enumerate(train.ids)}
     note = f"positions count the {len(order):,} files that torchvision's ImageFolder lists in {folder}"
     note += f", of the {len(train):,} images here {len(known.keys() & set(order)):,} are among them"
-    places = [known.get(order[position]) if 0 <= position < len(order) else None for position in positions]
-    return places, "" if order == list(train.ids) else note
+    return [known.get(name) for name in order], "" if order == list(train.ids) else note

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from dau_lightning import unlearn
+from dau_lightning.base.error import InputError
 from dau_lightning.data.copies import copy_warnings, find_copies
 from dau_lightning.dataset.images import Images
+from tests.own_network import Wide
 from tests.run.test_preview import folder
 from tests.tiny import results
 
@@ -70,6 +73,13 @@ def test_copies_are_told_and_taken_along(run: Callable[..., str]) -> None:
     assert "train/dog/same.png" in (other / "forgotten.txt").read_text()
     preview = run(*settings, "scheme.with_copies=true", "preview=true")
     assert "train/dog/same.png  class dog  copy of train/cat/00.png" in preview
+
+
+def test_unlearn_refuses_a_test_set_that_is_the_training_set() -> None:
+    images, labels = torch.rand(12, 3, 8, 8), torch.arange(12) % 2
+    order = torch.arange(12).flip(0)
+    with pytest.raises(InputError, match="the test set must be images that were not trained on"):
+        unlearn(Wide(2), (images, labels), (images[order], labels[order]), [3], val_from_test=0.5, mean=[0] * 3, std=[1] * 3)
 
 
 @pytest.mark.parametrize("part", ["val", "test"])

@@ -107,6 +107,8 @@ def test_binary_is_refused_in_words(name: str, content: bytes) -> None:
 
 
 def test_other_files_are_refused_in_words() -> None:
+    assert "need a table, forget.json is an array" in refusal("forget.json", '["maus/猫.png"]', where="a == 1")
+    assert "can be read" in refusal("z.npy", b"PK\3\4")
     assert "Object arrays cannot be loaded" in refusal("o.npy", array(np.array([{}], object)))
     assert "must hold integers" in refusal("f.npy", array([0.5]))
     assert "shape (1, 2)" in refusal("s.npy", array([[1, 2]]))

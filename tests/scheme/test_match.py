@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -128,6 +129,10 @@ def _made(path: str) -> str:
     return path
 
 
+def test_a_table_with_the_name_of_a_list_gets_a_hint() -> None:
+    assert refusal(data(folder()), "path,user", "cat/1.png,3").endswith("(a table must have the name .csv or .tsv)")
+
+
 def test_file_names_alone_need_a_word() -> None:
     train = data(folder("cat/Z.png"))
     assert "scheme.by=id takes names of files" in refusal(train, "25.png")
@@ -147,6 +152,18 @@ def test_positions_are_those_of_imagefolder(more: list[str], capsys: pytest.Capt
     differ = samples != list(train.ids)
     assert ("torchvision's ImageFolder lists" in capsys.readouterr().out) == differ
     assert differ == bool(more) or more == ["dog/9/b.png"]
+
+
+def test_a_mask_has_the_order_of_imagefolder() -> None:
+    train = data(folder("dog/0.gif"))
+    mask = np.zeros(len(ImageFolder("own/train").samples), bool)
+    mask[4] = True
+    np.save("mask.npy", mask)
+    (place,) = Indices("mask.npy", None, None)(train, torch.Generator()).nonzero().flatten().tolist()
+    assert ImageFolder("own/train").samples[4][0].endswith(train.ids[place])
+    np.save("mask.npy", np.append(mask, False))
+    with pytest.raises(InputError, match="mask of all 8 images"):
+        Indices("mask.npy", None, None)(train, torch.Generator())
 
 
 def test_positions_do_not_move_with_a_limit() -> None:
