@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from dau_lightning.base.console import printable
@@ -89,8 +89,7 @@ def _refuse_names(entries: Sequence[str], found: Sequence[Match], names: "_Names
             name = f"a name, as of {' and '.join(map(names.shown, named[:2]))}" if named else "an id, which no image here has"
             raise InputError(f"{file}: {entry!r} can be {position}, or {name}: write scheme.by=position or scheme.by=id")
         padded += [(number, other) for other in names.by_number.get(number, []) if other != place]
-    if padded and column != "position":
-        number, other = padded[0]
+    for number, other in padded[:1] if column != "position" else ():
         print(f"note: {number} is taken as a position, not as the name {names.shown(other)}, whose zeros a list may have lost")
 
 
@@ -99,6 +98,7 @@ class _Names:
 
     def __init__(self, train: Images) -> None:
         self.ids, self.root = train.ids, train.root
+        self.roots = [os.path.abspath(train.root), os.path.realpath(train.root)] if train.root else []
         self.known = {name: place for place, name in enumerate(train.ids)}
         self.tables: dict[str, Mapping[str, list[int]]] = {}
 
@@ -127,7 +127,7 @@ class _Names:
         if entry in self.known:
             return Match(entry, self.known[entry], "id")
         number = WHOLE.fullmatch(entry)
-        readings = list(_readings(entry, self.root))[::-1]  # of two readings that name the same image, the first is told
+        readings = list(_readings(entry, self.roots))[::-1]  # of two readings that name the same image, the first is told
         for form, spelling in FORMS.items():
             if form not in self.tables:
                 self.tables[form] = _grouped(self.ids, spelling)
@@ -163,8 +163,8 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-def _readings(entry: str, root: Path | None) -> Iterator[tuple[str, str]]:
-    """The paths relative to the root that an entry can mean, each with how it is read."""
+def _readings(entry: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The paths relative to the root, given as it is written and without links, that an entry can mean, and how."""
     quoted = len(entry) > 1 and entry[0] == entry[-1] and entry[0] in "\"'"  # as `ls` writes names with blanks
     plain = (entry[1:-1] if quoted else entry).replace("\\", "/")
     texts = [(plain, "path")]
@@ -173,16 +173,14 @@ def _readings(entry: str, root: Path | None) -> Iterator[tuple[str, str]]:
     for text, said in texts[: 1 + (not plain.isascii())]:
         yield text.removeprefix("./"), said
         yield f"train/{text.removeprefix('./')}", said
-    if root is None:
-        return
     full = os.path.abspath(os.path.expanduser(plain))
-    for base, path in ((os.path.abspath(root), full), (os.path.realpath(root), os.path.realpath(full))):
-        if path.startswith(f"{base}/"):
-            yield path.removeprefix(f"{base}/"), "path"
-    if not os.path.exists(full):  # else it is an image of another folder with the same name
-        parts = plain.split("/")
+    for base, make in zip(roots, (str, os.path.realpath), strict=False):
+        if (path := make(full)).startswith(f"{base}/"):
+            return (yield path.removeprefix(f"{base}/"), "path")
+    parts, names = plain.split("/"), {os.path.basename(base) for base in roots}
+    if not names.isdisjoint(parts) and not os.path.exists(full):  # else it is an image of another folder of the same name
         for number, part in enumerate(parts):
-            if part in (root.absolute().name, root.resolve().name):
+            if part in names:
                 yield "/".join(parts[number + 1 :]), f"path after the folder's name, {part},"
 
 
