@@ -40,6 +40,7 @@ TABLE = {
     "milestones": "[] or a list, each an integer of at least 1",
     "schedule": "one of constant, linear, one_cycle, step",
     "batch_norm": "one of batch, update, running",
+    "joint_batch": "one of forget_val, retain_forget",
     "attacker_input": "one of probabilities, logits",
     "attacker_mode": "one of eval, train",
     "pairing": "one of random, class",
