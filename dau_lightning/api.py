@@ -20,6 +20,7 @@ from dau_lightning.run.check import check
 from dau_lightning.run.composition import configuration
 from dau_lightning.run.job import make
 from dau_lightning.run.plan import Plan
+from dau_lightning.run.quotes import quoted
 from dau_lightning.scheme.indices import Positions
 from dau_lightning.scheme.positions import as_positions
 from dau_lightning.storage.run_folder import RunFolder, read_result
@@ -149,6 +150,7 @@ def _config(
     overrides = [f"baseline={method}", "dataset=imagefolder", "dataset.root=python", "scheme=indices", "network=own"]
     overrides += [f"network._target_={target.replace('<locals>.', '')}", "wandb.mode=disabled", "reference=off", *settings]
     overrides.append(f"scheme.file=forget-{key(*sorted(positions)) % 16**8:08x}")  # tells runs on different lists apart
+    overrides = list(map(quoted, overrides))
     check(overrides)
     config, _ = configuration(overrides)
     with open_dict(config):
