@@ -16,6 +16,7 @@ from dau_lightning.data.split import Split
 from dau_lightning.dataset.images import Data
 from dau_lightning.evaluation.checks import few_samples
 from dau_lightning.evaluation.evaluator import Evaluator, Row
+from dau_lightning.evaluation.fit_check import fit_warnings
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
 from dau_lightning.run.announcement import announce
 from dau_lightning.run.plan import Plan
@@ -90,7 +91,7 @@ class Experiment:
             TrainingError: a loss is not finite.
         """
         training, plan = self.training, self.plan
-        split, modules = self.prepared()
+        split, modules, warnings = self.prepared()
         launch(**vars(training.trainer_settings))
         if is_rank_zero():
             self.start(split.split_hash)
@@ -102,7 +103,7 @@ class Experiment:
         first_RA = plan.previous.first_RA if plan.previous else None
         evaluator = Evaluator(training, split, self.attacks, not plan.selection, plan.with_score, first_RA)
         mask, rows = training.mask(split, Original), dict[str, Row]()
-        warnings = [*few_samples(len(split.forget)), *copy_warnings(split.request)]
+        warnings += [*few_samples(len(split.forget)), *copy_warnings(split.request)]
         for kind, module in modules.items():
             trained = self._train(kind, modules, split, mask, collector.watchers() if collector else [])
             if is_rank_zero():
@@ -120,13 +121,14 @@ class Experiment:
         start |= {"recipe": plan.recipe(training.recipe), "RA": rows["original"]["RA"] if first_RA is None else first_RA}
         return Outcome(split, method, rows, warnings, start)
 
-    def prepared(self) -> tuple[Split, dict[str, UnlearningModule]]:
-        """The split and the modules of the run by kind, after all checks; for the errors see `run`."""
+    def prepared(self) -> tuple[Split, dict[str, UnlearningModule], list[str]]:
+        """The split, the modules of the run by kind, and warnings, after all checks; for the errors see `run`."""
         self.training.trainer([], self.training.devices)  # a missing accelerator is an error before any data is read
-        split = self.plan.split(self.dataset(), self.scheme, self.training.seed)
+        data = self.dataset()
+        split = self.plan.split(data, self.scheme, self.training.seed)
         modules = self._modules(split)
         check(self.plan, self.training, split, modules, self.attacks)
-        return split, modules
+        return split, modules, self._fit(modules["original"], split, data.turned)
 
     def announce(self, split: Split, modules: Mapping[str, UnlearningModule]) -> None:
         """Print what the run is about to do."""
@@ -142,8 +144,18 @@ class Experiment:
         modules["original"] = training.module(Original, split)
         modules.setdefault(self.names["baseline"], training.module(self.method, split))
         if plan.start:
-            plan.start.load_into(modules["original"].defender.network)
+            print(plan.start.load_into(modules["original"].defender.network))
         return modules
+
+    def _fit(self, original: UnlearningModule, split: Split, turned: int) -> list[str]:
+        """Warnings, printed before anything is done, about given weights that do not fit the images."""
+        if not self.plan.start or self.plan.previous or not is_rank_zero():
+            return []
+        training = self.training
+        found = fit_warnings(original.defender, split.train, training.transform, training.seed, training.device, turned)
+        for warning in found:
+            print(f"warning: {warning}")
+        return found
 
     def _train(
         self, kind: str, modules: Mapping[str, UnlearningModule], split: Split, mask: Mask, watchers: Callbacks
