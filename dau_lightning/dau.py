@@ -151,12 +151,14 @@ class DAU(SGDMethod):
         self.attacker.check(world_size)
         return super().loader(part, transform, seed, rank, world_size)
 
+    def begin(self) -> None:
+        """Let the extra losses change the defender."""
+        for extra in self.extra_losses.values():
+            extra.before_game(self)
+
     def on_train_start(self) -> None:
-        """Let the extra losses change the defender, then the attacker prepare; both count as run time."""
-        if "begun" not in self.memory:  # else resumed
-            for extra in self.extra_losses.values():
-                extra.before_game(self)
-            self.memory["begun"] = True
+        """Begin, then let the attacker prepare; both count as run time."""
+        super().on_train_start()
         if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
             self.attacker.before_game(self)
 

@@ -49,9 +49,9 @@ class InfluenceUnlearning(UnlearningModule):
         self.scale, self.damping, self.samples = scale, damping, samples
         _check(damping, rank=samples, size=sum(parameter.numel() for parameter in self.defender.parameters()))
 
-    def on_train_start(self) -> None:
-        """Start the sums of the gradients at zero, or at those of a checkpoint."""
-        self.remember(**{name: torch.zeros((), dtype=torch.float64) for name in self.batch_sizes})
+    def begin(self) -> None:
+        """Start the sums of the gradients."""
+        self.memory |= {name: torch.zeros((), dtype=torch.float64) for name in self.batch_sizes}
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Add the gradients of the batch's samples to the sums."""

@@ -26,19 +26,20 @@ TABLE = {
     "train_limit test_limit samples pretraining_refresh": "null or an integer of at least 1",
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
-    "epochs *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
+    "*epochs *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
     "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; an image of 1024 takes 3 MB
     "dataset.channels": "1 or 3",
     "lr attacker_lr noise_scale temperature scale alpha relative_floor checkpoint.seconds": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
     "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits
+    "retain_weight": "a finite number of at least 0 and of at most 1",
     "damping weight_decay *weight noise invariance variance covariance": "a finite number of at least 0",
     "momentum sparsity.amount": "a finite number of at least 0 and below 1",
     "scheme.fraction val_from_test": "null or a finite number above 0 and below 1",
     "transform.mean": "null or a list, each a finite number",  # null: the network's published values
     "transform.std": "null or a list, each a finite number above 0",
     "milestones": "[] or a list, each an integer of at least 1",
-    "schedule": "one of constant, linear, one_cycle, step",
+    "schedule": "one of constant, linear, cosine, one_cycle, step",
     "batch_norm": "one of batch, update, running",
     "attacker_input": "one of probabilities, logits",
     "attacker_mode": "one of eval, train",

@@ -47,6 +47,7 @@ class UnlearningModule(L.LightningModule):
         self.findings: dict[str, float | None] = {}  # from the training, for the row of results; None: there is no such number
         self.untimed = 0.0  # seconds of the training that do not count as run time
         self.memory: dict[str, Any] = {}  # further tensors and numbers that a checkpoint has to hold
+        self.resumed = False  # whether the training goes on from a checkpoint
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
@@ -86,6 +87,15 @@ class UnlearningModule(L.LightningModule):
         """No optimizer."""
         return []
 
+    def on_train_start(self) -> None:
+        """Call `begin`, unless the training is resumed, and move the memory to the device."""
+        if not self.resumed:
+            self.begin()
+        self.remember()
+
+    def begin(self) -> None:
+        """The work before the first step; a method puts what later steps need into `memory`. A resumed training skips it."""
+
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Key the noise and dropout of the step by (seed, phase, step), so that they are the same on every device."""
         reseed(self.seed, self.phase, self.step, 0)
@@ -120,6 +130,7 @@ class UnlearningModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore memory, findings and untimed seconds from a checkpoint."""
         vars(self).update(checkpoint["module"])
+        self.resumed = True
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The defender's logits, float32 `(B, K)`."""

@@ -1,5 +1,6 @@
 """The base class of methods that train by SGD: cross-entropy on one part of the split, with a learning-rate schedule."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dau_lightning.base.devices import average_over_devices, gather_shares
+from dau_lightning.data.alternating import AlternatingLoader
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
@@ -17,18 +19,20 @@ from dau_lightning.training.module import UnlearningModule
 
 
 class SGDMethod(UnlearningModule):
-    """SGD on the cross-entropy of `part`. A method derived from it changes the part or the step.
+    """SGD on the cross-entropy of `part`. A method derived from it changes the part, the loss or the step.
 
     Args:
         epochs: passes over the part.
         lr: the highest learning rate of the schedule.
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD, on every parameter.
-        schedule: `constant`, `linear`, `one_cycle` or `step`, see `rate_factor`.
+        schedule: `constant`, `linear`, `cosine`, `one_cycle` or `step`, see `rate_factor`.
         milestones: epochs after each of which `schedule="step"` divides the learning rate by ten.
         batch_norm: see `mode.batch_norm`; `update`, as in ordinary training, moves the running statistics to the part's.
         settings: further arguments, see `UnlearningModule`.
     """
+
+    alternating = False  # whether an epoch visits the parts one after another; else a step has a batch of each part
 
     def __init__(
         self,
@@ -51,16 +55,18 @@ class SGDMethod(UnlearningModule):
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
-        """Joint, augmented batches of the parts; for the arguments see `UnlearningModule.loader`."""
+        """Augmented batches of the parts, joint or alternating; for the arguments see `UnlearningModule.loader`."""
         parts = {name: part(name) for name in self.batch_sizes}
-        return JointLoader(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
+        kind = AlternatingLoader if self.alternating else JointLoader
+        return kind(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
 
     def plan(self, steps: int, split: Split) -> str:
         """One line with the epochs, the steps, and how often an epoch visits a forget sample."""
         plan = f"{self.label}: {self.epochs} epochs of {steps} steps"
         if "forget" not in self.batch_sizes:
             return plan
-        return f"{plan}, each visits every forget sample {steps * self.batch_sizes['forget'] / len(split.forget):.1f} times"
+        visits = 1.0 if self.alternating else steps * self.batch_sizes["forget"] / len(split.forget)
+        return f"{plan}, each visits every forget sample {visits:.1f} times"
 
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
         """An SGD optimizer of the defender and other modules; after each step it sets pruned weights to zero again."""
@@ -88,23 +94,30 @@ class SGDMethod(UnlearningModule):
         average_over_devices(optimizer, *defenders)
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
-        """The cross-entropy on the batch of `part`, which the step minimises."""
+        """The loss of the step, which the optimizer minimises."""
         with batch_norm(self.defender, self.batch_norm):
-            loss = self.cross_entropy(batch[self.part])
+            loss = self.loss(batch)
         self.log_values(loss=loss)
         return loss
 
+    def loss(self, batch: Mapping[str, Batch]) -> Tensor:
+        """The cross-entropy on the batch of `part`, a scalar."""
+        return self.cross_entropy(batch[self.part])
+
     def cross_entropy(self, batch: Batch) -> Tensor:
         """`L_D` of a batch, a scalar in nats, float32."""
-        logits, _ = self.defender(batch.images)
-        return F.cross_entropy(gather_shares(logits.float()), gather_shares(batch.targets))
+        return F.cross_entropy(self.logits(batch.images), gather_shares(batch.targets))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The defender's logits for the whole batch of which this device has a share, float32 `(B, K)`."""
+        return gather_shares(self.defender(images)[0].float())
 
 
 def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()) -> float:
     """The learning rate divided by its highest value, at a progress in [0, 1).
 
-    `constant` is 1; `linear` falls to 0; `one_cycle` rises from 0.1 over the first fifth and then falls linearly to 0;
-    `step` divides by ten at each milestone, which is a progress too.
+    `constant` is 1; `linear` falls to 0, `cosine` along half a wave; `one_cycle` rises from 0.1 over the first fifth and then
+    falls linearly to 0; `step` divides by ten at each milestone, which is a progress too.
 
     Raises:
         ValueError: the schedule is none of these.
@@ -116,8 +129,10 @@ def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()
         return 1.0
     if schedule == "linear":
         return 1 - progress
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
     if schedule == "one_cycle":
         return 0.1 + 4.5 * progress if progress < 0.2 else (1 - progress) / 0.8
     if schedule == "step":
         return 0.1 ** sum(progress >= milestone for milestone in milestones)
-    raise ValueError(f"schedule must be constant, linear, one_cycle or step, got {schedule!r}")
+    raise ValueError(f"schedule must be constant, linear, cosine, one_cycle or step, got {schedule!r}")
