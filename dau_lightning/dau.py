@@ -132,14 +132,6 @@ class DAU(SGDMethod):
         self.log_values(loss=loss, **values)
         return loss.detach()
 
-    def descend(self, player: int, loss: Tensor) -> None:
-        """One step of a player's optimizer: 0 is the defender's, 1 the attacker's."""
-        optimizers = self.optimizers()
-        optimizer = optimizers[player] if isinstance(optimizers, list) else optimizers
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD on the defender and its projector, and the attacker's optimizer."""
         return [self.sgd(self.regulariser), *self.attacker.optimizers()]

@@ -32,6 +32,7 @@ TABLE = {
     "lr attacker_lr noise_scale temperature scale alpha relative_floor checkpoint.seconds": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
     "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits
+    "*share": "a finite number above 0 and of at most 1",
     "retain_weight": "a finite number of at least 0 and of at most 1",
     "damping weight_decay *weight noise invariance variance covariance": "a finite number of at least 0",
     "momentum sparsity.amount": "a finite number of at least 0 and below 1",

@@ -68,6 +68,9 @@ class UnlearningModule(L.LightningModule):
         """One line that says what the method will do, for `steps` steps in an epoch."""
         return f"{self.label}: one pass of {steps} steps, and one change of the weights at its end"
 
+    def check(self, split: Split) -> None:
+        """Raise an `InputError` if the method cannot be used on a split; called before any training."""
+
     @property
     def data(self) -> UnlearningDataModule:
         """The data module of the running fit."""

@@ -93,12 +93,20 @@ class SGDMethod(UnlearningModule):
         defenders = [self.defender] if optimizer is self.trainer.optimizers[0] else []
         average_over_devices(optimizer, *defenders)
 
-    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
         """The loss of the step, which the optimizer minimises."""
         with batch_norm(self.defender, self.batch_norm):
             loss = self.loss(batch)
         self.log_values(loss=loss)
         return loss
+
+    def descend(self, number: int, loss: Tensor) -> None:
+        """One step of an optimizer, 0 being the defender's; for methods that take their steps themselves."""
+        optimizers = self.optimizers()
+        optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
         """The cross-entropy on the batch of `part`, a scalar."""
