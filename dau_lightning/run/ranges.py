@@ -23,7 +23,7 @@ LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many a
 # Keys hold patterns for the last part of a name, or more parts, with wildcards as in fnmatch; the first match counts.
 TABLE = {
     "seed dynamics crop_padding copies pretraining_steps rewind_epochs": "an integer of at least 0",
-    "train_limit test_limit samples pretraining_refresh": "null or an integer of at least 1",
+    "train_limit test_limit samples pretraining_refresh l1_epochs": "null or an integer of at least 1",
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
     "*epochs *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
