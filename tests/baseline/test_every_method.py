@@ -22,11 +22,14 @@ METHODS = choices("baseline")
 FROM_SCRATCH = {"original", "retrain", "retrain_again"}
 GAME = {"dau", "dau_paper"}  # tests/training/test_checkpoint.py kills it, with every part that has a state
 QUICK = {"epochs": 1, "pretraining_steps": 2, "pretraining_batch_size": 6, "samples": 20}
+STRONGER = {"ssd": {"alpha": 0.1, "dampening": 0.5}}  # by default they change no weight of an untrained network
+DEEPER = {name: {"layers": 4} for name in ("cf_k", "eu_k")}  # all layers of the tiny network
 TWO_EPOCHS = QUICK | {"epochs": 2, "batch_size": 18, "forget_batch_size": 9}
 
 
-def make(name: str, tiny: Any, defender: Defender, changes: dict[str, int] = QUICK) -> UnlearningModule:
+def make(name: str, tiny: Any, defender: Defender, changes: dict[str, Any] = QUICK) -> UnlearningModule:
     node = composed(f"baseline={name}").baseline
+    changes = changes | STRONGER.get(name, {}) | DEEPER.get(name, {})
     kind = instantiate(OmegaConf.merge(node, {key: value for key, value in changes.items() if key in node}))
     return kind(defender=defender, seed=0, **(tiny.training().recipe if kind.func.from_scratch else {}))
 
@@ -90,7 +93,8 @@ def test_it_unlearns_from_a_model_of_ones_own(name: str, tmp_path: Path) -> None
     images = torch.randint(256, (48, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(48) % 2
     settings = composed(f"baseline={name}").baseline
-    quick = [f"baseline.{key}={value}" for key, value in QUICK.items() if key in settings]
+    changes = QUICK | STRONGER.get(name, {})
+    quick = [f"baseline.{key}={value}" for key, value in changes.items() if key in settings]
     done = unlearn(
         own_model(),
         (images[:24], labels[:24]),
