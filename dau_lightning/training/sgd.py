@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dau_lightning.base.devices import average_over_devices, gather_shares
+from dau_lightning.base.randomness import generator
 from dau_lightning.data.alternating import AlternatingLoader
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.split import Split
@@ -51,14 +52,22 @@ class SGDMethod(UnlearningModule):
         self.epochs, self.lr, self.momentum, self.weight_decay = epochs, lr, momentum, weight_decay
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
         self.pairs: Mapping[str, str] = {}  # see `JointLoader`
+        self.shares: Mapping[str, float] = {}  # by part, the share of its images that are used; others are used completely
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
         """Augmented batches of the parts, joint or alternating; for the arguments see `UnlearningModule.loader`."""
-        parts = {name: part(name) for name in self.batch_sizes}
+        parts = {name: self._drawn(name, part(name)) for name in self.batch_sizes}
         kind = AlternatingLoader if self.alternating else JointLoader
         return kind(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
+
+    def _drawn(self, name: str, part: Images) -> Images:
+        """The images of a part that are used, drawn at random; at least one."""
+        if name not in self.shares:
+            return part
+        count = max(1, round(self.shares[name] * len(part)))
+        return part[torch.randperm(len(part), generator=generator(self.seed, self.phase, name, "share"))[:count]]
 
     def plan(self, steps: int, split: Split) -> str:
         """One line with the epochs, the steps, and how often an epoch visits a forget sample."""
@@ -71,7 +80,14 @@ class SGDMethod(UnlearningModule):
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
         """An SGD optimizer of the defender and other modules; after each step it sets pruned weights to zero again."""
         parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
-        optimizer = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
+        return self._pruning(torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True))
+
+    def adam(self) -> torch.optim.Optimizer:
+        """An Adam optimizer of the defender, with `momentum` as beta 1 and a decoupled weight decay (AdamW)."""
+        options = {"betas": (self.momentum, 0.999), "weight_decay": self.weight_decay, "fused": True}
+        return self._pruning(torch.optim.AdamW(self.defender.parameters(), self.lr, **options))
+
+    def _pruning(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         optimizer.register_step_post_hook(lambda *_: self.defender.prune())
         return optimizer
 
