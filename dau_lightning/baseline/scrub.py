@@ -11,8 +11,8 @@ from dau_lightning.base.devices import gather_shares
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import Split
-from dau_lightning.training.accuracy import correct
 from dau_lightning.training.mode import batch_norm
+from dau_lightning.training.plain_pass import correct
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher, divergence
 

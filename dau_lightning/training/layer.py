@@ -1,4 +1,4 @@
-"""Layers of a network that methods change before their first step: its convolutions, and its last layers."""
+"""Layers that methods change before their first step: convolutions, and layers that draw new weights."""
 
 from collections.abc import Callable, Iterable
 
@@ -18,22 +18,6 @@ def convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
     found = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     require(bool(found), f"{method} changes convolutions, and {type(network).__name__} has none: choose another baseline")
     return found
-
-
-def last_layers(network: nn.Module, count: int) -> list[nn.Module]:
-    """The last `count` layers with weights, each with the normalisation layers that follow it.
-
-    A layer is a module with a parameter of two or more dimensions of its own, such as a convolution or a linear layer. The
-    order is that in which the network registers its layers.
-
-    Raises:
-        InputError: there are fewer layers.
-    """
-    owners = [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
-    starts = [place for place, module in enumerate(owners) if any(each.dim() > 1 for each in module.parameters(recurse=False))]
-    if count > len(starts):
-        raise InputError(f"baseline.layers must be at most {len(starts)}, the layers of the network; got {count}")
-    return owners[starts[-count] :]
 
 
 def check_resettable(layers: Iterable[nn.Module], method: str) -> None:
