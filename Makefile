@@ -13,7 +13,7 @@ help:    ## this list
 
 install: .venv/installed  ## create .venv and install everything into it
 
-run: install    ## python train.py, on digits: under a minute
+run: install    ## python train.py: under a minute
 	$(BIN)/python train.py $(ARGS)
 
 test: install   ## tests and doctests, with coverage
@@ -35,7 +35,7 @@ test-page: install ## the pages of a run and of a sweep in a headless Chromium, 
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --editable '.[dev,page]'
 	OMP_NUM_THREADS=1 .ci/browser $(BIN)/python -m pytest tests/page/in_a_browser.py
 
-table1: install ## every method over five seeds on digits, on all cores; ARGS="dataset=cifar10" for others
+table1: install ## every method over five seeds on fashion, on all cores; ARGS="dataset=cifar10" for other images
 	$(BIN)/python train.py -m experiment=table1 $(ARGS)
 	$(BIN)/python -m dau_lightning.report runs/table1
 

@@ -67,7 +67,7 @@ class Stream:
 
 
 class PlainDAU(PlainLoop):
-    """A step of the game with the defaults of `conf/baseline/dau.yaml` (Algorithm 1; Eq. 2 with lambda 5e-3).
+    """A step of the game with the defaults of `conf/baseline/dau_paper.yaml` (Algorithm 1; Eq. 2 with lambda 5e-3).
 
     Args:
         split: parts on the device.

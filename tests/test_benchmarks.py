@@ -23,11 +23,11 @@ from dau_lightning.data.loader import Batch
 CPU = torch.device("cpu")
 PARTS = "retain", "forget", "val"
 GAME = [f"baseline.{part}_batch_size={size}" for part, size in zip(PARTS, (16, 8, 8), strict=True)]
-GAME += ["baseline.pretraining_steps=0", "baseline.lr=0.01", "baseline.schedule=constant"]
+GAME += ["baseline.pretraining_steps=0", "baseline.sensitivity.copies=0", "baseline.lr=0.01", "baseline.schedule=constant"]
 CASES = {
     "retrain": ["recipe.lr=0.01", "recipe.schedule=constant", "recipe.batch_size=16"],
     "finetune": ["baseline.lr=0.01", "baseline.schedule=constant", "baseline.batch_size=16"],
-    "dau": GAME,
+    "dau_paper": GAME,
 }
 
 
@@ -64,7 +64,7 @@ def test_hand_written_loop_does_the_same_work(method: str) -> None:
     work = Workload("convnet", method, CASES[method], images=200)
     module: Any = work.module()
     network, transform, sizes = module.defender.network, work.training.transform, tuple(module.batch_sizes.values())
-    if method == "dau":
+    if method == "dau_paper":
         plain = PlainDAU(network, work.split, transform, sizes, bfloat16=False)
         plain.attacker.load_state_dict(module.attacker.network.state_dict())
     else:
@@ -83,7 +83,7 @@ def optimizers(plain: Any) -> list[torch.optim.Optimizer]:
 
 
 def test_every_training_starts_anew() -> None:
-    work, steps = Workload("convnet", "dau", CASES["dau"], images=200), list[int]()
+    work, steps = Workload("convnet", "dau_paper", CASES["dau_paper"], images=200), list[int]()
     for _ in range(2):
         module: Any = work.module()
         module.attacker.pretraining.steps = 2
@@ -141,7 +141,7 @@ def test_seconds_of_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     row = cell.row(CPU, "original", "null")
     assert row["steps"] == 40 * 3  # 180 images in batches of 64
     assert row["minutes"] == pytest.approx(row["steps"] * 64 / row["images/s"] / 60)
-    assert cell.row(CPU, "dau", "null")["steps"] == 10 * 2
+    assert cell.row(CPU, "dau_paper", "null")["steps"] == 10 * 2
     assert not cell.measure(CPU).rows
 
 

@@ -298,7 +298,7 @@ def test_a_checkpoint_of_another_network_is_one_line(run: Callable[..., str], ow
     assert not results()
 
 
-GAME = ["baseline=dau", "baseline.epochs=1", "baseline.pretraining_steps=2", "figures=true", "dynamics=1"]
+GAME = ["baseline=dau_paper", "baseline.epochs=1", "baseline.pretraining_steps=2", "figures=true", "dynamics=1"]
 GAME += [f"baseline.{part}_batch_size=4" for part in ("retain", "forget", "val", "pretraining")]
 
 
@@ -321,7 +321,7 @@ def test_two_requests_with_the_game_have_pictures_pages_and_tables_of_their_own(
     first, second = found[Path("runs/first")], found[Path("runs/second")]
     assert second["request"]["where"] == "user == 17"
     assert second["forgotten_classes"] == ["cat"]
-    row = second["rows"]["dau"]  # 12 of 14 are of the emptied class
+    row = second["rows"]["dau_paper"]  # 12 of 14 are of the emptied class
     assert row["score_UA"] == pytest.approx(abs(row["UA"] - (12 * 100 + 2 * row["judge_error"]) / 14))
     assert "`user == 17`" in Path("runs/second/model_card.md").read_text()
     for folder, result in found.items():

@@ -18,7 +18,7 @@ from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training.trainer import TrainerSettings
 from tests.composed import composed
 
-GAME = ["baseline=dau", "baseline.retain_batch_size=12", "baseline.forget_batch_size=6", "baseline.val_batch_size=6"]
+GAME = ["baseline=dau_paper", "baseline.retain_batch_size=12", "baseline.forget_batch_size=6", "baseline.val_batch_size=6"]
 GAME += ["baseline.pretraining_steps=3"]
 FINETUNE = ["baseline=finetune", "baseline.batch_size=12"]
 
@@ -105,7 +105,7 @@ class Reads(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("amount", [0.0, 0.5])
-@pytest.mark.parametrize("method", [[*GAME, "baseline.pretraining_steps=5"], FINETUNE], ids=["dau", "finetune"])
+@pytest.mark.parametrize("method", [[*GAME, "baseline.pretraining_steps=5"], FINETUNE], ids=["dau_paper", "finetune"])
 def test_only_a_logged_step_reads_a_number(tiny: Any, method: list[str], amount: float) -> None:
     class Watched(L.Callback):
         def __init__(self) -> None:

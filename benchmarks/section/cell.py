@@ -14,11 +14,11 @@ from benchmarks.workload import Workload
 NETWORK, IMAGES = "resnet18", 50_000  # a tenth of them held out
 BLOCKS, WARM_UP = 6, 20
 BACKENDS = "null", "inductor"
-PAPER = [  # of CIFAR-10, and batches of `baseline/dau.yaml` in place of those tuned for folders
-    "paper@_global_=cifar10-dau-random-dense",
+PAPER = [  # of CIFAR-10, and batches of `baseline/dau_paper.yaml` in place of those tuned for folders
+    "paper@_global_=dau_paper-random-dense",
     *(f"baseline.{part}_batch_size={size}" for part, size in {"retain": 128, "forget": 64, "val": 64}.items()),
 ]
-METHODS = {"original": [], "retrain": [], "dau": [*PAPER, "baseline.pretraining_steps=0"]}
+METHODS = {"original": [], "retrain": [], "dau_paper": [*PAPER, "baseline.pretraining_steps=0"]}
 
 
 def measure(device: torch.device) -> Table:

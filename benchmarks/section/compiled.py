@@ -33,8 +33,8 @@ def measure(device: torch.device) -> Table:
     settings = ["baseline.lr=0.001"]  # at the usual rate new weights diverge, and a rounding error grows tenfold a step
     settings += ["trainer.precision=bf16-mixed"] if device.type == "cuda" else []
     rows = []
-    for method in ("finetune", "dau") if device.type == "cuda" else ("finetune",):  # a CPU compiles DAU for a minute
-        more = ["baseline.pretraining_steps=0", "baseline.sensitivity.copies=2"] if method == "dau" else []
+    for method in ("finetune", "dau_paper") if device.type == "cuda" else ("finetune",):  # a CPU compiles DAU for a minute
+        more = ["baseline.pretraining_steps=0", "baseline.sensitivity.copies=2"] if method == "dau_paper" else []
         plain, compiled = (
             _trained(Workload(network, method, [*settings, *more, f"compile={backend}"], images), block(device))
             for backend in ("null", COMPILER)

@@ -43,7 +43,7 @@ def measure(device: torch.device) -> Table:
             "baseline.epochs=99",
         ]
         settings += ["trainer.precision=bf16-mixed"] if cuda else []
-        work = Workload(network, "dau", settings, images)
+        work = Workload(network, "dau_paper", settings, images)
         module = work.module().to(device)
         split, transform = work.split_on(device), work.training.transform
         finetune = PlainLoop(module.defender.network, split.retain, transform, batch_size, work.short)

@@ -74,7 +74,7 @@ def _game(device: torch.device, classes: int, batches: Sequence[str], copies: in
     parts = [batch.split("=") for batch in batches]
     settings = [f"baseline.{part}_batch_size={size}" for part, size in parts]
     settings += [f"baseline.sensitivity.copies={copies}", "baseline.pretraining_steps=0", "baseline.epochs=99"]
-    return _steps(Workload("convnet", "dau", settings, max(images, 2000), classes), device, block(device))
+    return _steps(Workload("convnet", "dau_paper", settings, max(images, 2000), classes), device, block(device))
 
 
 def _steps(work: Workload, device: torch.device, steps: int) -> Measured:

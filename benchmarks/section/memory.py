@@ -24,7 +24,7 @@ def measure(device: torch.device) -> Table:
 
 def training(device: torch.device, network: str, method: str, settings: list[str], images: int) -> tuple[str, int]:
     """The batches, and bytes of a few steps."""
-    work = Workload(network, method, [*settings, *(["baseline.pretraining_steps=0"] if method == "dau" else [])], images)
+    work = Workload(network, method, [*settings, *(["baseline.pretraining_steps=0"] if method == "dau_paper" else [])], images)
     module = work.module()
     peak = peak_bytes(lambda: work.fit(module, ByTurns(lambda: None, blocks=1, warm_up=1)), device)
     return " + ".join(map(str, module.batch_sizes.values())), peak

@@ -11,15 +11,15 @@ from benchmarks.workload import Workload
 CPU = [
     ("convnet", "retrain", [], 1350, 60),
     ("convnet", "finetune", [], 1350, 60),
-    ("convnet", "dau", [], 1350, 30),
+    ("convnet", "dau_paper", [], 1350, 30),
     ("resnet9", "retrain", [], 1000, 5),
     ("resnet9", "finetune", [], 1000, 5),
-    ("resnet9", "dau", [], 1000, 5),
+    ("resnet9", "dau_paper", [], 1000, 5),
     ("resnet18", "retrain", ["recipe.batch_size=16"], 300, 5),
     ("resnet18", "finetune", ["baseline.batch_size=16"], 300, 5),
     (
         "resnet18",
-        "dau",
+        "dau_paper",
         [f"baseline.{part}_batch_size={size}" for part, size in (("retain", 16), ("forget", 4), ("val", 4))],
         300,
         5,
@@ -28,7 +28,7 @@ CPU = [
 CUDA = [
     (network, method, ["trainer.precision=bf16-mixed"], 50_000, 10)
     for network in ("convnet", "resnet9", "resnet18")
-    for method in ("retrain", "finetune", "dau")
+    for method in ("retrain", "finetune", "dau_paper")
 ]
 TARGETS = {"convnet": 1.5, "resnet9": 1.05, "resnet18": 1.05}
 
@@ -37,11 +37,12 @@ def measure(device: torch.device) -> Table:
     """A row a network and method."""
     rows = []
     for network, method, settings, images, blocks in CUDA if device.type == "cuda" else CPU:
-        work = Workload(network, method, [*settings, *(["baseline.pretraining_steps=0"] if method == "dau" else [])], images)
+        game = ["baseline.pretraining_steps=0", "baseline.sensitivity.copies=0"] if method == "dau_paper" else []
+        work = Workload(network, method, [*settings, *game], images)
         module = work.module()
         network_, split, transform = module.defender.network.to(device), work.split_on(device), work.training.transform
         sizes, short = tuple(module.batch_sizes.values()), work.short
-        if method == "dau":
+        if method == "dau_paper":
             plain = PlainDAU(network_, split, transform, (sizes[0], sizes[1], sizes[2]), short)
         else:
             plain = PlainLoop(network_, split.retain, transform, sizes[0], short)

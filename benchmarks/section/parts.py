@@ -65,7 +65,7 @@ def _shares(device: torch.device, copies: int) -> dict[str, float]:
     """Percent of a step, by part."""
     network, images = CUDA if device.type == "cuda" else CPU
     settings = [f"baseline.sensitivity.copies={copies}", "baseline.pretraining_steps=0"]
-    work = Workload(network, "dau", settings, images)
+    work = Workload(network, "dau_paper", settings, images)
     module: Any = work.module()
     parts, steps = Parts(device), list[dict[str, float]]()
     for owner, attribute, name in (

@@ -34,7 +34,7 @@ def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.Dat
     comparable.check_seeds(rows, seeds)
     rows = rows if seeds is None else rows.loc[rows.seed.isin(seeds)]
     comparable.check(rows)
-    rank = {kind: place for place, kind in enumerate(FIRST)} | {"dau": len(FIRST) + 1}
+    rank = {kind: place for place, kind in enumerate(FIRST)} | {"dau_paper": len(FIRST) + 1, "dau": len(FIRST) + 2}
     rows = rows.assign(rank=rows.kind.map(rank).fillna(len(FIRST)))
     rows = rows.sort_values(["selection", *GROUP, "amount", "sparsity", "rank", "method", "seed"], kind="stable")
     return rows.drop_duplicates([*CELL, "method", "seed"]).reset_index(drop=True)

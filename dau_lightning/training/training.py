@@ -24,7 +24,7 @@ from dau_lightning.training.clock import Clock
 from dau_lightning.training.guard import Guard
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.progress_bar import TrainingBar
-from dau_lightning.training.rewinding import Rewinding
+from dau_lightning.training.prune_at_epoch import PruneAtEpoch
 from dau_lightning.training.trainer import TrainerSettings, make_trainer
 
 Method = Callable[..., UnlearningModule]
@@ -127,14 +127,14 @@ class Training:
 
         A sparse original trains densely for `rewind_epochs`. Retrain has the mask, found on `D`, from its first step.
         """
-        rewinding = []
+        pruning = []
         if mask and self.sparsity and module.part == "train":  # its first steps are those of the dense original
-            rewinding = [Rewinding(mask, self.sparsity.made.rewind_epochs)]
+            pruning = [PruneAtEpoch(mask, self.sparsity.made.rewind_epochs)]
         else:
             module.defender.hold(mask)
         content = self.content(module, split, sparse=bool(mask))
         path = self.store.path(module.phase, content)
-        return self._trained(module, split, path, content, mask, rewinding) | {"store": str(path)}
+        return self._trained(module, split, path, content, mask, pruning) | {"store": str(path)}
 
     def unlearned(self, module: UnlearningModule, split: Split, mask: Mask, watchers: Callbacks = ()) -> dict[str, Any]:
         """Unlearn: train a method whose defender holds the original, write the weights; return seconds and findings."""

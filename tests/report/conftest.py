@@ -89,7 +89,13 @@ def writer(root: Path) -> Callable[..., Path]:
         result = {"dataset": "digits", "network": "convnet", "scheme": "random", "sparsity": "dense", "baseline": name}
         result |= {"seed": seed, "split_hash": f"{scheme}{seed}", "data_hash": "d", "selection": False, "counts": counts}
         result |= {"hardware": {"device": "cpu", "name": "x", "threads": 1}, "versions": {"torch": "2.11"}, "warnings": []}
-        result |= {"forgotten_classes": [], "command": f"python train.py seed={seed}", "settings": settings, "rows": rows}
+        result |= {
+            "forgotten_classes": [],
+            "command": f"python train.py seed={seed}",
+            "settings": settings,
+            "rows": rows,
+            "start": {"RA": 100.0},
+        }
         path = root / folder / f"{len(list(root.rglob('result.json')))}"
         path.mkdir(parents=True)
         (path / "result.json").write_text(json.dumps(result | changes))

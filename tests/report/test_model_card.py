@@ -60,7 +60,7 @@ def test_a_card_has_request_evidence_warnings_and_settings(write: Callable[..., 
     score = {} if reference else {"score": 1.5}
     rows = {"original": score, "dau": score | {"flags": ["nothing forgotten"]}}
     request = {"count": 1234, "classes": {"cat": 1000, "dog": 234}, "sha256": "ab12", "where": "user == 17"}
-    about = {"request": request, "files": {"scheme.file": {"name": "forget.csv", "sha256": "cd34"}}, "start": {}}
+    about = {"request": request, "files": {"scheme.file": {"name": "forget.csv", "sha256": "cd34"}}, "start": {"RA": 100.0}}
     about |= {"class_names": ["cat", "dog"], "image_shape": [3, 8, 8]}
     folder = write(
         reference=reference, rows=rows, method={"attacker": {"_target_": "game.Attacker", "_partial_": True}}, **about

@@ -18,7 +18,7 @@ from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.training.checkpoint import SEAL, CheckpointWriter, SealedCheckpointIO
 from dau_lightning.training.module import UnlearningModule
-from dau_lightning.training.rewinding import Rewinding
+from dau_lightning.training.prune_at_epoch import PruneAtEpoch
 from dau_lightning.training.sgd import SGDMethod
 from tests.composed import composed
 from tests.killing import Kill, Killed, equal, fit
@@ -111,10 +111,10 @@ def test_a_training_killed_early_in_the_game_does_not_repeat_the_pretraining(
 @pytest.mark.parametrize("step", range(2, 8))
 def test_a_training_killed_around_its_pruning_ends_with_the_same_weights(tiny: Any, step: int) -> None:
     mask = OMP(0.5, 0)(tiny.defender(seed=3).network)
-    expected = fit(tiny, descent(tiny), Rewinding(mask, 1), seconds=60)
+    expected = fit(tiny, descent(tiny), PruneAtEpoch(mask, 1), seconds=60)
     with pytest.raises(Killed):
-        fit(tiny, descent(tiny), Rewinding(mask, 1), Kill(step))
-    assert equal(fit(tiny, descent(tiny), Rewinding(mask, 1)), expected)
+        fit(tiny, descent(tiny), PruneAtEpoch(mask, 1), Kill(step))
+    assert equal(fit(tiny, descent(tiny), PruneAtEpoch(mask, 1)), expected)
 
 
 def test_the_seconds_of_a_resumed_training_count_every_step_once(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

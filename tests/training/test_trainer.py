@@ -14,7 +14,7 @@ from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
 from dau_lightning.sparsity.omp import OMP
 from dau_lightning.storage.store import RECIPE_NUMBER, get
-from dau_lightning.training.rewinding import Rewinding
+from dau_lightning.training.prune_at_epoch import PruneAtEpoch
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.trainer import process_settings
 
@@ -81,7 +81,7 @@ def test_rewinding_goes_on_from_the_first_steps_of_the_dense_training(tiny: Any,
     whole = watched(tiny.module(SGDMethod, epochs=4, schedule="linear"))
     module = tiny.module(SGDMethod, epochs=4, schedule="linear")
     mask = OMP(0.5, epochs)(module.defender.network)
-    rewound = watched(module, Rewinding(mask, epochs))
+    rewound = watched(module, PruneAtEpoch(mask, epochs))
     assert torch.equal(torch.stack(rewound.batches), torch.stack(whole.batches))
     assert rewound.rates == whole.rates
     for epoch, (weights, dense) in enumerate(zip(rewound.weights, whole.weights, strict=True)):

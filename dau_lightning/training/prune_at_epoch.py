@@ -1,4 +1,4 @@
-"""Rewinding (section 4.2): train a sparse original densely for its first epochs, then prune it and train it to the end."""
+"""Rewinding (section 4.2): a sparse original is trained densely for its first epochs, then pruned and trained to the end."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import lightning as L
 from torch import Tensor
 
 
-class Rewinding(L.Callback):
+class PruneAtEpoch(L.Callback):
     """Prunes the defender after some epochs and clears the optimizer's momentum; the training then continues.
 
     Args:
