@@ -30,7 +30,7 @@ TABLE = {
     "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; an image of 1024 takes 3 MB
     "dataset.channels": "1 or 3",
     "lr attacker_lr noise_scale temperature scale checkpoint.seconds": "a finite number above 0",
-    "alpha dampening fgsm_step clip_norm relative_floor": "a finite number above 0",
+    "alpha dampening radius fgsm_step clip_norm relative_floor": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
     "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits
     "*share": "a finite number above 0 and of at most 1",

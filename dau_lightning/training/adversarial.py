@@ -55,3 +55,10 @@ def pgd(
 def _norm(images: Tensor) -> Tensor:
     """Each image's L2 norm, `(B, 1, 1, 1)`."""
     return images.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+
+
+@torch.no_grad()
+def predicted(defender: Defender, transform: Transform, pixels: Tensor) -> Tensor:
+    """The class of each image, int64 `(B,)`, in evaluation mode and float32; pixels are in [0, 1]."""
+    with evaluating(defender), float32(pixels.device), eager():
+        return defender(transform.standardise(pixels))[0].argmax(1)
