@@ -14,7 +14,6 @@ from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import Query
-from dau_lightning.game.extra_loss import ExtraLoss
 from dau_lightning.game.objective import Objective
 from dau_lightning.game.penalty import Penalty
 from dau_lightning.game.player import player
@@ -52,7 +51,6 @@ class DAU(SGDMethod):
         regulariser: `V_ss`, from features.
         regulariser_weight: beta, Eq. 3.
         projector: makes a network between features and regulariser for a number of features; trained with the defender.
-        term: extra losses of the defender, by name.
         retain_batch_size: images in a step.
         forget_batch_size: images in a step.
         val_batch_size: images in a step.
@@ -84,7 +82,6 @@ class DAU(SGDMethod):
         regulariser: Regulariser,
         regulariser_weight: float,
         projector: Callable[[int], nn.Module],
-        term: Mapping[str, ExtraLoss],
         retain_batch_size: int,
         forget_batch_size: int,
         val_batch_size: int,
@@ -92,7 +89,7 @@ class DAU(SGDMethod):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.label, self.automatic_optimization, self.extra_losses = label, False, dict(term)
+        self.label, self.automatic_optimization = label, False
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input, val_gradient)
@@ -125,9 +122,8 @@ class DAU(SGDMethod):
             if beta:
                 redundancy = self.regulariser(forget.features, val.features, retain_features)  # V_ss
                 values["regulariser"], loss = redundancy, loss + beta * redundancy
-            for name, extra in self.extra_losses.items():
-                values[name] = extra_loss = extra.loss(forget.logits, forget.inputs.targets)
-                loss = loss + extra_loss
+            values |= (extra := self.extra_values(batch, forget.logits))
+            loss = loss + sum(extra.values())
         self.descend(0, loss)
         self.log_values(loss=loss, **values)
         return loss.detach()
@@ -143,13 +139,8 @@ class DAU(SGDMethod):
         self.attacker.check(world_size)
         return super().loader(part, transform, seed, rank, world_size)
 
-    def begin(self) -> None:
-        """Let the extra losses change the defender."""
-        for extra in self.extra_losses.values():
-            extra.before_game(self)
-
     def on_train_start(self) -> None:
-        """Begin, then let the attacker prepare; both count as run time."""
+        """Let the extra losses change the defender, then the attacker prepare; both count as run time."""
         super().on_train_start()
         if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
             self.attacker.before_game(self)

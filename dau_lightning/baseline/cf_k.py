@@ -14,7 +14,7 @@ class CFk(SGDMethod):
     """SGD on the retain set that moves the last k layers; the others are frozen, their batch-norm statistics included.
 
     Args:
-        layers: k, see `LastLayers`.
+        last_layers: k, see `LastLayers`.
         settings: see `SGDMethod`; `batch_norm` is the mode of the last k layers.
 
     Raises:
@@ -23,9 +23,9 @@ class CFk(SGDMethod):
 
     label = "CF-k"
 
-    def __init__(self, *, layers: int, **settings: Any) -> None:
+    def __init__(self, *, last_layers: int, **settings: Any) -> None:
         super().__init__(**settings)
-        self.last = LastLayers(self.defender.network, layers)
+        self.last = LastLayers(self.defender.network, last_layers)
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
         """The cross-entropy on the retain batch."""

@@ -17,7 +17,7 @@ class EUk(SGDMethod):
     The batch-norm layers among the last k start with the weights and statistics of a new network.
 
     Args:
-        layers: k, see `LastLayers`.
+        last_layers: k, see `LastLayers`.
         settings: see `SGDMethod`; `batch_norm` is the mode of the last k layers.
 
     Raises:
@@ -26,9 +26,9 @@ class EUk(SGDMethod):
 
     label = "EU-k"
 
-    def __init__(self, *, layers: int, **settings: Any) -> None:
+    def __init__(self, *, last_layers: int, **settings: Any) -> None:
         super().__init__(**settings)
-        self.last = LastLayers(self.defender.network, layers)
+        self.last = LastLayers(self.defender.network, last_layers)
         check_resettable(self.last.trained, self.label)
 
     def begin(self) -> None:

@@ -36,6 +36,7 @@ class ReGUn(SGDMethod):
 
     def check(self, split: Split) -> None:
         """See `UnlearningModule.check`."""
+        super().check(split)
         if self.by_class and not torch.isin(split.forget.targets, split.val.targets).all():
             raise InputError("baseline.by_class=true needs a validation image of every class of the forget set; use false")
 

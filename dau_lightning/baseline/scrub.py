@@ -58,6 +58,7 @@ class SCRUB(SGDMethod):
 
     def check(self, split: Split) -> None:
         """See `UnlearningModule.check`."""
+        super().check(split)
         known = bool(torch.isin(split.val.targets, split.forget.targets).any())
         require(known or not self.rewind, "baseline.rewind=true needs a validation image of a class of the forget set")
 
@@ -71,7 +72,7 @@ class SCRUB(SGDMethod):
         if "forget" in batch and self.trainer.current_epoch >= self.forget_epochs:
             return None
         with batch_norm(self.defender, self.batch_norm):
-            loss = self.loss(batch)
+            loss = self.loss(batch) + sum(self.extra_values(batch).values())
         self.descend(0, loss)
         self.log_values(**{f"{next(iter(batch))}_loss": loss})
         return loss.detach()

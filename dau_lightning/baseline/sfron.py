@@ -59,7 +59,7 @@ class SFRon(SGDMethod):
                 self.forgetting = True
                 self.descend(0, self.forget_loss(batch["forget"]))
                 self.forgetting = False
-            loss = self.loss(batch)
+            loss = self.loss(batch) + sum(self.extra_values(batch).values())
             self.descend(0, loss)
         self.log_values(loss=loss)
         return loss.detach()

@@ -25,5 +25,9 @@ class AlternatingLoader(JointLoader):
     def __iter__(self) -> Iterator[dict[str, Batch]]:
         """The batches of an epoch."""
         for position in self.positions(len(self)):
-            name, number = self.turns[position]
-            yield {name: self.batch(name, self.epoch * self.passes[name] + number)}
+            name, _ = self.turns[position]
+            yield {name: self.batch(name, self.number(name))}
+
+    def number(self, name: str) -> int:
+        """The number of the part's current batch, counted over all epochs."""
+        return self.epoch * self.passes[name] + self.turns[self.position][1]

@@ -26,7 +26,7 @@ TABLE = {
     "train_limit test_limit samples pretraining_refresh l1_epochs": "null or an integer of at least 1",
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
-    "*epochs layers *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
+    "*epochs last_layers *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
     "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; an image of 1024 takes 3 MB
     "dataset.channels": "1 or 3",
     "lr attacker_lr noise_scale temperature scale checkpoint.seconds": "a finite number above 0",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -9,14 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dau_lightning.base.devices import average_over_devices, gather_shares
+from dau_lightning.base.error import require
 from dau_lightning.base.randomness import generator
 from dau_lightning.data.alternating import AlternatingLoader
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
+from dau_lightning.training.extra_loss import ExtraLoss
 from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.module import UnlearningModule
+
+NO_TERMS: Mapping[str, ExtraLoss] = MappingProxyType({})
 
 
 class SGDMethod(UnlearningModule):
@@ -30,6 +35,7 @@ class SGDMethod(UnlearningModule):
         schedule: `constant`, `linear`, `cosine`, `one_cycle` or `step`, see `rate_factor`.
         milestones: epochs after each of which `schedule="step"` divides the learning rate by ten.
         batch_norm: see `mode.batch_norm`; `update`, as in ordinary training, moves the running statistics to the part's.
+        term: extra losses, by name.
         settings: further arguments, see `UnlearningModule`.
     """
 
@@ -45,12 +51,14 @@ class SGDMethod(UnlearningModule):
         schedule: str,
         milestones: Sequence[int],
         batch_norm: str = "update",
+        term: Mapping[str, ExtraLoss] = NO_TERMS,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.automatic_optimization = True
         self.epochs, self.lr, self.momentum, self.weight_decay = epochs, lr, momentum, weight_decay
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
+        self.extra_losses = dict(term)
         self.pairs: Mapping[str, str] = {}  # see `JointLoader`
         self.shares: Mapping[str, float] = {}  # by part, the share of its images that are used; others are used completely
 
@@ -68,6 +76,19 @@ class SGDMethod(UnlearningModule):
             return part
         count = max(1, round(self.shares[name] * len(part)))
         return part[torch.randperm(len(part), generator=generator(self.seed, self.phase, name, "share"))[:count]]
+
+    def check(self, split: Split) -> None:
+        """See `UnlearningModule.check`."""
+        for name, extra in self.extra_losses.items():
+            needed = f"baseline/term={name} needs steps with {extra.part} images, {self.label} has none: choose another term"
+            require(extra.part in self.batch_sizes, needed)
+
+    def on_train_start(self) -> None:
+        """Begin, then let the extra losses change the defender."""
+        super().on_train_start()
+        if not self.resumed:
+            for extra in self.extra_losses.values():
+                extra.begin(self)
 
     def plan(self, steps: int, split: Split) -> str:
         """One line with the epochs, the steps, and how often an epoch visits a forget sample."""
@@ -112,9 +133,20 @@ class SGDMethod(UnlearningModule):
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
         """The loss of the step, which the optimizer minimises."""
         with batch_norm(self.defender, self.batch_norm):
-            loss = self.loss(batch)
-        self.log_values(loss=loss)
+            extra = self.extra_values(batch)
+            loss = self.loss(batch) + sum(extra.values())
+        self.log_values(loss=loss, **extra)
         return loss
+
+    def extra_values(self, batch: Mapping[str, Batch], forget_logits: Tensor | None = None) -> dict[str, Tensor]:
+        """The extra losses of a step, by name; for the arguments see `ExtraLoss.loss`."""
+        extras = {name: extra for name, extra in self.extra_losses.items() if extra.part in batch}
+        return {name: extra.loss(self, batch, forget_logits) for name, extra in extras.items()}
+
+    def second_view(self, part: str) -> Batch:
+        """Another augmentation of the images of a part's batch, this device's share."""
+        loader: JointLoader = self.trainer.train_dataloader  # pyright: ignore[reportAssignmentType]
+        return loader.batch(part, loader.number(part), "second view")
 
     def descend(self, number: int, loss: Tensor) -> None:
         """One step of an optimizer, 0 being the defender's; for methods that take their steps themselves."""

@@ -13,7 +13,7 @@ LAYERS = {1: ["6."], 2: ["3.", "6."], 3: ["1.", "3.", "6."]}  # convolutions are
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_a_step_moves_the_last_layers_alone(tiny: Any, k: int) -> None:
-    module, network = tiny.module(CFk, **WHOLE, lr=0.1, layers=k, batch_norm="update"), tiny.defender().network
+    module, network = tiny.module(CFk, **WHOLE, lr=0.1, last_layers=k, batch_norm="update"), tiny.defender().network
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     images, targets = inputs(tiny, "retain")
     for layer in network[: int(LAYERS[k][0][0])]:
@@ -30,12 +30,12 @@ def test_a_step_moves_the_last_layers_alone(tiny: Any, k: int) -> None:
 
 
 def test_more_layers_than_there_are_are_refused(tiny: Any) -> None:
-    with pytest.raises(InputError, match=r"baseline\.layers must be at most 4, the layers of the network; got 5"):
-        tiny.module(CFk, layers=5)
+    with pytest.raises(InputError, match=r"baseline\.last_layers must be at most 4, the layers of the network; got 5"):
+        tiny.module(CFk, last_layers=5)
 
 
 def test_all_layers_are_ft(tiny: Any) -> None:
-    module, finetune = tiny.module(CFk, layers=4), tiny.module()
+    module, finetune = tiny.module(CFk, last_layers=4), tiny.module()
     tiny.fit(module)
     tiny.fit(finetune)
     pairs = zip(module.defender.state_dict().values(), finetune.defender.state_dict().values(), strict=True)

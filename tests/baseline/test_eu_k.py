@@ -12,7 +12,7 @@ WHOLE = {name: value for name, value in FULL.items() if name != "forget_batch_si
 
 
 def test_a_step_starts_from_new_weights_of_the_last_layers(tiny: Any) -> None:
-    module, network = tiny.module(EUk, **WHOLE, lr=0.1, layers=2, batch_norm="update"), tiny.defender().network
+    module, network = tiny.module(EUk, **WHOLE, lr=0.1, last_layers=2, batch_norm="update"), tiny.defender().network
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with torch.random.fork_rng():
         torch.manual_seed(key(0, "unlearning", "last layers"))
@@ -36,5 +36,5 @@ def test_a_step_starts_from_new_weights_of_the_last_layers(tiny: Any) -> None:
 
 
 def test_more_layers_than_there_are_are_refused(tiny: Any) -> None:
-    with pytest.raises(InputError, match=r"baseline\.layers must be at most 4, the layers of the network; got 5"):
-        tiny.module(EUk, layers=5)
+    with pytest.raises(InputError, match=r"baseline\.last_layers must be at most 4, the layers of the network; got 5"):
+        tiny.module(EUk, last_layers=5)

@@ -23,7 +23,7 @@ FROM_SCRATCH = {"original", "retrain", "retrain_again"}
 GAME = {"dau", "dau_paper"}  # tests/training/test_checkpoint.py kills it, with every part that has a state
 QUICK = {"epochs": 1, "pretraining_steps": 2, "pretraining_batch_size": 6, "samples": 20}
 STRONGER = {"ssd": {"alpha": 0.1, "dampening": 0.5}}  # by default they change no weight of an untrained network
-DEEPER = {name: {"layers": 4} for name in ("cf_k", "eu_k")}  # all layers of the tiny network
+DEEPER = {name: {"last_layers": 4} for name in ("cf_k", "eu_k")}  # all layers of the tiny network
 TWO_EPOCHS = QUICK | {"epochs": 2, "batch_size": 18, "forget_batch_size": 9}
 
 
