@@ -26,9 +26,8 @@ class LastLayers:
     def __init__(self, network: nn.Module, count: int) -> None:
         modules = [module for module in network.modules() if _owns(module) or isinstance(module, BATCH_NORM)]
         first = [place for place, module in enumerate(modules) if _owns(module, dimensions=2)]
-        require(
-            count <= len(first), f"baseline.last_layers must be at most {len(first)}, the layers of the network; got {count}"
-        )
+        most = len(first)
+        require(count <= most, f"baseline.last_layers must be at most {most}, the layers of the network; got {count}")
         self.trained, self.frozen = modules[first[-count] :], modules[: first[-count]]
         for module in self.frozen:
             for parameter in module.parameters(recurse=False):
