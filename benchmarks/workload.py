@@ -49,9 +49,9 @@ class Workload:
         folder = RunFolder.of(Path(tempfile.mkdtemp()), config)
         self.training = training_of(plain, folder, [])
         draws = torch.Generator().manual_seed(0)
-        data = Data(
-            *(_random(count, num_classes, SHAPES[network], draws) for count in (images, max(images // 10, num_classes)))
-        )
+        sizes = images, max(images // 10, num_classes)
+        train, test = (_random(count, num_classes, SHAPES[network], draws) for count in sizes)
+        data = Data(train, test)
         self.split = make_split(data, instantiate(config.scheme), seed=0)
         self.method = instantiate(config.baseline)
         self.short = plain["trainer"]["precision"] != "32-true"  # bfloat16

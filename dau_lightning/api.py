@@ -118,7 +118,7 @@ def unlearn(
         cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)),
         choices | {"dataset": "python", "scheme": "indices", "sparsity": "dense"},
         RunFolder.of(run, config),
-        plan=Plan("off", False, val_from_test, StartingWeights("Original", "model", weights, trained_on_all=True)),
+        plan=Plan("off", False, val_from_test, StartingWeights("Original", "model", {"": weights}, trained_on_all=True)),
         dataset=lambda: data,
         scheme=Positions(positions),
         network=lambda num_classes, in_channels: copy.deepcopy(model).cpu(),

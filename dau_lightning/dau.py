@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.base.devices import gather_shares
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.transform import Transform
@@ -36,7 +35,7 @@ class DAU(SGDMethod):
         label: in tables.
         attacker: makes the attacker network for a number of classes.
         attacker_input: what the attacker sees of the defender: `probabilities` or `logits`.
-        val_gradient: the defender's step moves val images too, see `Query`.
+        joint_batch: the parts that are one batch of the defender, `forget_val` or `retain_forget`, see `Query`.
         sensitivity: the attacker's second input.
         attacker_lr: learning rate of Adam.
         attacker_steps: attacker steps in a defender step.
@@ -58,7 +57,7 @@ class DAU(SGDMethod):
         settings: see `SGDMethod`; `batch_norm` is the defender's mode for forget and val images.
 
     Raises:
-        InputError: forget and val batches that are paired differ in size.
+        InputError: forget and val batches that are paired differ in size, or a joint batch that has no sensitivity needs one.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class DAU(SGDMethod):
         label: str,
         attacker: Callable[[int], nn.Module],
         attacker_input: str,
-        val_gradient: bool,
+        joint_batch: str,
         sensitivity: Sensitivity,
         attacker_lr: float,
         attacker_steps: int,
@@ -92,7 +91,7 @@ class DAU(SGDMethod):
         self.label, self.automatic_optimization = label, False
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
-        self.query = Query(sensitivity, attacker_input, val_gradient)
+        self.query = Query(sensitivity, attacker_input, joint_batch)
         rules = objective, penalty, Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
         self.attacker = player(attacker(self.defender.num_classes), *rules, attacker_lr, attacker_steps, attacker_mode)
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
@@ -110,17 +109,19 @@ class DAU(SGDMethod):
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
         """One step of Algorithm 1: the attacker ascends on `L_A`, then the defender descends on Eq. 3."""
         alpha, beta = self.alpha, self.regulariser_weight
-        logits, retain_features = map(gather_shares, self.defender(batch["retain"].images))
-        loss = retain_loss = F.cross_entropy(logits.float(), gather_shares(batch["retain"].targets))  # L_D
+        parts = batch if alpha or beta or self.extra_losses else {"retain": batch["retain"]}
+        outputs = self.query.step(self.defender, parts, self.batch_norm, with_sensitivity=alpha > 0)
+        retain = outputs["retain"]
+        loss = retain_loss = F.cross_entropy(retain.logits.float(), retain.inputs.targets)  # L_D
         values: dict[str, Tensor | float] = {"retain_loss": retain_loss, "adversarial_weight": alpha}
-        if alpha or beta or self.extra_losses:
-            forget, val = self.query(self.defender, batch["forget"], batch["val"], self.batch_norm, with_sensitivity=alpha > 0)
+        if len(outputs) > 1:
+            forget, val = outputs["forget"], outputs["val"]
             if alpha:
                 values["attacker_loss"] = self.attacker.step(forget.inputs, val.inputs, partial(self.descend, 1))
                 game = self.attacker.loss(forget.inputs, val.inputs)  # L_A
                 values["adversarial_loss"], loss = game, loss + alpha * game
             if beta:
-                redundancy = self.regulariser(forget.features, val.features, retain_features)  # V_ss
+                redundancy = self.regulariser(forget.features, val.features, retain.features)  # V_ss
                 values["regulariser"], loss = redundancy, loss + beta * redundancy
             values |= (extra := self.extra_values(batch, forget.logits))
             loss = loss + sum(extra.values())

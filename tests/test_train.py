@@ -20,9 +20,9 @@ TINY_DAU = [
     "baseline.epochs=1",
     "baseline.pretraining_steps=3",
     "baseline.retain_batch_size=64",
-    "baseline.sensitivity.copies=1",
 ]
-TINY_PAPER = [*TINY_DAU, "baseline=dau_paper"]
+TINY_PAPER = [*TINY_DAU, "baseline=dau_paper", "baseline.sensitivity.copies=1"]
+TINY_GAMES = {"dau": TINY_DAU, "dau_paper": TINY_PAPER}
 TINY_METHOD = {"dau": TINY_DAU, "finetune": [*TINY, "baseline.epochs=1"], "influence": [*TINY, "baseline.samples=30"]}
 
 
@@ -45,7 +45,7 @@ def stored(kind: str) -> list[Path]:
     [("dau", {"unlearning/adversarial_loss"}), ("dau_paper", {"pretraining/attacker_loss", "unlearning/regulariser"})],
 )
 def test_a_run_writes_what_the_contract_says(run, baseline, logged_parts):
-    printed = run(*TINY_DAU, f"baseline={baseline}")
+    printed = run(*TINY_GAMES[baseline])
     folder, result = the_result()
     names = {
         "dataset": "digits",
@@ -209,7 +209,6 @@ def test_own_images_in_colour_and_grey(run, network, weight, shape):
         "baseline.retain_batch_size=8",
         "baseline.pretraining_steps=1",
         "baseline.pretraining_batch_size=4",
-        "baseline.sensitivity.copies=1",
         "baseline.forget_batch_size=4",
         "baseline.val_batch_size=4",
         "reference=off",

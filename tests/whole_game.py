@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "pairing": "random",
     "attacker": Attacker,
     "attacker_input": "probabilities",
-    "val_gradient": True,
+    "joint_batch": "forget_val",
     "label": "DAU",
     "attacker_lr": 1e-3,
     "attacker_steps": 1,

@@ -28,7 +28,7 @@ class SCRUB(SGDMethod):
         forget_epochs: `m`, the epochs that have a pass over `D_f`.
         forget_batch_size: number of forget images in a step.
         temperature: T.
-        retain_weight: `g`.
+        cross_entropy_weight: `g`.
         divergence_weight: `alpha`.
         rewind: SCRUB+R: end with the weights of the epoch whose error on `D_f` is closest to the final weights' error on
             held-out images (`D_v`, in the proportions that the classes have in `D_f`).
@@ -44,7 +44,7 @@ class SCRUB(SGDMethod):
         forget_epochs: int,
         forget_batch_size: int,
         temperature: float,
-        retain_weight: float,
+        cross_entropy_weight: float,
         divergence_weight: float,
         rewind: bool,
         **settings: Any,
@@ -53,7 +53,7 @@ class SCRUB(SGDMethod):
         self.automatic_optimization, self.label = False, "SCRUB+R" if rewind else "SCRUB"
         self.batch_sizes = {"forget": forget_batch_size, "retain": self.batch_size}
         self.forget_epochs, self.temperature, self.rewind = forget_epochs, temperature, rewind
-        self.retain_weight, self.divergence_weight = retain_weight, divergence_weight
+        self.cross_entropy_weight, self.divergence_weight = cross_entropy_weight, divergence_weight
         self.teacher = Teacher(self.defender)
 
     def check(self, split: Split) -> None:
@@ -84,7 +84,7 @@ class SCRUB(SGDMethod):
         distance = T**2 * divergence((self.teacher(images) / T).softmax(1), logits / T)
         if part == "forget":
             return -distance
-        return self.retain_weight * F.cross_entropy(logits, gather_shares(targets)) + self.divergence_weight * distance
+        return self.cross_entropy_weight * F.cross_entropy(logits, gather_shares(targets)) + self.divergence_weight * distance
 
     def on_train_epoch_end(self) -> None:
         """For SCRUB+R, remember the weights, and after the last epoch go back to the best ones."""

@@ -34,7 +34,8 @@ def as_data(sets: Mapping[str, Samples | None], class_names: Sequence[str] | Non
     """
     images = {name: _tensors(name, samples) for name, samples in sets.items() if samples is not None}
     names = tuple(class_names or map(str, range(1 + max(int(labels.max()) for _, labels in images.values()))))
-    return Data(**{name: _images(name, *tensors, names) for name, tensors in images.items()})
+    made = {name: _images(name, *tensors, names) for name, tensors in images.items()}
+    return Data(made["train"], made["test"], made.get("val"))
 
 
 def _tensors(name: str, samples: Samples) -> tuple[Tensor, Tensor]:

@@ -3,16 +3,17 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from dau_lightning.base.error import InputError
+from dau_lightning.base.error import InputError, require
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import within_limit
 from dau_lightning.dataset.images import Data, Images
+from dau_lightning.storage.decode import Remarks, Size
 from dau_lightning.storage.image_cache import ImageFile, load_images
 
 
@@ -29,27 +30,39 @@ class Listing(NamedTuple):
 
 
 def imagefolder(
-    root: str, image_size: int, channels: int, train_limit: int | None, test_limit: int | None, seed: int, cache: str
+    root: str,
+    image_size: int | Sequence[int],
+    channels: int,
+    train_limit: int | None,
+    test_limit: int | None,
+    seed: int,
+    cache: str,
+    exif: bool = True,
+    classes: Sequence[str | int] | None = None,
 ) -> Data:
-    """The images of a folder as uint8 `(N, channels, image_size, image_size)`; a class has the same index in every set.
+    """The images of a folder as uint8 `(N, channels, height, width)`; a class has the same index in every set.
 
     Args:
         root: the folder with `train`, `test` and perhaps `val`, each with one folder a class. Hidden files are left out,
             and with a warning those whose extension is none that Pillow reads. A class of `train` may lack in the others.
-        image_size: pixels; the shorter side is resized to it, then the centre cut out.
+        image_size: pixels; the shorter side is resized to it, then the centre cut out. Height and width: resized to them.
         channels: 3 for RGB, 1 for grey.
         train_limit: class-balanced number of training images to keep, or None for all; the others are not decoded.
         test_limit: the same for the test images.
         seed: decides which images a limit keeps.
         cache: the folder for the decoded images, which later runs read as long as no file has changed.
+        exif: whether to turn images as their EXIF data say.
+        classes: the names of all class folders, in the order of the network's outputs; None for the order of text.
 
     Raises:
         InputError: the folder has another layout, an image cannot be read, or a limit is smaller than the number of
             classes.
     """
     base, draws = Path(root).expanduser(), generator(seed, "limit")
-    class_names = _class_names(base)
+    class_names = _in_order(_class_names(base), classes)
     names = ["train", "test", "val"] if (base / "val").exists() else ["train", "test"]
+    if others := [name for name in ("valid", "validation", "dev") if "val" not in names and (base / name).is_dir()]:
+        print(f"warning: {base / others[0]} is not used: name it val/ if the network has not seen its images")
     found = {name: _listing(base, name, class_names) for name in names}
     sets = {name: listing for name, (listing, _) in found.items()}
     if left_out := [path for _, others in found.values() for path in others]:
@@ -58,10 +71,34 @@ def imagefolder(
     sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", draws)
     sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", draws)
     files = [file for listing in sets.values() for file in listing.files]
-    pixels = torch.from_numpy(load_images(base, files, image_size, channels, Path(cache).expanduser()))
+    size = image_size if isinstance(image_size, int) else tuple(image_size)
+    require(isinstance(size, int) or len(size) == 2, f"dataset.image_size: needs one number or [HEIGHT,WIDTH], got {size}")
+    images, remarks = load_images(base, files, (cast(Size, size), channels, exif), Path(cache).expanduser())
+    _tell(remarks, len(files))
+    pixels = torch.from_numpy(images)
     parts = dict(zip(sets, pixels.split([len(listing.files) for listing in sets.values()]), strict=True))
     ids = {name: tuple(file.path for file in listing.files) for name, listing in sets.items()}
-    return Data(**{name: Images(parts[name], sets[name].targets, class_names, ids[name]) for name in sets})
+    made = {name: Images(parts[name], sets[name].targets, class_names, ids[name]) for name in sets}
+    return Data(**made, turned=remarks["turned"])
+
+
+def _tell(remarks: Remarks, count: int) -> None:
+    """Print what the decoding found."""
+    if turned := remarks["turned"]:
+        print(f"{turned:,} of {count:,} images were turned as their EXIF data say; dataset.exif=false leaves them as they are")
+    if dark := remarks["dark"]:
+        print(
+            f"warning: {dark:,} images of 16 bits use 14 of them or fewer (such as 12 bits of a camera) and are nearly black: "
+            "scale them to 0..65535, or to 0..255 in 8 bits"
+        )
+
+
+def _in_order(names: tuple[str, ...], classes: Sequence[str | int] | None) -> tuple[str, ...]:
+    """The class names in the order that the user gave."""
+    order = names if classes is None else tuple(map(str, classes))
+    wrong = sorted({*names} ^ {*order}) or [name for name in names if order.count(name) > 1]
+    require(not wrong, f"dataset.classes: needs every class folder once, within quotes if need be; look at {wrong[:3]}")
+    return order
 
 
 def _class_names(root: Path) -> tuple[str, ...]:

@@ -37,8 +37,12 @@ class Images:
 
 @dataclass(frozen=True)
 class Data:
-    """The official sets of a data set: train, test, and val if the data set has one."""
+    """The official sets of a data set: train, test, and val if the data set has one.
+
+    `turned` counts the images that were turned as their EXIF data say.
+    """
 
     train: Images
     test: Images
     val: Images | None = None
+    turned: int = 0

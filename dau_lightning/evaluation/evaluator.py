@@ -9,6 +9,7 @@ from torchmetrics import Metric
 from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split, emptied_share
 from dau_lightning.evaluation.checks import row_warnings
+from dau_lightning.evaluation.fit_check import trained_accuracy
 from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
 from dau_lightning.metric.auc import AUC
 from dau_lightning.metric.disparity import disparity, gaps, time_ratio
@@ -111,12 +112,14 @@ class Evaluator:
             rows[name]["flags"] = found
 
     def validation_set_was_trained_on(self, original: Row, module: UnlearningModule) -> str | None:
-        """A warning if the original classifies `D_v` as well as `D`, within one standard error; None if it does not.
+        """A warning if the original classifies `D_v` as well as `D`, within one standard error, and `D` well; else None.
 
         For an original that was trained elsewhere: it may have been trained on `D_v`.
         """
         split = self.split
         seen = (len(split.retain) * original["RA"] + len(split.forget) * (100 - original["UA"])) / len(split.train)
+        if seen < trained_accuracy(len(split.train.class_names)):
+            return None
         unseen = self._measure(module, ["val"], {}).accuracy()["val"]
         if unseen < seen - (seen * (100 - seen) / len(split.val)) ** 0.5:
             return None

@@ -1,6 +1,6 @@
 """What the attacker sees of the defender: prediction, sensitivity and target of each sample (section 3.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -8,12 +8,17 @@ import torch
 from torch import Tensor
 
 from dau_lightning.base.devices import gather_shares, world_size
+from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch
 from dau_lightning.game.sensitivity import Sensitivity
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.mode import batch_norm, float32
 
 NO_SENSITIVITY = Sensitivity(0, 1.0, divide=False, norm=False, gradient=False, images_per_pass=1)
+NO_COPIES = (
+    "baseline.sensitivity.copies must be 0 with baseline.joint_batch=retain_forget, got {} (or set "
+    "baseline.joint_batch=forget_val)"
+)
 SMALL_NOISE = 0.05  # below it bfloat16 cannot resolve what the noise changes
 
 
@@ -51,39 +56,62 @@ class DefenderOutputs(NamedTuple):
 
 
 class Query:
-    """Passes two batches through the defender, and gives what the attacker sees of each.
+    """Passes batches through the defender, and gives what the attacker sees of each.
 
     Args:
         sensitivity: the second input of the attacker.
         attacker_input: the first one: `probabilities`, or the defender's `logits`.
-        val_gradient: True: both batches are one batch of the defender, and both have gradients. False: the second one is a
-            batch of its own without gradients, at a third of the cost.
+        joint_batch: the parts that are one batch of the defender in a step, with the same batch statistics. `forget_val`: all
+            three parts have gradients. `retain_forget`: val images are a batch of their own without gradients, at a third of
+            the cost; no sensitivity.
+
+    Raises:
+        InputError: a sensitivity with `joint_batch="retain_forget"`.
     """
 
-    def __init__(self, sensitivity: Sensitivity, attacker_input: str, val_gradient: bool = True) -> None:
-        self.sensitivity, self.attacker_input, self.val_gradient = sensitivity, attacker_input, val_gradient
+    def __init__(self, sensitivity: Sensitivity, attacker_input: str, joint_batch: str = "forget_val") -> None:
+        require(joint_batch == "forget_val" or not sensitivity.copies, NO_COPIES.format(sensitivity.copies))
+        self.sensitivity, self.attacker_input, self.joint_batch = sensitivity, attacker_input, joint_batch
+
+    def step(
+        self, defender: Defender, batch: Mapping[str, Batch], mode: str, with_sensitivity: bool
+    ) -> dict[str, DefenderOutputs]:
+        """Outputs for this device's share of a step's batch, by part.
+
+        Args:
+            defender: the defender.
+            batch: `retain`, `forget` and `val`; or `retain` alone, where nobody plays.
+            mode: of the defender's batch-norm for a joint batch of forget and val images, see `mode.batch_norm`.
+            with_sensitivity: False gives zeros, without a noisy pass.
+        """
+        if "forget" in batch and self.joint_batch == "retain_forget":
+            retain, forget = self._outputs(defender, [batch["retain"], batch["forget"]], NO_SENSITIVITY)
+            with torch.no_grad(), batch_norm(defender, "batch"):
+                (val,) = self._outputs(defender, [batch["val"]], NO_SENSITIVITY)
+            return {"retain": retain, "forget": forget, "val": val}
+        (retain,) = self._outputs(defender, [batch["retain"]], NO_SENSITIVITY)
+        if "forget" not in batch:
+            return {"retain": retain}
+        forget, val = self(defender, batch["forget"], batch["val"], mode, with_sensitivity)
+        return {"retain": retain, "forget": forget, "val": val}
 
     def __call__(
         self, defender: Defender, first: Batch, second: Batch, mode: str, with_sensitivity: bool = True
     ) -> tuple[DefenderOutputs, DefenderOutputs]:
-        """Outputs for each of the two batches, in float32 where the noise is too small for a shorter type.
+        """Outputs for each part of one joint batch, in float32 where the noise is too small for a shorter type.
 
         Args:
             defender: the defender.
-            first: this device's share of a batch.
-            second: its share of the other batch; both share batch statistics if both have gradients.
+            first: this device's share of one part.
+            second: its share of the other part.
             mode: of the defender's batch-norm, see `mode.batch_norm`.
             with_sensitivity: False gives zeros, without a noisy pass.
         """
         sensitivity = self.sensitivity if with_sensitivity else NO_SENSITIVITY
         small = sensitivity.copies > 0 and sensitivity.noise_scale < SMALL_NOISE
         with batch_norm(defender, mode), float32(first.images.device) if small else nullcontext():
-            if self.val_gradient:
-                both = self._outputs(defender, [first, second], sensitivity)
-                return both[0], both[1]
-            with torch.no_grad():
-                alone = self._outputs(defender, [second], sensitivity)
-            return self._outputs(defender, [first], sensitivity)[0], alone[0]
+            both = self._outputs(defender, [first, second], sensitivity)
+        return both[0], both[1]
 
     def _outputs(self, defender: Defender, batches: Sequence[Batch], sensitivity: Sensitivity) -> list[DefenderOutputs]:
         """Outputs for batches that pass through the defender as one."""

@@ -10,7 +10,8 @@ from typing import Any
 from hydra.utils import instantiate
 from torch import nn
 
-from dau_lightning.base.error import require
+from dau_lightning.base.error import InputError, require
+from dau_lightning.base.nearest import did_you_mean
 from dau_lightning.network import timm, torchvision
 from dau_lightning.network.library import SMALL_IMAGES, InputFormat
 
@@ -26,7 +27,11 @@ def builder(node: Mapping[str, Any]) -> Callable[..., nn.Module]:
     make = _maker(node)
 
     def build(num_classes: int, in_channels: int) -> nn.Module:
-        network = make(**_taken(make, num_classes, in_channels))
+        given = arguments(node, num_classes, in_channels)
+        try:
+            network = make(**given)
+        except (TypeError, AssertionError) as error:  # what a user's own class raises at wrong arguments
+            raise InputError(f"network._target_={node['_target_']} cannot be made with {given}: {error}") from error
         require(isinstance(network, nn.Module), f"network._target_ must make a torch.nn.Module, {node['_target_']} does not")
         return network
 
@@ -66,12 +71,15 @@ def arguments(node: Mapping[str, Any], num_classes: int, in_channels: int) -> di
 
 
 def _maker(node: Mapping[str, Any]) -> partial[nn.Module]:
-    return instantiate({name: value for name, value in node.items() if name != "features"})
+    return instantiate({name: value for name, value in node.items() if name != "features"} | {"_convert_": "all"})
 
 
-def _taken(make: Callable[..., nn.Module], num_classes: int, in_channels: int) -> dict[str, int]:
+def _taken(make: partial[nn.Module], num_classes: int, in_channels: int) -> dict[str, int]:
     """The arguments, of the two, that a function takes; one with `**kwargs` gets `num_classes` alone unless it names both."""
-    parameters = inspect.signature(make).parameters
+    parameters = inspect.signature(make.func).parameters
     passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if unknown := [] if passes_on else [name for name in make.keywords if name not in parameters]:
+        hint = did_you_mean(unknown[0], parameters) or f"; it takes {', '.join(parameters)}"
+        raise InputError(f"network.{unknown[0]} must be an argument of {make.func.__name__}{hint}")
     taken = {"num_classes": num_classes} if passes_on or "num_classes" in parameters else {}
     return taken | ({"in_channels": in_channels} if "in_channels" in parameters else {})

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ class Defender(nn.Module):
     """A classifier that also returns its features: by default the input of its last linear layer, whose output are the logits.
 
     Args:
-        network: any module that maps images `(B, C, H, W)` to logits `(B, K)`.
+        network: any module that maps images `(B, C, H, W)` to logits `(B, K)`, alone or as `logits_of` finds them.
         features: the name of a layer whose flattened output is used as features instead; None for the default.
 
     Raises:
@@ -68,9 +68,13 @@ class Defender(nn.Module):
         self._features, last = None, list[Tensor]()
         watched = [layer.register_forward_hook(lambda _, __, output: last.append(output.clone())) for layer in self._last]
         try:
-            logits = self.eval().network(images)
+            logits = logits_of(self.eval().network(images), num_classes)
         except Exception as error:  # a user's own network can fail in any way
-            raise InputError(f"network {name} cannot take images of {shape} ({' '.join(str(error).split())[:200]})") from error
+            takes = next((layer.in_channels for layer in self.network.modules() if isinstance(layer, nn.Conv2d)), None)
+            other = takes in (1, 3) and takes != images.shape[1]
+            advice = f": it takes {takes} channels, give dataset.channels={takes}" if other else ""
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"network {name} cannot take images of {shape} ({reason}){advice}") from error
         finally:
             self.train(training)
             for handle in watched:
@@ -108,7 +112,7 @@ class Defender(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map images float `(B, C, H, W)` to logits `(B, K)` and features `(B, D)`."""
-        logits = self.network(images)
+        logits = logits_of(self.network(images), self.num_classes)
         features, self._features = self._features, None
         return logits, cast(Tensor, features).flatten(1)
 
@@ -139,6 +143,22 @@ class Defender(nn.Module):
                 kept = kept.to(weight.device)
                 self.mask = {**self.mask, name: kept}
             yield name, weight, kept
+
+
+def logits_of(output: Any, num_classes: int) -> Any:
+    """The logits in a network's output: the entry `logits` of a dict or object, or the first tensor `(B, K)` in it.
+
+    Returns:
+        float `(B, K)`; the output itself where it holds no such tensor.
+    """
+    if isinstance(output, Tensor):
+        return output
+    parts = output if isinstance(output, Mapping) else getattr(output, "__dict__", {})
+    if isinstance(logits := parts.get("logits", getattr(output, "logits", None)), Tensor):
+        return logits
+    several = parts.values() if parts else output if isinstance(output, tuple | list) else ()
+    fitting = (part for part in several if isinstance(part, Tensor) and part.ndim == 2 and part.shape[1] == num_classes)
+    return next(fitting, output)
 
 
 def finite(module: nn.Module) -> bool:

@@ -34,7 +34,7 @@ def check(settings: Sequence[str], sweep: bool = False) -> None:
         typed = [override for override in overrides if not override.is_hydra_override()]
         sweep = sweep or "hydra.mode=MULTIRUN" in hydra
         for override in typed:
-            _check_form(override, sweep)
+            _check_form(override, sweep, "network=own" in settings)
         compose = cache(lambda *choices: composed([*hydra, *choices]))
         experiment = [str(override.input_line) for override in typed if override.key_or_group == "experiment"]
         params = compose(*experiment).hydra.sweeper.params if experiment else {}
@@ -47,10 +47,12 @@ def check(settings: Sequence[str], sweep: bool = False) -> None:
             _check_job([override for override in job if override not in choices], config, sweep)
 
 
-def _check_form(override: Override, sweep: bool) -> None:
-    """Raise an error for a new key, and for several values without `-m`."""
+def _check_form(override: Override, sweep: bool, own: bool) -> None:
+    """Raise an error for a new key that is no argument of an own network, and for several values without `-m`."""
     line, key = override.input_line, override.key_or_group
-    require(override.type is OverrideType.CHANGE, f"cannot use {line!r}: no setting can be added or removed, only changed")
+    argument = own and key.startswith("network.") and override.type is OverrideType.ADD
+    changes = argument or override.type is OverrideType.CHANGE
+    require(changes, f"cannot use {line!r}: no setting can be added or removed, only changed")
     hint = "add -m to run one job for each, or write [...] for a list, \"'...'\" for text with commas"
     several = override.is_sweep_override() and not sweep
     require(not several, f"{key} must be one value, got {line!r}; {hint}")
@@ -73,7 +75,10 @@ def _check_job(settings: Sequence[Override], composition: DictConfig, sweep: boo
             return
         raise InputError(f"cannot use {error.full_key or 'the settings'}: {str(error).splitlines()[0]}") from error
     typed = tuple(override.key_or_group for override in settings)
+    added = tuple(override.key_or_group for override in settings if override.type is OverrideType.ADD)
     for name in sorted(found, key=lambda name: not name.startswith(typed)):  # typed settings first: others may depend on them
+        if name.startswith(added):  # what it may be is up to the user's class
+            continue
         if name not in defaults:
             raise InputError(_unknown(name, defaults, hydra["runtime"]["choices"]))
         require(found[name] != "???", f"{name} must be given: write {name}=VALUE")
@@ -92,7 +97,7 @@ def _by_name(config: DictConfig) -> dict[str, Any]:
 def _update(config: DictConfig, override: Override, defaults: dict[str, Any], choices: dict[str, str]) -> None:
     key = override.key_or_group
     try:
-        OmegaConf.update(config, key, override.value(), merge=True)
+        OmegaConf.update(config, key, override.value(), merge=True, force_add=override.type is OverrideType.ADD)
     except (KeyError, AttributeError, IndexError, ValueError) as error:  # ValueError: a list has no element "x"
         name = str(getattr(error, "full_key", key))
         raise InputError(_unknown(name if name.startswith(key) else key, defaults, choices)) from error

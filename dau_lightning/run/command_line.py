@@ -20,7 +20,7 @@ from dau_lightning.base.error import InputError, line, one_line, require
 from dau_lightning.base.nearest import did_you_mean
 from dau_lightning.run import launcher
 from dau_lightning.run.check import check
-from dau_lightning.run.composition import composed, composing
+from dau_lightning.run.composition import composed, composing, with_arguments
 from dau_lightning.run.job import run
 from dau_lightning.storage.run_folder import register_resolver
 
@@ -39,7 +39,8 @@ def main() -> None:
     launcher.register()
     with one_line():
         arguments = [quoted(argument) for argument in sys.argv[1:]]
-        flags, settings = _read(arguments)
+        flags, typed = _read(arguments)
+        settings = with_arguments(typed)
         own = flags.config_dir and Path(flags.config_dir).resolve()
         require(not own or own.is_dir(), f"--config-dir must be a folder that exists, got {flags.config_dir!r}")
         searched = [f"hydra.searchpath=['{own}']"] if own else []
@@ -48,7 +49,7 @@ def main() -> None:
         informs = flags.hydra_help or flags.version or flags.info or flags.shell_completion
         if not informs:
             check([*searched, *settings], flags.multirun)
-        sys.argv[1:] = [*(argument for argument in arguments if argument not in settings), *settings]  # Hydra wants flags first
+        sys.argv[1:] = [*(argument for argument in arguments if argument not in typed), *settings]  # Hydra wants flags first
         try:
             hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base=None)(job)()
         except Exception as error:

@@ -1,5 +1,6 @@
 """Reads settings and composes the configuration from the yaml files, with Hydra's public functions alone."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,16 @@ def composing() -> Iterator[None]:
         runtime.set("name", name)
         for resolver in new:
             OmegaConf.clear_resolver(resolver)
+
+
+def with_arguments(settings: Sequence[str]) -> list[str]:
+    """The settings, with a `+` before the arguments of an own network: no yaml file has them, so Hydra must add them.
+
+    >>> with_arguments(["network=own", "network._target_=my.Net", "network.width=32"])
+    ['network=own', 'network._target_=my.Net', '+network.width=32']
+    """
+    own, known = "network=own" in settings, r"network\.(?!features=|_(target|partial)_=)"
+    return [f"+{setting}" if own and re.match(known, setting) else setting for setting in settings]
 
 
 def parsed(settings: Sequence[str]) -> list[Override]:

@@ -15,6 +15,7 @@ from dau_lightning.data.split import Split
 from dau_lightning.dataset.images import Data
 from dau_lightning.evaluation.checks import few_samples
 from dau_lightning.evaluation.evaluator import Evaluator, Row
+from dau_lightning.evaluation.fit_check import fit_warnings
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
 from dau_lightning.run.announcement import announce
 from dau_lightning.run.plan import Plan
@@ -90,9 +91,11 @@ class Experiment:
         """
         training, plan = self.training, self.plan
         training.trainer([], training.devices)  # a missing accelerator is an error before any data is read
-        split = plan.split(self.dataset(), self.scheme, training.seed)
+        data = self.dataset()
+        split = plan.split(data, self.scheme, training.seed)
         modules = self._modules(split)
         check(plan, training, split, modules, self.attacks)
+        warnings = self._fit(modules["original"], split, data.turned)
         launch(**vars(training.trainer_settings))
         if is_rank_zero():
             self.start(split.split_hash)
@@ -104,7 +107,8 @@ class Experiment:
             collector = OutputsCollector(split, training.seed, training.transform, attack, self.trajectory_points)
         first_RA = plan.previous.first_RA if plan.previous else None
         evaluator = Evaluator(training, split, self.attacks, not plan.selection, plan.with_score, first_RA)
-        mask, rows, warnings = training.mask(split, Original), dict[str, Row](), few_samples(len(split.forget))
+        mask, rows = training.mask(split, Original), dict[str, Row]()
+        warnings += few_samples(len(split.forget))
         for kind, module in modules.items():
             trained = self._train(kind, modules, split, mask, collector.watchers() if collector else [])
             if is_rank_zero():
@@ -130,8 +134,18 @@ class Experiment:
         modules["original"] = training.module(Original, split)
         modules.setdefault(self.names["baseline"], training.module(self.method, split))
         if plan.start:
-            plan.start.load_into(modules["original"].defender.network)
+            print(plan.start.load_into(modules["original"].defender.network))
         return modules
+
+    def _fit(self, original: UnlearningModule, split: Split, turned: int) -> list[str]:
+        """Warnings, printed before anything is done, about given weights that do not fit the images."""
+        if not self.plan.start or self.plan.previous or not is_rank_zero():
+            return []
+        training = self.training
+        found = fit_warnings(original.defender, split.train, training.transform, training.seed, training.device, turned)
+        for warning in found:
+            print(f"warning: {warning}")
+        return found
 
     def _train(
         self, kind: str, modules: Mapping[str, UnlearningModule], split: Split, mask: Mask, watchers: Callbacks

@@ -139,8 +139,8 @@ def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":
 
     modes = settings["reference"], settings["selection"], settings["val_from_test"]
     if not (earlier := settings["continue_from"]):
-        path = settings["original"]["checkpoint"]
-        return Plan(*modes, read_weights(path) if path else None)
+        path, key = settings["original"]["checkpoint"], settings["original"]["key"]
+        return Plan(*modes, read_weights(path, key) if path else None)
     require(
         Path(earlier).expanduser().resolve() != folder.path.resolve(),
         f"continue_from must be another run than the one that is made, got {folder.path} for both: it would be written over",

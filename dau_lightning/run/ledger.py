@@ -97,7 +97,7 @@ def previous_run(folder: str) -> PreviousRun:
         tensors_digest(weights) == entries[-1]["weights_sha256"],
         f"{edited} {WEIGHTS} are not the weights that the ledger records",
     )
-    given = StartingWeights("Before", f"{said} ({WEIGHTS})", weights, result["start"]["saw_all"])
+    given = StartingWeights("Before", f"{said} ({WEIGHTS})", {"": weights}, result["start"]["saw_all"])
     return PreviousRun(result, entered, ids, given)
 
 

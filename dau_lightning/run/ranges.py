@@ -14,6 +14,8 @@ from dau_lightning.base.error import InputError
 
 TEXT = "text (within quotes if it is a number)"
 CLASS = "an integer of at least 0 or a class name"
+SIDE = "an integer of at least 8 and of at most 1024"
+PIXELS = "and of at most 1 (for pixels in [0, 1]: divide those for pixels in 0..255 by 255)"
 TYPES = {bool: "true or false", int: "an integer", float: "a finite number", str: TEXT, list: "a list"}
 
 KINDS = {"an integer": (int,), "a finite number": (int, float), TEXT: (str,), "a class name": (str,), "a list": (list,)}
@@ -27,7 +29,7 @@ TABLE = {
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
     "*epochs last_layers *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
-    "image_size": "null or an integer of at least 8 and of at most 1024",  # digits have 8; an image of 1024 takes 3 MB
+    "image_size": f"null or {SIDE} or a list, each {SIDE}",  # digits have 8; an image of 1024 takes 3 MB
     "dataset.channels": "1 or 3",
     "lr attacker_lr noise_scale temperature scale checkpoint.seconds": "a finite number above 0",
     "alpha dampening radius fgsm_step clip_norm relative_floor": "a finite number above 0",
@@ -38,11 +40,13 @@ TABLE = {
     "damping weight_decay *weight noise invariance variance covariance": "a finite number of at least 0",
     "momentum sparsity.amount": "a finite number of at least 0 and below 1",
     "scheme.fraction val_from_test": "null or a finite number above 0 and below 1",
-    "transform.mean": "null or a list, each a finite number",  # null: the network's published values
-    "transform.std": "null or a list, each a finite number above 0",
+    "transform.mean": f"null or a list, each a finite number of at least 0 {PIXELS}",  # null: the network's published values
+    "transform.std": f"null or a list, each a finite number above 0 {PIXELS}",
+    "dataset.classes": f"null or a list, each {CLASS}",
     "milestones": "[] or a list, each an integer of at least 1",
     "schedule": "one of constant, linear, cosine, one_cycle, step",
     "batch_norm": "one of batch, update, running",
+    "joint_batch": "one of forget_val, retain_forget",
     "attacker_input": "one of probabilities, logits",
     "attacker_mode": "one of eval, train",
     "pairing": "one of random, class",
@@ -54,7 +58,7 @@ TABLE = {
     "dataset.level": "one of fine, coarse",
     "target": f"null or {CLASS} or a list, each {CLASS}",
     "_target_ root file network.name": TEXT,
-    "level column where checkpoint continue_from network.features": f"null or {TEXT}",
+    "level column where checkpoint continue_from network.features original.key": f"null or {TEXT}",
 }
 
 

@@ -46,11 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError(f"the search sets {', '.join(sorted(taken))} itself, got {clash[0]}")
 
     from dau_lightning.run.check import check
-    from dau_lightning.run.composition import configuration
+    from dau_lightning.run.composition import configuration, with_arguments
     from dau_lightning.run.job import GROUPS
     from dau_lightning.search.preset import preset, preset_path, write
     from dau_lightning.search.study import Search  # imports torch, so after the checks above
 
+    settings = with_arguments(settings)
     check([*settings, *FIXED])
     _, choices = configuration([*settings, *FIXED])
     names: dict[str, str] = {group: choices[group] for group in GROUPS}

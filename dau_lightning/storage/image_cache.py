@@ -4,9 +4,11 @@ This file does not import torch: every decoding process imports it, and torch wo
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -17,14 +19,19 @@ from dau_lightning.base.child_process import end_with
 from dau_lightning.base.console import progress_bar
 from dau_lightning.base.error import InputError
 from dau_lightning.storage.atomic import locked, set_aside
-from dau_lightning.storage.decode import decode
+from dau_lightning.storage.decode import Remarks, Size, decode
 from dau_lightning.storage.seal import load_tensors, save_tensors, sha256
 
-VERSION = 2  # Raise it when `decode` gives other values: file names in the cache contain it, so older files are not read.
+VERSION = 3  # Raise it when `decode` gives other values: file names in the cache contain it, so older files are not read.
 BLOCK_BYTES = 256 << 20  # decoded images in a cache file; a killed run loses the file it was making, some seconds of work
 CHUNK_BYTES = 1 << 20  # decoded images that a process returns at once
 PARALLEL_BYTES = 16 << 20  # image files of this size take a second to decode, as long as the start of the processes takes
+NAMED = 10  # unreadable images in an error
 COMPARED = 8  # images of a cache file that are decoded again, to compare them
+
+
+Form = tuple[Size, int, bool]  # size, channels and exif of `decode`
+Chunk = tuple[np.ndarray, Remarks, list[str]]  # decoded images, remarks, and the errors of those that cannot be read
 
 
 class ImageFile(NamedTuple):
@@ -37,23 +44,24 @@ class ImageFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """The images of one cache file: their image files, and a view of their pixels in the array of all images."""
+    """The images of one cache file: their image files, and a view of their pixels in the array of all images.
+
+    `remarks` counts what `decode` found, and `unreadable` has what it refused.
+    """
 
     root: Path
     files: Sequence[ImageFile]
     pixels: np.ndarray
     folder: Path
+    form: Form
+    remarks: Remarks = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> Path:
         """The cache file; its name is a hash of everything that the pixels depend on."""
         described = [f"\0{file.path}\0{file.size}\0{file.modified}" for file in self.files]
         return self.folder / f"images-{sha256(f'{VERSION} {self.form}', *described)[:12]}.safetensors"
-
-    @property
-    def form(self) -> tuple[int, int]:
-        """Pixels a side, and channels."""
-        return self.pixels.shape[2], self.pixels.shape[1]
 
     def is_loaded(self, holds_lock: bool = False) -> bool:
         """Copy the pixels from the cache; False if it lacks them. With the lock held, rename a file that is damaged."""
@@ -68,13 +76,14 @@ class Block:
         return True
 
     def _cached(self) -> np.ndarray:
-        tensors, _ = load_tensors(self.path, "numpy")
+        tensors, about = load_tensors(self.path, "numpy")
         found = tensors.get("images", np.empty(0))
         if (found.shape, found.dtype) != (self.pixels.shape, self.pixels.dtype):
             raise ValueError(f"needs images uint8 {self.pixels.shape}, found {found.dtype} {found.shape}")
         for place in {len(self.files) * number // COMPARED for number in range(COMPARED)}:
             if (found[place] != decode(self.root / self.files[place].path, *self.form)).any():
                 raise ValueError("it holds other images of the same names, sizes and times")  # from another archive
+        self.remarks.update({name: int(count) for name, count in about.items()})
         return found
 
     def decode(self, pool: Parallel, advance: Callable[[int], None]) -> None:
@@ -82,26 +91,29 @@ class Block:
         done, step = 0, max(1, min(256, CHUNK_BYTES // self.pixels[0].nbytes))
         paths = [self.root / file.path for file in self.files]
         chunks = (delayed(_decode_chunk)(paths[i : i + step], self.form, os.getpid()) for i in range(0, len(paths), step))
-        for chunk in cast(Iterator[np.ndarray], pool(chunks)):
+        for chunk, remarks, unreadable in cast(Iterator[Chunk], pool(chunks)):
             self.pixels[done : done + len(chunk)] = chunk
+            self.remarks.update(remarks)
+            self.unreadable.extend(unreadable)
             done += len(chunk)
             advance(len(chunk))
-        save_tensors(self.path, {"images": self.pixels}, {})
+        if not self.unreadable:
+            save_tensors(self.path, {"images": self.pixels}, {name: str(count) for name, count in self.remarks.items()})
 
 
-def load_images(root: Path, files: Sequence[ImageFile], image_size: int, channels: int, folder: Path) -> np.ndarray:
+def load_images(root: Path, files: Sequence[ImageFile], form: Form, folder: Path) -> tuple[np.ndarray, Remarks]:
     """The images of `files`, from the cache in `folder` as far as it has them; the others are decoded and written to it.
 
     Returns:
-        uint8 `(len(files), channels, image_size, image_size)`.
+        uint8 `(len(files), channels, height, width)`, and how many images have which remark of `decode`.
 
     Raises:
-        InputError: an image cannot be read, or the cache cannot be written.
+        InputError: images cannot be read, of which the first ten are named, or the cache cannot be written.
     """
-    images = np.empty((len(files), channels, image_size, image_size), np.uint8)
-    count = max(1, BLOCK_BYTES // (channels * image_size * image_size))
+    images = np.empty((len(files), *_shape(form)), np.uint8)
+    count = max(1, BLOCK_BYTES // prod(_shape(form)))
     places = [slice(first, first + count) for first in range(0, len(files), count)]
-    blocks = [Block(root, files[place], images[place], folder) for place in places]
+    blocks = [Block(root, files[place], images[place], folder, form) for place in places]
     if missing := [block for block in blocks if not block.is_loaded()]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +121,12 @@ def load_images(root: Path, files: Sequence[ImageFile], image_size: int, channel
                 _decode_all(missing)
         except OSError as error:
             raise InputError(f"dataset.cache: cannot write decoded images to {folder} ({error})") from error
-    return images
+    return images, sum((block.remarks for block in blocks), Counter())
+
+
+def _shape(form: Form) -> tuple[int, int, int]:
+    size, channels, _ = form
+    return (channels, size, size) if isinstance(size, int) else (channels, *size)
 
 
 def _decode_all(blocks: Sequence[Block]) -> None:
@@ -127,9 +144,19 @@ def _decode_all(blocks: Sequence[Block]) -> None:
                 bar.advance(task, len(block.files))
             else:
                 block.decode(pool, partial(bar.advance, task))
+    if unreadable := [message for block in blocks for message in block.unreadable]:
+        first = "; ".join([unreadable[0], *(message.partition("cannot read ")[2] for message in unreadable[1:NAMED])])
+        raise InputError(first if len(unreadable) == 1 else f"{first}; {len(unreadable):,} in all: replace or remove them")
 
 
-def _decode_chunk(paths: Sequence[Path], form: tuple[int, int], leader: int) -> np.ndarray:
+def _decode_chunk(paths: Sequence[Path], form: Form, leader: int) -> Chunk:
     if leader != os.getpid():
         end_with(leader)  # else joblib's processes wait for ever when the leader is killed
-    return np.stack([decode(path, *form) for path in paths])
+    images, remarks, unreadable = [], Counter[str](), []
+    for path in paths:
+        try:
+            images.append(decode(path, *form, remarks))
+        except InputError as error:
+            images.append(np.zeros(_shape(form), np.uint8))
+            unreadable.append(str(error))
+    return np.stack(images), remarks, unreadable

@@ -1,6 +1,9 @@
 """The weights that a run starts from: from a user's file, from an earlier run or from a model in memory."""
 
-import textwrap
+import pickle
+import pickletools
+import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +11,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from dau_lightning.base.error import InputError, require
+from dau_lightning.storage.checkpoint_form import StateDict, broken, find, state_dicts
 
-NESTED = "state_dict", "model_state_dict", "model"  # keys under which training scripts save a state dict
-PREFIXES = "module.", "_orig_mod."  # DataParallel and torch.compile put them before the names of weights
+FILLED = {"collections.defaultdict": lambda *_: OrderedDict(), "collections.deque": lambda *_: []}  # torch fills only these
+LEGACY = 4  # pickles at the beginning of a file of the format before torch 1.6, of which the fourth is the content
 
 
 @dataclass(frozen=True)
@@ -23,47 +27,50 @@ class StartingWeights:
     Attributes:
         label: the name of their row in tables.
         source: where they come from, for errors and `result.json`.
-        weights: a state dict of the network.
+        weights: state dicts, by their keys in the file; the key is empty for the only one.
         trained_on_all: whether they were trained on all of the training set, so that no part of it can be held out.
+        key: the state dict to take, `original.key`; None for the one that fits the network.
     """
 
     label: str
     source: str
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, StateDict]
     trained_on_all: bool
+    key: str | None = None
 
-    def load_into(self, network: nn.Module) -> None:
-        """Load the weights into a network.
+    def load_into(self, network: nn.Module) -> str:
+        """Load the weights into a network; return a line that says what was taken.
 
         Raises:
             InputError: names or shapes differ from the network's, or a weight is not finite.
         """
-        broken = [name for name, tensor in self.weights.items() if not bool(torch.isfinite(tensor).all())]
-        require(not broken, f"{self.source} must hold finite weights, some are not: {', '.join(broken[:3])}")
-        try:
-            network.load_state_dict(self.weights)
-        except RuntimeError as error:
-            difference = textwrap.shorten(str(error).partition("\n")[2], 300)
-            raise InputError(f"{self.source} must hold the weights of this {type(network).__name__}: {difference}") from error
+        match, line = find(self.weights, network.state_dict(), self.key, self.source, type(network).__name__)
+        require(not (bad := broken(match)), f"{self.source} must hold finite weights, some are not: {', '.join(bad[:3])}")
+        network.load_state_dict(match.tensors())
+        return f"{self.source}: {line}"
 
 
-def read_weights(path: str) -> StartingWeights:
-    """The weights in a file: safetensors, or a state dict saved by torch, by itself or under a key of a dict (`NESTED`).
+def read_weights(path: str, key: str | None = None) -> StartingWeights:
+    """The weights in a file of safetensors or of torch, in any of the forms of `checkpoint_form`.
 
     Raises:
         InputError: the file cannot be read without running code, or holds no state dict.
     """
     source = f"original.checkpoint={path}"
-    content = _content(Path(path).expanduser(), source)
-    for name in NESTED:
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-    tensors = isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values())
-    require(bool(tensors), f"{source} must hold a state dict, names and tensors alone; got {_kind(content)}")
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in content):
-            content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-    return StartingWeights("Original", source, content, trained_on_all=True)
+    found = state_dicts(_content(Path(path).expanduser(), source))
+    require(bool(found), f"{source} must hold a state dict: save one with torch.save(model.state_dict(), FILE)")
+    return StartingWeights("Original", source, found, trained_on_all=True, key=key)
+
+
+class Inert:
+    """Stands for any object but tensors and plain values, so that reading a file runs none of its code."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A dict without arguments, as torch's unpickler fills only dicts; else an object that ignores everything."""
+        return super().__new__(cls) if args else OrderedDict()
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignore the content."""
 
 
 def _content(file: Path, source: str) -> Any:
@@ -71,13 +78,22 @@ def _content(file: Path, source: str) -> Any:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(FILLED.get(name, Inert), name) for name in _others(file)]):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # an unknown file can fail in any way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]  # an empty file: an EOFError without text
+        unsafe = isinstance(error, pickle.UnpicklingError)
+        reason = "it is damaged, or only code can read it" if unsafe else str(error).strip()
+        reason = (reason or type(error).__name__).splitlines()[0][:200]  # an empty file: an EOFError without text
         raise InputError(
             f"{source} must be safetensors or a state dict (torch.save(model.state_dict(), FILE)), it cannot be read: {reason}"
         ) from error
 
 
-def _kind(content: Any) -> str:
-    return f"a dict of {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else type(content).__name__
+def _others(file: Path) -> set[str]:
+    """The full names of all classes and functions in a file that torch does not allow."""
+    if zipfile.is_zipfile(file):
+        return set(torch.serialization.get_unsafe_globals_in_checkpoint(file))
+    with open(file, "rb") as stream:
+        steps = [step for _ in range(LEGACY) for step in pickletools.genops(stream)]
+    names = [str(name) for step, name, _ in steps if step.name == "GLOBAL"]
+    return {name.replace(" ", ".").replace("__builtin__.", "builtins.") for name in names}

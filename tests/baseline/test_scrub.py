@@ -10,7 +10,7 @@ from dau_lightning.dataset.images import Images
 from tests.killing import Kill, Killed, equal, fit
 from tests.one_step import FULL, assert_equal, cross_entropy, descended, inputs
 
-PLAIN: dict[str, Any] = {"forget_epochs": 1, "temperature": 2.0, "retain_weight": 0.7, "divergence_weight": 0.4}
+PLAIN: dict[str, Any] = {"forget_epochs": 1, "temperature": 2.0, "cross_entropy_weight": 0.7, "divergence_weight": 0.4}
 PLAIN |= {"rewind": False, "forget_batch_size": 12}
 
 

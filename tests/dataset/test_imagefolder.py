@@ -145,6 +145,34 @@ def test_limits_are_balanced_seeded_and_applied_before_decoding(root: Path, monk
     assert len(paths) == 6 + 6  # all are compared with the cache: fewer than `image_cache.COMPARED`
 
 
+def test_classes_stand_in_the_order_that_is_given(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options: dict[str, Any] = {"train_limit": None, "test_limit": None, "seed": 0, "cache": str(root.parent / "store")}
+    (root / "valid").mkdir()
+    data = imagefolder(str(root), SIZE, 3, **options, classes=["dog", "cat"])
+    assert f"warning: {root}/valid is not used: name it val/" in capsys.readouterr().out
+    assert data.train.class_names == ("dog", "cat")
+    assert [name.split("/")[1] for name in data.train.ids] == [data.train.class_names[i] for i in data.train.targets]
+    for wrong in (["dog"], ["dog", "cat", "cat"], ["dog", 3]):
+        with pytest.raises(InputError, match=r"dataset\.classes: needs every class folder once"):
+            imagefolder(str(root), SIZE, 3, **options, classes=wrong)
+    with pytest.raises(InputError, match=r"dataset\.image_size: needs one number or \[HEIGHT,WIDTH\], got \(8,\)"):
+        imagefolder(str(root), [8], 3, **options)
+    assert imagefolder(str(root), [8, 12], 3, **options).test.images.shape == (4, 3, 8, 12)
+
+
+def test_turned_images_are_counted_and_can_be_left(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for name in ("train/cat/0.png", "test/dog/3.png"):
+        picture(0, SIZE, SIZE).save(root / name, exif=exif)
+    turned = load(root)
+    assert turned.turned == 2
+    assert "2 of 12 images were turned as their EXIF data say; dataset.exif=false" in capsys.readouterr().out
+    left = imagefolder(str(root), SIZE, 3, None, None, 0, str(root.parent / "store"), exif=False)
+    assert left.turned == 0
+    assert torch.equal(left.train.images[0].flip(1, 2), turned.train.images[0])
+
+
 def test_a_limit_below_the_number_of_classes(root: Path) -> None:
     with pytest.raises(InputError, match=r"^dataset\.train_limit: needs at least one image a class, 2 classes, got 1$"):
         load(root, train_limit=1)

@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from dau_lightning.base.error import InputError
 from dau_lightning.data.loader import Batch
 from dau_lightning.game.attacker_input import AttackerInputs, Query, join
 from dau_lightning.network.defender import Defender
-from tests.whole_game import sensitivity
+from tests.whole_game import game, sensitivity
 
 
 def inputs(count: int) -> AttackerInputs:
@@ -112,3 +113,26 @@ def test_under_autocast_the_pass_is_short_and_the_inputs_are_float32(defender: D
         (part, _) = Query(sensitivity(), "logits")(defender, *batches(), "batch")
     assert part.logits.dtype == torch.bfloat16
     assert {part.inputs.prediction.dtype, part.inputs.sensitivity.dtype} == {torch.float32}
+
+
+def test_in_a_joint_batch_of_retain_and_forget_images_val_images_are_apart_and_have_no_gradient(defender: Defender) -> None:
+    forget, val = batches()
+    retain = Batch(torch.randn(4, 1, 4, 4), torch.tensor([0, 1, 2, 1]))
+    parts = {"retain": retain, "forget": forget, "val": val}
+    expected, norms = copy.deepcopy(defender).train(), [name for name, _ in defender.named_buffers() if "running" in name]
+    found = Query(sensitivity(copies=0), "probabilities", "retain_forget").step(defender, parts, "batch", True)
+    logits, _ = expected(torch.cat([retain.images, forget.images]))
+    buffers = {name: dict(expected.named_buffers())[name].clone() for name in norms}
+    assert torch.equal(found["retain"].logits, logits[:4])
+    assert torch.equal(found["forget"].logits, logits[4:])
+    assert torch.equal(found["val"].logits, expected(val.images)[0])
+    assert norms
+    assert all(torch.equal(dict(defender.named_buffers())[name], buffers[name]) for name in norms)  # val images leave them
+    assert [found[name].logits.requires_grad for name in parts] == [True, True, False]
+    alone = Query(sensitivity(copies=0), "probabilities", "retain_forget").step(defender, {"retain": retain}, "batch", True)
+    assert list(alone) == ["retain"]
+
+
+def test_a_joint_batch_of_retain_and_forget_images_has_no_sensitivity(tiny: Any) -> None:
+    with pytest.raises(InputError, match=r"copies must be 0 with baseline\.joint_batch=retain_forget, got 1"):
+        game(tiny.defender(), joint_batch="retain_forget", sensitivity=sensitivity(copies=1))

@@ -9,7 +9,7 @@ from torch import Tensor
 from dau_lightning.game.attacker_input import AttackerInputs
 from dau_lightning.game.exact_critic import FINDINGS, ExactCritic, margin, quantiles
 from dau_lightning.metric.auc import confidence_margin
-from tests.whole_game import game, state
+from tests.whole_game import game, sensitivity, state
 
 SETTINGS: dict[str, Any] = {
     "forget_batch_size": 8,
@@ -139,7 +139,9 @@ def test_a_game_with_it_trains_the_defender_alone(tiny: Any) -> None:
     def attacker(num_classes: int) -> ExactCritic:
         return critic(num_classes, forget_batch_size=6, val_batch_size=6)
 
-    module = game(tiny.defender(), attacker=attacker, val_gradient=False, pretraining_steps=5)
+    module = game(
+        tiny.defender(), attacker=attacker, joint_batch="retain_forget", sensitivity=sensitivity(copies=0), pretraining_steps=5
+    )
     before = state(module.defender)
     tiny.fit(module)
     assert len(module.trainer.optimizers) == 1

@@ -1,4 +1,7 @@
 import importlib.util
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -60,6 +63,80 @@ def test_classes_of_ones_own_get_what_they_take() -> None:
     assert resnet.get_parameter("fc.weight").shape == (4, 512)
     with pytest.raises(InputError, match=r"network\._target_ must make a torch\.nn\.Module"):
         builder({"_target_": "fractions.Fraction", "_partial_": True})(num_classes=2, in_channels=3)
+
+
+class Listed(Plain):
+    """One that wants a list and a dict, and no other kinds of them."""
+
+    def __init__(self, widths: list[int], block: dict[str, int]) -> None:
+        super().__init__()
+        assert (type(widths), type(block)) == (list, dict)
+        self.head = nn.Linear(*widths)
+
+
+def test_a_class_of_ones_own_gets_plain_lists_and_dicts() -> None:
+    node = {"_target_": f"{__name__}.Listed", "_partial_": True, "widths": [4, 5], "block": {"depth": 2}}
+    assert builder(node)(9, 3).get_parameter("head.weight").shape == (5, 4)
+
+
+def test_a_class_of_ones_own_gets_the_arguments_that_are_given() -> None:
+    node = {"_target_": "tests.own_network.Wide", "_partial_": True, "features": None}
+    assert builder(node | {"width": 6, "num_classes": 7})(9, 3).get_parameter("head.weight").shape == (7, 6)
+    with pytest.raises(InputError, match=r"network\.wdth must be an argument of Wide; did you mean 'width'"):
+        builder(node | {"wdth": 6})(9, 3)
+    with pytest.raises(InputError, match=r"network\.blocks must be an argument of Wide; it takes num_classes, width"):
+        builder(node | {"blocks": 6})(9, 3)
+    with pytest.raises(InputError, match=r"tests\.own_network\.Wide cannot be made with .*'width': 'six'"):
+        builder(node | {"width": "six"})(9, 3)
+
+
+class Answers(Plain):
+    """A network whose output is more than its logits."""
+
+    def __init__(self, form: Callable[[torch.Tensor, torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.form = form
+
+    def forward(self, images: torch.Tensor) -> Any:
+        features = self.body(images).flatten(1)
+        return self.form(self.head(features), features)
+
+
+class Named(NamedTuple):
+    """As torchvision's Inception answers in training."""
+
+    logits: torch.Tensor
+    aux_logits: torch.Tensor | None
+
+
+FORMS = {
+    "tuple": lambda logits, features: (logits, features),
+    "features first": lambda logits, features: [features, logits],
+    "named": lambda logits, features: Named(logits, None),
+    "dict": lambda logits, features: {"features": features, "logits": logits},
+    "other key": lambda logits, features: {"hidden": features, "out": logits},
+    "object": lambda logits, features: SimpleNamespace(loss=None, logits=logits, hidden=(features,)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_logits_are_found_in_what_a_network_returns(form: str) -> None:
+    network, images = Answers(FORMS[form]), torch.randn(2, 3, 8, 8)
+    defender = Defender(network)
+    defender.try_on(images, 5)
+    logits, features = defender(images)
+    assert torch.equal(features, network.body(images).flatten(1))
+    assert torch.equal(logits, network.head(features))
+
+
+def test_an_output_without_logits_is_told() -> None:
+    with pytest.raises(InputError, match=r"Answers must give logits of 5 classes, \(2, 5\); got dict"):
+        Defender(Answers(lambda logits, features: {"hidden": features})).try_on(torch.randn(2, 3, 8, 8), 5)
+
+
+def test_the_number_of_channels_that_a_network_takes_is_told() -> None:
+    with pytest.raises(InputError, match=r"cannot take images of 1x8x8 .*it takes 3 channels, give dataset\.channels=3"):
+        Defender(Plain()).try_on(torch.randn(2, 1, 8, 8), 5)
 
 
 def settings(

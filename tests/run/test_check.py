@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.base.error import InputError
 from dau_lightning.run.check import check
-from dau_lightning.run.ranges import TABLE, TYPES, accepts, require_in_range, rule_of
+from dau_lightning.run.ranges import PIXELS, TABLE, TYPES, accepts, require_in_range, rule_of
 from tests.composed import CONF, GROUPS, PARTS, choices, complete, composed, every_choice
 
 
@@ -54,8 +54,14 @@ DATASETS = "cifar10, cifar100, digits, fashion, fashion_mnist, imagefolder, svhn
         ("baseline.lr=nan", "baseline.lr must be a finite number above 0, got nan"),
         ("baseline.schedule=sine", "baseline.schedule must be one of constant, linear, cosine, one_cycle, step, got 'sine'"),
         ("baseline=neggrad_plus baseline.retain_weight=2", "baseline.retain_weight must be a finite number of at least 0 and of at most 1, got 2"),  # noqa: E501
+        ("baseline=salun baseline.share=0", "baseline.share must be a finite number above 0 and of at most 1, got 0"),
+        ("baseline=lotus baseline.retain_share=2", "baseline.retain_share must be a finite number above 0 and of at most 1, got 2"),  # noqa: E501
+        ("baseline=cf_k baseline.last_layers=0", "baseline.last_layers must be an integer of at least 1, got 0"),
         ("baseline.milestones=[true]", "baseline.milestones must be [] or a list, each an integer of at least 1, got [True]"),
-        ("transform.std=[0]", "transform.std must be null or a list, each a finite number above 0, got [0]"),
+        ("transform.std=[0]", f"transform.std must be null or a list, each a finite number above 0 {PIXELS}, got [0]"),
+        ("transform.mean=[9]", f"transform.mean must be null or a list, each a finite number of at least 0 {PIXELS}, got [9]"),
+        ("network=own +network.x=3 +x=1", "cannot use '+x=1': no setting can be added or removed, only changed"),
+        ("network=resnet9 +network.depth=3", "cannot use '+network.depth=3': no setting can be added or removed, only changed"),
         ("selection=1", "selection must be true or false, got 1"),
         ("wandb.project=3", "wandb.project must be text (within quotes if it is a number), got 3"),
         ("dataset=imagefolder dataset.root=x dataset.channels=2", "dataset.channels must be 1 or 3, got 2"),

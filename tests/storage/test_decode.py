@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from torchvision.transforms.functional import center_crop, resize
 from torchvision.transforms.v2 import InterpolationMode
 
 from dau_lightning.base.error import InputError
+from dau_lightning.storage import decode as decoding
 from dau_lightning.storage.decode import decode
 
 SIZE = 8
@@ -122,7 +124,43 @@ def test_pixels_without_a_known_range_are_refused(tmp_path: Path, dtype: type) -
 
 
 @pytest.mark.parametrize("pixels", [400, 900], ids=["error", "warning"])
-def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+def test_an_image_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
     picture(0, 30, 31).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
-    refused(tmp_path / "a.png", "decompression bomb")
+    monkeypatch.setattr(decoding, "MAX_PIXELS", pixels)
+    refused(tmp_path / "a.png", f"more than {pixels} pixels")
+
+
+def test_a_photograph_above_the_limit_of_pillow_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(0, 30, 31).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    assert np.abs(decode(tmp_path / "a.png", SIZE) - reference(picture(0, 30, 31))).max() <= 1
+    assert Image.MAX_IMAGE_PIXELS == 400
+
+
+@pytest.mark.parametrize("size", [(8, 12), (12, 8), (5, 5)])
+def test_two_numbers_are_height_and_width_as_in_torchvision(tmp_path: Path, size: tuple[int, int]) -> None:
+    picture(2, 20, 15).save(tmp_path / "a.png")
+    expected = np.asarray(resize(cast(Any, picture(2, 20, 15)), list(size), InterpolationMode.BICUBIC)).transpose(2, 0, 1)
+    image = decode(tmp_path / "a.png", size)
+    assert image.shape == (3, *size)
+    assert np.abs(image.astype(int) - expected).max() <= 1
+
+
+def test_orientation_can_be_ignored_as_torchvision_does(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    picture(5, SIZE, SIZE).save(tmp_path / "a.png", exif=exif)
+    remarks: Counter[str] = Counter()
+    assert (decode(tmp_path / "a.png", SIZE, 3, False, remarks) == rgb(picture(5, SIZE, SIZE))).all()
+    assert not remarks
+    assert (decode(tmp_path / "a.png", SIZE, 3, True, remarks) == rgb(picture(5, SIZE, SIZE))[:, ::-1, ::-1]).all()
+    assert remarks == {"turned": 1}
+
+
+@pytest.mark.parametrize(("bits", "dark"), [(10, 1), (12, 1), (14, 1), (16, 0)])
+def test_few_bits_in_sixteen_are_remarked(tmp_path: Path, bits: int, dark: int) -> None:
+    values = np.random.default_rng(0).integers(0, 2**bits, (SIZE, SIZE), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    remarks: Counter[str] = Counter()
+    decode(tmp_path / "a.png", SIZE, remarks=remarks)
+    assert remarks["dark"] == dark

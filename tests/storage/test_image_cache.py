@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def load(root: Path, size: int = SIZE, channels: int = 3) -> np.ndarray:
     for path in sorted(root.rglob("*.png")):
         status = path.stat()
         files.append(ImageFile(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns))
-    return load_images(root, files, size, channels, root.parent / "store")
+    return load_images(root, files, (size, channels, True), root.parent / "store")[0]
 
 
 def cached(root: Path) -> Path:
@@ -151,7 +152,7 @@ def killed_after(count: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """Decode some images, and end."""
     calls = iter(range(count))
 
-    def one(path: Path, *form: int) -> np.ndarray:
+    def one(path: Path, *form: Any) -> np.ndarray:
         if next(calls, None) is None:
             raise KeyboardInterrupt
         return decode(path, *form)
@@ -184,6 +185,33 @@ def test_only_the_block_of_a_changed_file_is_decoded_again(
     assert (load(root) == [decode(root / name, SIZE) for name in NAMES]).all()
     assert len(decodes) == 3 + 2  # the other blocks are compared
     assert len(list((root.parent / "store").glob("*.safetensors"))) == 4
+
+
+def test_all_unreadable_images_are_named_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_cache, "BLOCK_BYTES", 2 * 3 * SIZE * SIZE)
+    monkeypatch.setattr(image_cache, "NAMED", 2)
+    for name in ("0.png", "1.png", "4.png"):
+        (root / name).write_bytes((root / name).read_bytes()[:40])
+    with pytest.raises(InputError) as caught:
+        load(root)
+    message = str(caught.value)
+    assert message.count("dataset.root: needs images, cannot read") == 1
+    assert [str(root / name) in message for name in NAMES] == [True, True, False, False, False]
+    assert message.endswith("; 3 in all: replace or remove them")
+    assert len(list((root.parent / "store").glob("*.safetensors"))) == 1  # the block in which all can be read
+
+
+def test_remarks_are_kept_with_the_pixels(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(1).save(root / "1.png", exif=exif)
+    Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(root / "3.png")
+    files = [ImageFile(name, 0, 0) for name in NAMES]
+    for _ in range(2):
+        _, remarks = load_images(root, files, (SIZE, 3, True), root.parent / "store")
+        assert remarks == {"turned": 1, "dark": 1}
+    _, remarks = load_images(root, files, ((4, 6), 3, False), root.parent / "store")
+    assert remarks == {"dark": 1}
 
 
 def test_a_cache_folder_that_cannot_be_made_is_one_line(root: Path) -> None:

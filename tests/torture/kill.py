@@ -60,6 +60,7 @@ def arguments(root: Path, form: Form) -> list[str]:
         f"dataset.root={root}",
         "dataset.image_size=8",
         "network=convnet",
+        "baseline=dau_paper",
         f"recipe.epochs={form.epochs}",
         "recipe.batch_size=32",
         f"baseline.epochs={-(-form.epochs // 6)}",

@@ -76,7 +76,7 @@ def test_names_of_classes_that_are_hard_to_write(
     monkeypatch.chdir(tmp_path)
     few = [each for each in TINY if "limit" not in each]
     quick = ["network=convnet", "dataset.image_size=8", "baseline=finetune", "baseline.epochs=1", "recipe.batch_size=16"]
-    run("dataset=imagefolder", "dataset.root=root", *few, *quick, "scheme=classwise", "scheme.target='Größe ☃'")
+    run(*few, "dataset=imagefolder", "dataset.root=root", *quick, "scheme=classwise", "scheme.target='Größe ☃'")
     ((folder, result),) = results().items()
     assert result["forgotten_classes"] == ["Größe ☃"]
     assert sorted(result["class_names"]) == sorted(names)

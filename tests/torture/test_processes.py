@@ -44,7 +44,14 @@ def rows(folder: Path) -> dict[str, dict[str, float]]:
 def test_a_killed_and_an_endless_job_leave_the_others_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     networks = "network._target_=mine.killed,mine.endless,mine.fine"
-    short = "recipe.epochs=1", "baseline=finetune", "baseline.epochs=1", "reference=off", "wandb.mode=disabled"
+    short = (
+        "recipe.epochs=1",
+        "baseline=finetune",
+        "baseline.epochs=1",
+        "reference=off",
+        "dataset=digits",
+        "wandb.mode=disabled",
+    )
     launcher = "hydra/launcher=cores", "hydra.launcher.n_jobs=2", "hydra.launcher.minutes=0.6"
     done = call(tmp_path, "-m", "network=own", networks, *short, *launcher)
     assert done.returncode == 1
@@ -60,7 +67,7 @@ def test_a_killed_and_an_endless_job_leave_the_others_alone(tmp_path: Path) -> N
 @pytest.mark.long
 def test_side_by_side_gives_the_same_numbers(tmp_path: Path) -> None:
     method = "baseline=finetune", "baseline.epochs=1", "baseline.batch_size=200", "baseline.lr=0.1,0.05,1e30"
-    short = "recipe.epochs=1", "recipe.batch_size=200", "figures=false", "dynamics=0", "wandb.mode=disabled"
+    short = "recipe.epochs=1", "recipe.batch_size=200", "figures=false", "dynamics=0", "dataset=digits", "wandb.mode=disabled"
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     for name, launcher in (("basic", ()), ("cores", ("hydra/launcher=cores", "hydra.launcher.n_jobs=2"))):
         (tmp_path / name).mkdir()
@@ -94,6 +101,7 @@ def test_two_devices_on_digits(tmp_path: Path) -> None:
     short = (
         "recipe.epochs=20",
         "baseline.pretraining_steps=50",
+        "dataset=digits",
         "wandb.mode=disabled",
         "trainer.accelerator=cpu",
         "figures=false",
@@ -116,6 +124,7 @@ def test_two_devices_whose_leader_is_killed_end_and_go_on_to_the_same_bytes(tmp_
     short = (
         "recipe.epochs=10",
         "baseline.pretraining_steps=50",
+        "dataset=digits",
         "wandb.mode=disabled",
         "trainer.accelerator=cpu",
         "figures=false",
@@ -162,7 +171,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_what_devices_cannot_share_is_one_line(tmp_path: Path) -> None:
-    short = "wandb.mode=disabled", "trainer.accelerator=cpu", "trainer.devices=2"
+    short = "dataset=digits", "wandb.mode=disabled", "trainer.accelerator=cpu", "trainer.devices=2"
     for settings, words in (
         (("baseline=fisher",), "a method of one pass over the images needs trainer.devices=1, got 2"),
         (
@@ -181,7 +190,15 @@ def test_what_devices_cannot_share_is_one_line(tmp_path: Path) -> None:
 
 def test_a_killed_sweep_takes_its_jobs_along(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
-    arguments = "-m", "network=own", "network._target_=mine.endless", "seed=0,1", "reference=off", "wandb.mode=disabled"
+    arguments = (
+        "-m",
+        "network=own",
+        "network._target_=mine.endless",
+        "seed=0,1",
+        "reference=off",
+        "dataset=digits",
+        "wandb.mode=disabled",
+    )
     command = [sys.executable, str(ROOT / "train.py"), *arguments, "hydra/launcher=cores"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     sweep = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -204,7 +221,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def test_of_two_that_want_one_run_the_second_waits_and_changes_nothing(tmp_path: Path) -> None:
-    arguments = "baseline=finetune", "recipe.epochs=5", "wandb.mode=disabled", "trainer.accelerator=cpu"
+    arguments = "baseline=finetune", "recipe.epochs=5", "dataset=digits", "wandb.mode=disabled", "trainer.accelerator=cpu"
     command = [sys.executable, str(ROOT / "train.py"), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -222,6 +239,7 @@ def test_of_two_that_want_one_run_the_second_waits_and_changes_nothing(tmp_path:
 def test_a_device_that_is_killed_ends_the_others(tmp_path: Path) -> None:
     arguments = (
         "recipe.epochs=10",
+        "dataset=digits",
         "wandb.mode=disabled",
         "trainer.accelerator=cpu",
         "trainer.devices=2",
@@ -246,7 +264,14 @@ def test_a_device_that_is_killed_ends_the_others(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_every_seed_of_digits_fits_what_it_was_trained_on(tmp_path: Path) -> None:
     done = call(
-        tmp_path, "-m", "seed=0,1,2,3,4", "baseline=original", "figures=false", "wandb.mode=disabled", "hydra/launcher=cores"
+        tmp_path,
+        "-m",
+        "seed=0,1,2,3,4",
+        "baseline=original",
+        "figures=false",
+        "dataset=digits",
+        "wandb.mode=disabled",
+        "hydra/launcher=cores",
     )
     assert done.returncode == 0, done.stderr
     found = [json.loads(path.read_text())["rows"] for path in tmp_path.rglob("result.json")]
