@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-import torch
 from torch import nn
 
 from dau_lightning.base.error import InputError, require
@@ -29,10 +28,9 @@ def check_resettable(layers: Iterable[nn.Module], method: str) -> None:
 
 
 def reset(layers: Iterable[nn.Module], *key: object) -> None:
-    """Draw new weights for layers as a new network has them, from a seed; the default generators stay as they are."""
-    with torch.random.fork_rng():
-        reseed(*key)
-        for layer in layers:
-            draw: Callable[[], None] | None = getattr(layer, "reset_parameters", None)
-            if draw:
-                draw()
+    """Draw new weights for layers as a new network has them, by torch's default generators, which `key` seeds."""
+    reseed(*key)
+    for layer in layers:
+        draw: Callable[[], None] | None = getattr(layer, "reset_parameters", None)
+        if draw:
+            draw()
