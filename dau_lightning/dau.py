@@ -143,6 +143,7 @@ class DAU(SGDMethod):
     def on_train_start(self) -> None:
         """Let the extra losses change the defender, then the attacker prepare; both count as run time."""
         super().on_train_start()
+        self.query.prepare(self.data.part("forget").targets, self.data.part("retain").targets)
         if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
             self.attacker.before_game(self)
 

@@ -56,6 +56,7 @@ TABLE = {
     "trainer.precision": "one of 32-true, bf16-mixed",
     "compile": "null or one of inductor, cudagraphs, aot_eager, eager",
     "dataset.level": "one of fine, coarse",
+    "scheme.by": "null or one of position, path, id",
     "target": f"null or {CLASS} or a list, each {CLASS}",
     "_target_ root file network.name": TEXT,
     "level column where checkpoint continue_from network.features original.key": f"null or {TEXT}",
