@@ -113,7 +113,9 @@ def test_the_page_of_a_sweep(write, tmp_path):
     assert page.links == [f"../runs/{folders[0].name}/report.html"]  # only where there is one
     assert (tmp_path / "pages" / page.links[0]).is_file()
     assert any(text.startswith("python -m dau_lightning.report") for text in page.texts)
-    assert sum(source.startswith("data:image/svg") for source in page.sources) == 2  # Figure 2 and the costs, one for both schemes
+    assert (
+        sum(source.startswith("data:image/svg") for source in page.sources) == 2
+    )  # Figure 2 and the costs, one for both schemes
 
 
 def test_pictures_are_drawn_again_from_the_outputs_alone(write, tmp_path):
