@@ -109,16 +109,14 @@ def unlearn(
         InputError: an argument cannot be used; raised before anything is trained or written.
     """
     run = Path(folder)
-    require(
-        read_result(run) is None, f"folder must not hold a finished run, {run} does: remove it, or choose another folder=..."
-    )
+    finished = read_result(run) is not None
+    require(not finished, f"folder must not hold a finished run, {run} does: remove it, or choose another folder=...")
     _check_settings(settings)
     data = as_data({"train": train, "test": test, "val": val}, class_names)
     positions = as_positions(as_array(forget), len(data.train), "forget")
     network = published_as(model, len(data.train.class_names))
-    given = [f"seed={seed}", f"scheme.wrong_labels={str(wrong_labels).lower()}", *_transform(mean, std), *settings]
+    given = f"seed={seed}", f"scheme.wrong_labels={str(wrong_labels).lower()}", *_transform(mean, std), *settings
     config = _config(model, network, positions, method, run, given)
-    require(config.trainer.devices == 1, "trainer.devices must be 1 from Python: more devices need the command")
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     choices = {"network": "torchvision" if network else type(model).__name__, "baseline": method}
     result = make(
@@ -156,6 +154,7 @@ def _config(
     overrides = list(map(quoted, overrides))
     check(overrides)
     config, _ = configuration(overrides)
+    require(config.trainer.devices == 1, "trainer.devices must be 1 from Python: more devices need the command")
     with open_dict(config):
         config.network.name = network
         if not any(setting.startswith("store.root=") for setting in settings):
