@@ -29,6 +29,7 @@ ORDER = [
     "report",
     "run",
     "search",
+    "audit",
     "workspace",
     "api",
 ]
