@@ -14,6 +14,8 @@ class AuditTest:
 
     ideal: float | None = None  # what an exact unlearning gives by theory, where theory says so
     trains: str | None = None  # the models that it needs beside those of the run: `references` or `shadows`
+    kinds: tuple[str, ...] = "method", "retrain", "original", "retrain_again"  # the models that it measures
+    better = "near"  # Retrain's figure; `low`: no figure is too low; `high`: none is too high
     needs_control = True  # whether the test says nothing unless the original fails it
 
     def __init__(self, *, priority: int, meaning: str) -> None:
@@ -31,6 +33,10 @@ class AuditTest:
         """
         raise NotImplementedError
 
+    def doubt(self, case: Case) -> str:
+        """Why the figures of a case are too uncertain for a verdict; empty if they are not."""
+        return ""
+
     def passes(self, figure: Figure, retrain: Figure, tolerance: float) -> bool:
         """Whether a model passes.
 
@@ -39,4 +45,5 @@ class AuditTest:
             retrain: Retrain's.
             tolerance: the largest difference between the two that noise explains.
         """
-        return abs(figure.value - retrain.value) <= tolerance
+        difference = figure.value - retrain.value
+        return {"near": abs(difference), "low": difference, "high": -difference}[self.better] <= tolerance

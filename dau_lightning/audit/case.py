@@ -1,9 +1,11 @@
 """A finished run under audit: its models with their weights, its split, and their outputs, each computed once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +46,9 @@ class Case:
         references: the number of reference models that may be trained.
         shadows: the number of shadow models that may be trained; 0 without references.
         deadline: the time, as `time.monotonic` tells it, after which no further model is trained.
+        seconds: how long the training of `original` and of `method` took.
+        shadow_margins: by kind, see `shadows.shadow_margins`.
+        known: outputs by kind of model and part, filled as they are asked for.
     """
 
     split: Split
@@ -54,6 +59,8 @@ class Case:
     references: int = 0
     shadows: int = 0
     deadline: float = inf
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    shadow_margins: dict[str, np.ndarray] = field(default_factory=dict)
     known: dict[tuple[str, str], Outputs] = field(default_factory=dict)
 
     @property
@@ -77,20 +84,18 @@ class Case:
         return self.models[kind]
 
     def part(self, name: str) -> Images:
-        """The images of a part of the split; `unseen` are the test images of the classes that the forget set has.
+        """The images of a part; `test` are all test images, `unseen` those of the classes that the forget set has.
 
         Raises:
             NotEnough: there is no such image.
         """
-        if name != "unseen":
+        if name not in ("test", "unseen"):
             return getattr(self.split, name)
-        tests = self.split.test_retain, self.split.test_forget
-        images, targets = (torch.cat([getattr(test, column) for test in tests]) for column in ("images", "targets"))
-        everything = Images(images, targets, tests[0].class_names, tests[0].ids + tests[1].ids)
-        kept = torch.isin(targets, self.split.forget.targets).nonzero().flatten()
+        everything = joined(self.split.test_retain, self.split.test_forget)
+        kept = torch.isin(everything.targets, self.split.forget.targets).nonzero().flatten()
         if not len(kept):
             raise NotEnough(NO_UNSEEN)
-        return everything[kept]
+        return everything if name == "test" else everything[kept]
 
     def outputs(self, kind: str, part: str) -> Outputs:
         """Logits and features of a model on a part."""
@@ -121,3 +126,9 @@ class Case:
     def draws(self, name: str) -> torch.Generator:
         """The randomness of a test, the same for every model."""
         return generator(self.seed, "audit", name)
+
+
+def joined(first: Images, second: Images) -> Images:
+    """The images of two parts, one part after the other."""
+    images, targets = (torch.cat([getattr(part, column) for part in (first, second)]) for column in ("images", "targets"))
+    return Images(images, targets, first.class_names, first.ids + second.ids)

@@ -13,6 +13,10 @@ class NotEnough(Exception):
     """A test cannot be done with what there is; the message says what is missing, and how to get it where that is known."""
 
 
+class TimeOver(NotEnough):
+    """The time is over; the same command goes on."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """The figure of one model in one test.

@@ -1,6 +1,7 @@
 """Reads a finished run from what it left: settings, weights and hashes; the images are loaded again and checked."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dau_lightning.report.read import Run
 from dau_lightning.run.job import plan_of, training_of
 from dau_lightning.run.plan import Plan
 from dau_lightning.storage.run_folder import RunFolder
-from dau_lightning.storage.seal import load_tensors
+from dau_lightning.storage.seal import load_tensors, tensors_digest
 from dau_lightning.storage.store import get
 from dau_lightning.training.training import Method, Training
 
@@ -58,7 +59,14 @@ def read_case(run: Run, references: int) -> Case:
             module = training.module(method, split)
             training.from_scratch(module, split, mask)
             models[kind] = module.defender
-    return Case(split, training, instantiate(settings["baseline"]), mask, models)
+    names = {"original": "original", "method": result["baseline"]}
+    seconds = {kind: result["rows"][name]["seconds"] for kind, name in names.items()}
+    alone = replace(
+        training,
+        trainer_settings=replace(training.trainer_settings, devices=1),
+        configuration=tensors_digest(models["method"].network.state_dict()),
+    )
+    return Case(split, alone, instantiate(settings["baseline"]), mask, models, seconds=seconds)
 
 
 def _models(run: Run, plan: Plan, training: Training, split: Split) -> dict[str, Defender]:

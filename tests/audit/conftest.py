@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from dau_lightning.audit.case import Case, Outputs
+from dau_lightning.audit.shadows import members
 
 SIZES = {"retain": 240, "forget": 120, "test_retain": 240}
 
@@ -44,3 +46,12 @@ def make_case(tiny: Any) -> Callable[..., Case]:
 def usual(make_case: Callable[..., Case]) -> Case:
     """The method is another Retrain; the original remembers everything."""
     return make_case(method=2.0, retrain=2.0, original=8.0, retrain_again=2.0)
+
+
+def shadowed(case: Case, shadows: int, method: float) -> Case:
+    """Give a case the margins of shadow models: `method` more for samples that were unlearned, 5 for those remembered."""
+    draws, case.shadows = np.random.default_rng(0), shadows
+    inside = members(case)
+    for kind, more in (("original", 5.0), ("method", method), ("retrain", 0.0)):
+        case.shadow_margins[kind] = draws.normal(size=inside.shape) + more * inside
+    return case

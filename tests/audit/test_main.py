@@ -59,6 +59,29 @@ def test_retrain_against_itself_and_a_second_retrain(run, tmp_path, monkeypatch)
             assert tests[name]["noise"] == abs(figures["retrain_again"]["value"] - figures["retrain"]["value"])
 
 
+def test_references_and_shadows_are_trained_once_for_all_methods(finished, run, monkeypatch):
+    command.main([str(finished), *QUICK, "references=3", "shadows=8", "minutes=1e-7"])
+    assert "minutes were over" in content(finished)["tests"]["ulira"]["why"]
+    command.main([str(finished), *QUICK, "references=3", "shadows=8"])
+    tests, stored = content(finished)["tests"], len(list(Path("store").glob("reference-*.safetensors")))
+    assert stored == 3 + 8 + 8
+    assert set(tests["rmia"]["figures"]) == {"method", "retrain", "original", "retrain_again"}
+    assert set(tests["ulira"]["figures"]) == set(tests["klom"]["figures"]) == {"method", "retrain", "original"}
+    assert tests["epsilon"]["why"] == "4 models of each kind, a verdict needs 64"
+    assert tests["tow"]["noise"] > 0
+    assert not (finished / "shadows").exists()
+    run(*TINY, *LARGER, "baseline=original")
+    run(*TINY, *LARGER, "baseline=retrain")
+    monkeypatch.setattr("dau_lightning.training.training.Training.fit", None)  # nothing is left to train
+    for folder, result in results().items():
+        command.main([str(folder), *QUICK, "references=3", "shadows=8"])
+        figures = content(folder)["tests"]["ulira"]["figures"]
+        if result["baseline"] != "finetune":
+            assert figures["method"] == figures[result["baseline"]]
+    command.main([str(finished), *QUICK])  # an earlier audit's references are used
+    assert content(finished)["tests"] == tests
+
+
 def test_a_forgotten_class(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(*TINY, *LARGER[:2], "scheme=classwise", "baseline=finetune", "baseline.epochs=1")

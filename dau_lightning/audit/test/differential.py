@@ -18,6 +18,7 @@ class Differential(AuditTest):
     was removed. So the original, which has no difference, need not fail.
     """
 
+    better = "low"
     needs_control = False
 
     def measure(self, case: Case, kind: str) -> Figure:
@@ -35,7 +36,3 @@ class Differential(AuditTest):
             return forget, unseen
 
         return trained_attack(case, "differential", attack)
-
-    def passes(self, figure: Figure, retrain: Figure, tolerance: float) -> bool:
-        """Whether the model leaks no more than Retrain."""
-        return figure.value - retrain.value <= tolerance
