@@ -47,6 +47,10 @@ figure2: install ## the attacks on the runs of table1, as figures
 	$(BIN)/python train.py -m experiment=figure2 $(ARGS)
 	$(BIN)/python -m dau_lightning.report runs/table1 --figures runs/table1/figures
 
+leaderboard: install ## every method on fashion over five seeds, as tables and a page
+	$(BIN)/python train.py -m experiment=leaderboard $(ARGS)
+	$(BIN)/python -m dau_lightning.report runs/leaderboard --html runs/leaderboard/report.html
+
 bench:  install ## how fast it is, against a hand-written loop, bounds and Retrain; ARGS="overhead game" for some of it
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -63,4 +67,4 @@ clean:   ## remove what can be made again; runs/ and store/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .coverage dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run test torture test-installed test-slurm test-page table1 table2 figure2 bench check format clean
+.PHONY: help install run test torture test-installed test-slurm test-page table1 table2 figure2 leaderboard bench check format clean

@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dau_lightning.base.error import require
 from dau_lightning.base.randomness import key
-from dau_lightning.data.samples import Samples, as_data, as_positions
+from dau_lightning.data.samples import Samples, as_array, as_data
 from dau_lightning.evaluation.checks import passed
 from dau_lightning.network.torchvision import published_as
 from dau_lightning.run.check import check
 from dau_lightning.run.composition import configuration
 from dau_lightning.run.job import make
 from dau_lightning.run.plan import Plan
+from dau_lightning.run.quotes import quoted
 from dau_lightning.scheme.indices import Positions
+from dau_lightning.scheme.positions import as_positions
 from dau_lightning.storage.run_folder import RunFolder, read_result
 from dau_lightning.storage.weights import StartingWeights
 
@@ -83,8 +86,9 @@ def unlearn(
 
     Args:
         model: returns logits for images float `(B, C, H, W)`; it was trained on all of `train`.
-        train: the training set, a data set of (image, label) or a pair of tensors. Images are uint8, floats in [0, 1] (as
-            from `ToTensor`) or Pillow images, of one size and not normalised; floats are rounded to multiples of 1/255.
+        train: the training set, a data set of (image, label) or a pair (images, labels) of tensors, arrays or lists. Images
+            are integers from 0 to 255, floats in [0, 1] (as from `ToTensor`) or Pillow images, of one size and not
+            normalised; floats are rounded to multiples of 1/255.
         test: images that the model never saw, to test on.
         forget: the samples to forget: positions in `train`, or a mask, bool `(N,)`.
         val: other images that the model never saw, the validation set of the method.
@@ -108,7 +112,7 @@ def unlearn(
     )
     _check_settings(settings)
     data = as_data({"train": train, "test": test, "val": val}, class_names)
-    positions = as_positions(forget, len(data.train))
+    positions = as_positions(as_array(forget), len(data.train), "forget")
     network = published_as(model, len(data.train.class_names))
     config = _config(model, network, positions, method, run, [f"seed={seed}", *_transform(mean, std), *settings])
     require(config.trainer.devices == 1, "trainer.devices must be 1 from Python: more devices need the command")
@@ -130,7 +134,10 @@ def unlearn(
 
 def _transform(mean: Sequence[float], std: Sequence[float]) -> list[str]:
     """Settings for the normalisation, and for neither crops nor flips; the user's settings come later and win."""
-    plain = f"transform.mean={list(mean)}", f"transform.std={list(std)}"
+    for name, values in (("mean", mean), ("std", std)):
+        given = np.ndim(values) == 1 and all(isinstance(value, int | float) for value in np.asarray(values).tolist())
+        require(given, f"{name} must be a list with one number for each channel, such as [0.5]; got {values!r}")
+    plain = (f"transform.{name}={np.asarray(values).tolist()}" for name, values in (("mean", mean), ("std", std)))
     return [*plain, "transform.crop_padding=0", "transform.flip=false"]
 
 
@@ -143,6 +150,7 @@ def _config(
     overrides = [f"baseline={method}", "dataset=imagefolder", "dataset.root=python", "scheme=indices", "network=own"]
     overrides += [f"network._target_={target.replace('<locals>.', '')}", "wandb.mode=disabled", "reference=off", *settings]
     overrides.append(f"scheme.file=forget-{key(*sorted(positions)) % 16**8:08x}")  # tells runs on different lists apart
+    overrides = list(map(quoted, overrides))
     check(overrides)
     config, _ = configuration(overrides)
     with open_dict(config):

@@ -13,7 +13,6 @@ from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import Query
-from dau_lightning.game.extra_loss import ExtraLoss
 from dau_lightning.game.objective import Objective
 from dau_lightning.game.penalty import Penalty
 from dau_lightning.game.player import player
@@ -51,7 +50,6 @@ class DAU(SGDMethod):
         regulariser: `V_ss`, from features.
         regulariser_weight: beta, Eq. 3.
         projector: makes a network between features and regulariser for a number of features; trained with the defender.
-        term: extra losses of the defender, by name.
         retain_batch_size: images in a step.
         forget_batch_size: images in a step.
         val_batch_size: images in a step.
@@ -83,7 +81,6 @@ class DAU(SGDMethod):
         regulariser: Regulariser,
         regulariser_weight: float,
         projector: Callable[[int], nn.Module],
-        term: Mapping[str, ExtraLoss],
         retain_batch_size: int,
         forget_batch_size: int,
         val_batch_size: int,
@@ -91,7 +88,7 @@ class DAU(SGDMethod):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.label, self.automatic_optimization, self.extra_losses = label, False, dict(term)
+        self.label, self.automatic_optimization = label, False
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input, joint_batch)
@@ -126,20 +123,11 @@ class DAU(SGDMethod):
             if beta:
                 redundancy = self.regulariser(forget.features, val.features, retain.features)  # V_ss
                 values["regulariser"], loss = redundancy, loss + beta * redundancy
-            for name, extra in self.extra_losses.items():
-                values[name] = extra_loss = extra.loss(forget.logits, forget.inputs.targets)
-                loss = loss + extra_loss
+            values |= (extra := self.extra_values(batch, forget.logits))
+            loss = loss + sum(extra.values())
         self.descend(0, loss)
         self.log_values(loss=loss, **values)
         return loss.detach()
-
-    def descend(self, player: int, loss: Tensor) -> None:
-        """One step of a player's optimizer: 0 is the defender's, 1 the attacker's."""
-        optimizers = self.optimizers()
-        optimizer = optimizers[player] if isinstance(optimizers, list) else optimizers
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD on the defender and its projector, and the attacker's optimizer."""
@@ -154,10 +142,8 @@ class DAU(SGDMethod):
 
     def on_train_start(self) -> None:
         """Let the extra losses change the defender, then the attacker prepare; both count as run time."""
-        if "begun" not in self.memory:  # else resumed
-            for extra in self.extra_losses.values():
-                extra.before_game(self)
-            self.memory["begun"] = True
+        super().on_train_start()
+        self.query.prepare(self.data.part("forget").targets, self.data.part("retain").targets)
         if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
             self.attacker.before_game(self)
 

@@ -45,7 +45,8 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 def test_the_copy_has_forgotten_and_the_numbers_are_its_own(world: tuple[Wide, Any, Any]) -> None:
     model, train, test = world
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    done = unlearn(model, train, test, [3, 5, 5], val_from_test=0.5, method="finetune", settings=QUICK, **SCALE)
+    given = [*QUICK, "store.root=größe (1)"]
+    done = unlearn(model, train, test, [3, 5, 5], val_from_test=0.5, method="finetune", settings=given, **SCALE)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert any(not torch.equal(before[name], tensor) for name, tensor in done.model.state_dict().items())
     request = done.result["request"]

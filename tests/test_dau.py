@@ -216,10 +216,12 @@ def test_without_a_regulariser_only_the_game_needs_the_joint_pass(tiny: Any, bui
 
 def test_the_loss_is_the_sum_of_the_logged_parts(tiny: Any, build: Build) -> None:
     class Constant:
-        def before_game(self, module: Any) -> None:
+        part = "forget"
+
+        def begin(self, module: Any) -> None:
             pass
 
-        def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
+        def loss(self, module: Any, batch: Any, forget_logits: Tensor) -> Tensor:
             return 3 + 0 * forget_logits.sum()
 
     module, record = build(pretraining_steps=1, term={"mine": Constant()}), StepRecord()
@@ -236,11 +238,13 @@ def test_the_loss_is_the_sum_of_the_logged_parts(tiny: Any, build: Build) -> Non
 @pytest.mark.parametrize("alone", [True, False])
 def test_an_extra_loss_acts_before_the_game_and_in_every_step(tiny: Any, build: Build, alone: bool) -> None:
     class Extra:
-        def before_game(self, module: Any) -> None:
+        part = "forget"
+
+        def begin(self, module: Any) -> None:
             calls.append(("before", state(module.attacker.network)))
 
-        def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
-            calls.append(("loss", (*forget_logits.shape, *forget_targets.shape)))
+        def loss(self, module: Any, batch: Any, forget_logits: Tensor) -> Tensor:
+            calls.append(("loss", (*forget_logits.shape, *batch["forget"].targets.shape)))
             return 3 + 0 * forget_logits.sum()
 
     calls: list[tuple[str, Any]] = []

@@ -25,3 +25,8 @@ def progress(items: Iterable[T], description: str) -> Iterable[T]:
     """Iterate over items, and show a progress bar."""
     with progress_bar() as bar:
         yield from bar.track(items, description=description)
+
+
+def printable(name: str) -> str:
+    r"""A file name as text that every stream and page takes; bytes of it that are no UTF-8 become `\udce9` and the like."""
+    return name.encode(errors="backslashreplace").decode()

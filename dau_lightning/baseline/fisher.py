@@ -32,9 +32,9 @@ class FisherForgetting(UnlearningModule):
         self.alpha, self.relative_floor = alpha, relative_floor
         self.limits = {} if samples is None else {self.part: samples}
 
-    def on_train_start(self) -> None:
+    def begin(self) -> None:
         """Start the sum over samples."""
-        self.remember(seen=0, total=torch.zeros(()))
+        self.memory |= {"seen": 0, "total": torch.zeros(())}
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Add the batch's samples to the sum."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from dau_lightning.data.loader import Batch
-from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.sgd import SGDMethod
 
 
@@ -18,9 +17,6 @@ class GradientAscent(SGDMethod):
     label = "GA"
     part = "forget"
 
-    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
-        """The negative cross-entropy on the forget batch, which the step minimises."""
-        with batch_norm(self.defender, self.batch_norm):
-            loss = -self.cross_entropy(batch[self.part])
-        self.log_values(loss=loss)
-        return loss
+    def loss(self, batch: Mapping[str, Batch]) -> Tensor:
+        """The negative cross-entropy on the forget batch."""
+        return -self.cross_entropy(batch[self.part])

@@ -11,7 +11,7 @@ from dau_lightning.base.error import InputError
 from dau_lightning.base.randomness import generator
 from dau_lightning.data.loader import Batch
 from dau_lightning.training.module import UnlearningModule
-from dau_lightning.training.per_sample_gradient import move, per_sample_gradients, weighted_gradient
+from dau_lightning.training.per_sample_gradient import flattened, move, per_sample_gradients, weighted_gradient
 from dau_lightning.training.per_sample_pass import by_device
 
 STORED_BYTES = {"cpu": 768 * 2**20, "cuda": 8 * 2**30}  # memory of the gradients kept at a time
@@ -49,9 +49,9 @@ class InfluenceUnlearning(UnlearningModule):
         self.scale, self.damping, self.samples = scale, damping, samples
         _check(damping, rank=samples, size=sum(parameter.numel() for parameter in self.defender.parameters()))
 
-    def on_train_start(self) -> None:
-        """Start the sums of the gradients at zero, or at those of a checkpoint."""
-        self.remember(**{name: torch.zeros((), dtype=torch.float64) for name in self.batch_sizes})
+    def begin(self) -> None:
+        """Start the sums of the gradients."""
+        self.memory |= {name: torch.zeros((), dtype=torch.float64) for name in self.batch_sizes}
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Add the gradients of the batch's samples to the sums."""
@@ -67,8 +67,7 @@ class InfluenceUnlearning(UnlearningModule):
         drawn = retain[torch.randperm(n_r, generator=generator(self.seed, self.phase, "samples"))[: self.samples]]
         images = self.data.transform.normalise(drawn.images)
         change = self.scale * inverse_fisher_product(self.defender, images, drawn.targets, vector, self.damping)
-        weights = torch.cat([parameter.detach().flatten() for parameter in self.defender.parameters()])
-        self.findings["relative_change"] = float(change.norm() / weights.norm())
+        self.findings["relative_change"] = float(change.norm() / flattened(self.defender).norm())
         move(self.defender, change)
 
 

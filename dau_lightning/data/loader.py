@@ -98,14 +98,18 @@ class JointLoader(_Resumable):
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
         """The batches of an epoch."""
-        for position in self.positions(len(self)):
-            yield {name: self.batch(name, self.epoch * len(self) + position) for name in self.batch_sizes}
+        for _ in self.positions(len(self)):
+            yield {name: self.batch(name, self.number(name)) for name in self.batch_sizes}
 
-    def batch(self, name: str, step: int) -> Batch:
-        """This device's share of a part's batch at a step, counted over all epochs."""
+    def number(self, name: str) -> int:
+        """The number of the part's current batch, counted over all epochs."""
+        return self.epoch * len(self) + self.position
+
+    def batch(self, name: str, number: int, view: str = "augmentation") -> Batch:
+        """This device's share of a part's batch of a number; another view is another augmentation of the same images."""
         part = self.parts[name]
-        index = self._orders[name].batch(step).to(part.images.device, non_blocking=True)
-        images = self.transform.augment(part.images[index], generator(self.seed, name, "augmentation", step))
+        index = self._orders[name].batch(number).to(part.images.device, non_blocking=True)
+        images = self.transform.augment(part.images[index], generator(self.seed, name, view, number))
         share = slice(self.rank, None, self.world_size)
         return Batch(self.transform.normalise(images[share]), part.targets[index][share])
 

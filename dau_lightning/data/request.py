@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dau_lightning.base.console import printable
 from dau_lightning.base.error import require
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.images import Images
 from dau_lightning.storage.seal import sha256
 
+FIRST = 3  # samples that every run names
 Scheme = Callable[[Images, torch.Generator], Tensor]
 
 
@@ -28,8 +30,9 @@ def asked_for(
         forgotten: ids of the samples of earlier requests.
 
     Returns:
-        The mask, bool `(len(train),)`. The record: `count`, `classes` and `sha256` (of the ids) of the samples that are new
-        in `D_f`, the numbers of named samples that were `held_out` or `forgotten_before`, and what the scheme `found`.
+        The mask, bool `(len(train),)`. The record: `count`, `classes`, `sha256` (of the ids) and `first` (some ids) of the
+        samples that are new in `D_f`, the numbers of named samples that were `held_out` or `forgotten_before`, and what the
+        scheme `found`.
 
     Raises:
         InputError: there is no sample to forget, or none that was not forgotten before.
@@ -55,7 +58,8 @@ def asked_for(
     asked = train[new.nonzero().flatten()]
     counts = asked.targets.bincount(minlength=len(asked.class_names)).tolist()
     classes = {name: count for name, count in zip(asked.class_names, counts, strict=True) if count}
-    request = {"count": len(asked), "classes": classes, "sha256": ids_hash(asked.ids), "held_out": held_out}
+    first = [printable(name) for name in asked.ids[:FIRST]]
+    request = {"first": first, "count": len(asked), "classes": classes, "sha256": ids_hash(asked.ids), "held_out": held_out}
     return mask | before, request | {"forgotten_before": int((mask & before).sum()), **getattr(scheme, "found", {})}
 
 
@@ -93,8 +97,10 @@ def described(request: Mapping[str, Any]) -> str:
         where = f" where {request['where']}" if "where" in request else ""
         said.append(f"{request['entries']:,} entries of {request['file']}{where} by {request['matched_by']}")
     notes = {
+        "copies_added": "exact copies of named ones added",
         "duplicates": "named twice or more, merged",
         "held_out": "held out for validation and never trained on",
         "forgotten_before": "forgotten before",
     }
-    return "; ".join(said + [f"{request[name]:,} {words}" for name, words in notes.items() if request.get(name)])
+    said += [f"{request[name]:,} {words}" for name, words in notes.items() if request.get(name)]
+    return "; ".join([*said, f"the first: {', '.join(request['first'])}"] if request.get("first") else said)

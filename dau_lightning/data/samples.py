@@ -1,29 +1,41 @@
 """Turns images, labels and positions that a Python program passes into this package's types."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Data, Images
 
-Samples = Any  # a torch data set of (image, label), or a pair of tensors (images, labels)
+Samples = Any  # a torch data set of (image, label), or a pair (images, labels) of tensors, arrays or lists
+
+WANTED = "a data set of (image, label), or a pair (images, labels) of tensors or arrays"
+PLAIN_MODES = "L", "LA", "RGB", "RGBA"  # of Pillow: 8 bits a channel
+NO_DATA: tuple[type, ...] = str, bytes, Mapping, IterableDataset
+CONVERTED_MODES = {"1": "L", "P": "RGB", "PA": "RGBA"}
 
 
-def as_positions(forget: Iterable[int] | Tensor, count: int) -> list[int]:
-    """Positions among `count` images, from positions (kept as they are) or from a bool mask."""
-    values = np.asarray(forget.cpu() if isinstance(forget, Tensor) else list(forget))
-    if values.dtype == bool:
-        require(values.shape == (count,), f"forget must be a mask of all {count} images of train, got shape {values.shape}")
-        return values.nonzero()[0].tolist()
-    if values.size and (values.ndim != 1 or values.dtype.kind not in "iu"):
-        raise InputError(
-            f"forget must hold integers, positions in train, or be a mask of it; got {values.dtype}, shape {values.shape}"
-        )
-    return values.tolist()
+def as_array(forget: Any) -> np.ndarray:
+    """The positions or the mask that a program passes as `forget`, as an array.
+
+    Raises:
+        InputError: it is no sequence of numbers.
+    """
+    wanted = "forget must hold integers, positions in train, or be a mask of it; got"
+    require(not isinstance(forget, Subset), "forget must be positions in train: give the Subset's .indices")
+    try:
+        require(not isinstance(forget, str | bytes | Mapping | DataLoader), f"{wanted} {type(forget).__name__}")
+        values = forget.detach().cpu().numpy() if isinstance(forget, Tensor) else forget
+        values = values if isinstance(values, np.ndarray) and values.ndim else list(values)
+        require(len({type(value) is bool for value in values}) < 2, f"{wanted} true or false among numbers")
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:  # no list, or lists of several lengths
+        raise error if isinstance(error, InputError) else InputError(f"{wanted} {type(forget).__name__}: {error}") from error
 
 
 def as_data(sets: Mapping[str, Samples | None], class_names: Sequence[str] | None) -> Data:
@@ -40,33 +52,104 @@ def as_data(sets: Mapping[str, Samples | None], class_names: Sequence[str] | Non
 
 def _tensors(name: str, samples: Samples) -> tuple[Tensor, Tensor]:
     """Images uint8 `(N, C, H, W)` and labels int64 `(N,)`."""
-    if isinstance(samples, tuple) and len(samples) == 2 and isinstance(samples[0], Tensor):
-        pixels, labels = samples
+    if isinstance(samples, tuple | list) and len(samples) == 2 and all(hasattr(part, "shape") for part in samples):
+        pixels, labels = _bytes(name, samples[0]), samples[1]
+        require(pixels.ndim in (3, 4), f"{name} must hold images (N, C, H, W), got shape {tuple(pixels.shape)}")
+        pixels = _channels_first(pixels, False) if pixels.ndim == 4 else pixels.unsqueeze(1)
     else:
-        items = [samples[index] for index in range(len(samples))]
-        require(bool(items), f"{name} must hold at least one image")
-        made = [_tensor(image) for image, _ in items]
-        if len({image.shape for image in made}) > 1:
-            raise InputError(f"{name} must hold images of one size and number of channels: resize them first")
-        pixels, labels = torch.stack(made), torch.tensor([int(label) for _, label in items])
-    require(pixels.ndim == 4 and len(pixels) == len(labels), f"{name} must hold images (N, C, H, W) and as many labels (N,)")
-    if pixels.is_floating_point():
-        low, high = float(pixels.min()), float(pixels.max())
-        if not 0 <= low <= high <= 1:
-            raise InputError(
-                f"{name} must hold uint8 images, or floats in [0, 1] before normalisation (that is mean= and std=); "
-                f"got {low:.2f} to {high:.2f}"
-            )
-        pixels = pixels.mul(255).round()
-    return pixels.to(torch.uint8).contiguous(), labels.long()
+        items = _items(name, samples)
+        made = [_image(name, image) for image, _ in items]
+        sizes = {image.shape for image in made}
+        require(len(sizes) == 1, f"{name} must hold images of one size and number of channels: resize them first")
+        pixels, labels = torch.stack(made), [_scalar(label) for _, label in items]
+    labels = _labels(name, labels)
+    require(len(pixels) == len(labels), f"{name} must hold as many labels as images, got {len(labels)} and {len(pixels)}")
+    return pixels.contiguous(), labels
 
 
-def _tensor(image: Any) -> Tensor:
-    """An image `(C, H, W)`."""
-    if isinstance(image, Tensor):
-        return image
-    array = np.array(image)
-    return torch.from_numpy(array[:, :, None] if array.ndim == 2 else array).permute(2, 0, 1)
+def _items(name: str, samples: Any) -> list[tuple[Any, Any]]:
+    """The items of a data set, after checking that each is a pair."""
+    got = f"{name} must be {WANTED}; got"
+    require(not isinstance(samples, DataLoader), f"{got} a DataLoader: give its .dataset")
+    known = hasattr(samples, "__len__") and hasattr(samples, "__getitem__")
+    require(known and not isinstance(samples, NO_DATA), f"{got} {type(samples).__name__}")
+    if isinstance(samples, tuple | list) and len(samples) == 2 and all(isinstance(part, tuple | list) for part in samples):
+        images, labels = samples
+        if len(images) == len(labels) and not any(_is_image(label) for label in labels) and all(map(_is_image, images)):
+            samples = list(zip(images, labels, strict=True))  # a pair of lists
+    require(len(samples) > 0, f"{name} must hold at least one image")
+    items: list[Any] = [samples[index] for index in range(len(samples))]
+    for item in items:
+        if isinstance(item, Mapping):
+            raise InputError(f"{got} items that are dictionaries with {', '.join(map(str, item))}: make them pairs")
+        size = len(item) if isinstance(item, tuple | list) else 1
+        require(size == 2, f"{got} items that are {f'tuples of {size}' if size != 1 else type(item).__name__}: make them pairs")
+    return items
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Image.Image) or (hasattr(value, "shape") and len(value.shape) > 1)
+
+
+def _image(name: str, image: Any) -> Tensor:
+    """An image, uint8 `(C, H, W)`."""
+    if isinstance(image, Image.Image):
+        image = image.convert(CONVERTED_MODES.get(image.mode, image.mode))
+        known = f"{name} must hold Pillow images of 8 bits a channel ({', '.join(PLAIN_MODES)})"
+        require(image.mode in PLAIN_MODES, f"{known}, got mode {image.mode}: convert them as for the training")
+        image = np.array(image)
+    require(_is_image(image), f"{name} must hold images as tensors, arrays or Pillow images, got {type(image).__name__}")
+    pixels = _bytes(name, image)
+    require(pixels.ndim in (2, 3), f"{name} must hold images (C, H, W), got shape {tuple(pixels.shape)}")
+    return _channels_first(pixels, not isinstance(image, Tensor)) if pixels.ndim == 3 else pixels.unsqueeze(0)
+
+
+def _channels_first(pixels: Tensor, usually_last: bool) -> Tensor:
+    """Images `(..., C, H, W)`, from these or from `(..., H, W, C)`. Up to four channels decide, if nothing else has so few."""
+    first, last = (pixels.shape[place] <= 4 for place in (-3, -1))
+    return pixels.movedim(-1, -3) if (usually_last if first == last else last) else pixels
+
+
+def _bytes(name: str, images: Any) -> Tensor:
+    """Pixels as uint8; nothing is wrapped or cut."""
+    wanted = f"{name} must hold uint8 images, or floats in [0, 1] before normalisation (that is mean= and std=)"
+    try:
+        pixels = images.detach().cpu() if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+    except TypeError as error:  # an array of texts or objects
+        raise InputError(f"{wanted}; got {getattr(images, 'dtype', type(images).__name__)}") from error
+    require(pixels.numel() > 0, f"{name} must hold at least one image")
+    require(not pixels.is_complex(), f"{wanted}; got complex numbers")
+    if pixels.dtype == torch.bool:
+        return pixels.to(torch.uint8) * 255
+    if pixels.dtype == torch.uint8:
+        return pixels
+    floats = pixels.is_floating_point()
+    pixels = pixels.float() if floats else pixels.long()
+    low, high = float(pixels.min()), float(pixels.max())
+    got = f"{low:.2f} to {high:.2f}" if floats else f"integers from {low:g} to {high:g}: scale them to 0..255 as in training"
+    require(0 <= low <= high <= (1 if floats else 255), f"{wanted}; got {got}")
+    return (pixels.mul(255).round() if floats else pixels).to(torch.uint8)
+
+
+def _scalar(label: Any) -> Any:
+    """A label as a number, or as it is if it is none."""
+    return label.item() if hasattr(label, "shape") and tuple(label.shape) in ((), (1,)) else label
+
+
+def _labels(name: str, labels: Any) -> Tensor:
+    """Labels int64 `(N,)`."""
+    wanted = f"{name} must have one whole number as the label of each image"
+    try:
+        values = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+    except ValueError as error:
+        raise InputError(f"{wanted}, got values of several shapes") from error
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    hint = ": of one-hot labels give .argmax(1)" if values.ndim == 2 else ""
+    require(values.ndim == 1, f"{wanted}, got shape {values.shape}{hint}")
+    require(values.dtype.kind in "iubf", f"{wanted}, got such as {values.tolist()[:1]}")
+    whole = values.astype(np.int64) if np.isfinite(values.astype(float)).all() else None
+    require(whole is not None and bool((whole == values).all()), f"{wanted}, got fractions or numbers that are not finite")
+    return torch.from_numpy(whole)
 
 
 def _images(name: str, pixels: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Images:

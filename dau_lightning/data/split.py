@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dau_lightning.base.error import require
 from dau_lightning.base.randomness import generator
+from dau_lightning.data.copies import find_copies
 from dau_lightning.data.request import Scheme, asked_for
 from dau_lightning.dataset.draw import stratified
 from dau_lightning.dataset.images import Data, Images
@@ -78,6 +79,7 @@ def make_split(
     kept, val, test = _validation(data, seed, val_from_test, hold_out)
     train = data.train if len(kept) == len(data.train) else data.train[kept]
     mask, request = asked_for(data.train, train, kept, scheme, seed, forgotten)
+    request |= {"copies": find_copies(train, mask, val, test)}
     retain, forget = train[(~mask).nonzero().flatten()], train[mask.nonzero().flatten()]
     kept_class = torch.isin(test.targets, retain.targets)
     test_retain, test_forget = (test[where.nonzero().flatten()] for where in (kept_class, ~kept_class))

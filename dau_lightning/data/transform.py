@@ -37,8 +37,17 @@ class Transform:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map uint8 `(B, C, H, W)` to float32 of the same shape, channels last in memory."""
-        mean, std = (_per_channel(tuple(values), images.device) for values in (self.mean, self.std))
-        return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+        return self.standardise(images.float() / 255)
+
+    def standardise(self, pixels: Tensor) -> Tensor:
+        """Map pixels in [0, 1], float `(B, C, H, W)`, to inputs of the network, channels last in memory."""
+        mean, std = (_per_channel(tuple(values), pixels.device) for values in (self.mean, self.std))
+        return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """Map inputs of the network back to pixels in [0, 1]."""
+        mean, std = (_per_channel(tuple(values), inputs.device) for values in (self.mean, self.std))
+        return inputs * std + mean
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Crop and flip each image at random, with one gather on flattened pixels.

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
 
 from torch import Tensor
 
@@ -16,6 +19,7 @@ class Images:
         class_names: a name for each class, in the order of the targets.
         ids: a name for each image, unique and stable between runs: a path relative to the root, or `train/00017`.
         levels: labels `(N,)` and class names by level, if the data set has several levels of labels; `targets` is one of them.
+        root: the folder to which the ids are relative paths; None if the images have no files of their own.
     """
 
     images: Tensor
@@ -23,6 +27,7 @@ class Images:
     class_names: tuple[str, ...]
     ids: tuple[str, ...]
     levels: Mapping[str, tuple[Tensor, tuple[str, ...]]] = field(default_factory=dict)
+    root: Path | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -32,7 +37,12 @@ class Images:
         """The images at `index`, int64 `(M,)`, in that order."""
         ids = tuple(self.ids[i] for i in index.tolist())
         levels = {name: (targets[index], names) for name, (targets, names) in self.levels.items()}
-        return Images(self.images[index], self.targets[index], self.class_names, ids, levels)
+        return Images(self.images[index], self.targets[index], self.class_names, ids, levels, self.root)
+
+    @cached_property
+    def digests(self) -> tuple[bytes, ...]:
+        """A hash of the pixels of each image: equal for exact copies."""
+        return tuple(sha256(image.data).digest() for image in self.images.contiguous().numpy())
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Query:
         attacker_input: the first one: `probabilities`, or the defender's `logits`.
         joint_batch: the parts that are one batch of the defender in a step, with the same batch statistics. `forget_val`: all
             three parts have gradients. `retain_forget`: val images are a batch of their own without gradients, at a third of
-            the cost; no sensitivity.
+            the cost; no sensitivity. Classes that go as a whole stay out of the retain images' statistics, see `prepare`.
 
     Raises:
         InputError: a sensitivity with `joint_batch="retain_forget"`.
@@ -72,6 +72,16 @@ class Query:
     def __init__(self, sensitivity: Sensitivity, attacker_input: str, joint_batch: str = "forget_val") -> None:
         require(joint_batch == "forget_val" or not sensitivity.copies, NO_COPIES.format(sensitivity.copies))
         self.sensitivity, self.attacker_input, self.joint_batch = sensitivity, attacker_input, joint_batch
+        self.apart = False
+
+    def prepare(self, forget: Tensor, retain: Tensor) -> None:
+        """Keep forget images in a batch of their own if they share no class with the retain images.
+
+        Args:
+            forget: targets of the forget set, int64 `(N,)`.
+            retain: targets of the retain set, int64 `(M,)`.
+        """
+        self.apart = not torch.isin(forget, retain).any()
 
     def step(
         self, defender: Defender, batch: Mapping[str, Batch], mode: str, with_sensitivity: bool
@@ -84,15 +94,20 @@ class Query:
             mode: of the defender's batch-norm for a joint batch of forget and val images, see `mode.batch_norm`.
             with_sensitivity: False gives zeros, without a noisy pass.
         """
-        if "forget" in batch and self.joint_batch == "retain_forget":
-            retain, forget = self._outputs(defender, [batch["retain"], batch["forget"]], NO_SENSITIVITY)
-            with torch.no_grad(), batch_norm(defender, "batch"):
-                (val,) = self._outputs(defender, [batch["val"]], NO_SENSITIVITY)
-            return {"retain": retain, "forget": forget, "val": val}
-        (retain,) = self._outputs(defender, [batch["retain"]], NO_SENSITIVITY)
         if "forget" not in batch:
-            return {"retain": retain}
-        forget, val = self(defender, batch["forget"], batch["val"], mode, with_sensitivity)
+            return {"retain": self._alone(defender, batch["retain"])}
+        if self.joint_batch == "forget_val":
+            retain = self._alone(defender, batch["retain"])
+            forget, val = self(defender, batch["forget"], batch["val"], mode, with_sensitivity)
+            return {"retain": retain, "forget": forget, "val": val}
+        with torch.no_grad(), batch_norm(defender, "batch"):
+            val = self._alone(defender, batch["val"])
+        if self.apart:
+            retain = self._alone(defender, batch["retain"])
+            with batch_norm(defender, "batch"):
+                forget = self._alone(defender, batch["forget"])
+        else:
+            retain, forget = self._outputs(defender, [batch["retain"], batch["forget"]], NO_SENSITIVITY)
         return {"retain": retain, "forget": forget, "val": val}
 
     def __call__(
@@ -112,6 +127,9 @@ class Query:
         with batch_norm(defender, mode), float32(first.images.device) if small else nullcontext():
             both = self._outputs(defender, [first, second], sensitivity)
         return both[0], both[1]
+
+    def _alone(self, defender: Defender, batch: Batch) -> DefenderOutputs:
+        return self._outputs(defender, [batch], NO_SENSITIVITY)[0]
 
     def _outputs(self, defender: Defender, batches: Sequence[Batch], sensitivity: Sensitivity) -> list[DefenderOutputs]:
         """Outputs for batches that pass through the defender as one."""

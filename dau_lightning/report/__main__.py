@@ -1,4 +1,4 @@
-"""The command line of reports: tables of runs over seeds, and Figure 2."""
+"""The command line of reports: tables of runs over seeds, Figure 2, and what each method costs."""
 
 import argparse
 import io
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from dau_lightning.base.error import InputError, one_line, require
 from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
+from dau_lightning.report.figure.cost import cost_pictures
 from dau_lightning.report.page import draw, sweep_page
 from dau_lightning.report.read import read, unfinished
 from dau_lightning.report.rows import rows_of
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = _text(options.format, rows, shown, plain=bool(options.output))
     pictures = attack_pictures(rows) if options.figures or options.wandb or options.html else []
     require(bool(pictures) or not options.figures, f"--figures needs runs with metric=[{','.join(ATTACKS)}], there is none")
+    pictures += cost_pictures(rows) if pictures else []
     drawn = {name: content for each in pictures for name, content in each.files.items()}
     files: dict[Path, bytes] = {options.output: text.encode()} if options.output else {}
     if options.figures:
@@ -63,11 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     formats = ["terminal", "markdown", "csv", "latex"]
     parser.add_argument("--format", choices=formats, default="terminal", help="of the tables; csv is unrounded")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the tables to a file instead of the terminal")
-    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write Figure 2 (four attacks) as PNG and SVG")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of the tables and Figure 2, all in one file")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write Figure 2 and cost against distance, PNG and SVG")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of tables and figures, all in one file")
     parser.add_argument("--redraw", action="store_true", help="draw the pictures and the page of every run again")
     parser.add_argument("--seeds", metavar="0,1,2", help="only these; every row must have all of them")
-    parser.add_argument("--wandb", action="store_true", help="log the table and Figure 2 to Weights & Biases as well")
+    parser.add_argument("--wandb", action="store_true", help="log the table and these figures to Weights & Biases as well")
     return parser
 
 

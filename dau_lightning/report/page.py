@@ -57,7 +57,7 @@ def sweep_page(
     Args:
         runs: all of them.
         shown: their tables.
-        drawn: Figure 2 for each dataset and network.
+        drawn: Figure 2 and the costs, for each dataset and network.
         command: what made the page.
         path: where the page will stand, for relative links to the pages of the runs.
         left_out: a line for each run without a result.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from dau_lightning.data.copies import copy_warnings
 from dau_lightning.data.request import described
 from dau_lightning.data.split import Split, emptied_classes, emptied_share
 
@@ -16,4 +17,6 @@ def announce(names: Mapping[str, str], seed: int, split: Split, plan: str) -> No
     print(f"{head}: forget {len(split.forget):,}{about} of {len(split.train):,} training images;")
     print(f"{len(split.val):,} to validate, {len(split.test_retain):,}{of_test} to test")
     print(described(split.request))
+    for warning in copy_warnings(split.request):
+        print(f"warning: {warning}")
     print(plan)

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from dau_lightning.run import launcher
 from dau_lightning.run.check import check
 from dau_lightning.run.composition import composed, composing, with_arguments
 from dau_lightning.run.job import run
+from dau_lightning.run.quotes import quoted
 from dau_lightning.storage.run_folder import register_resolver
 
 # The first two let OpenMP's threads spin for microseconds while they wait, then sleep. Longer spinning makes processes that
@@ -38,7 +38,8 @@ def main() -> None:
     register_resolver()
     launcher.register()
     with one_line():
-        arguments = [quoted(argument) for argument in sys.argv[1:]]
+        sweep = not {"-m", "--multirun"}.isdisjoint(sys.argv)
+        arguments = [quoted(argument, sweep) for argument in sys.argv[1:]]
         flags, typed = _read(arguments)
         settings = with_arguments(typed)
         own = flags.config_dir and Path(flags.config_dir).resolve()
@@ -94,7 +95,10 @@ def _read(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     flags, settings = parser.parse_known_args(arguments)
     for setting in settings:
         known = [f"--{name.replace('_', '-')}" for name in vars(flags)]
-        require(not setting.startswith("-"), f"unknown flag {setting}{did_you_mean(setting, known, 1)}")
+        hint = (
+            did_you_mean(setting, known, 1) or f"; settings have no dashes: write {setting.lstrip('-').partition('=')[0]}=VALUE"
+        )
+        require(not setting.startswith("-"), f"unknown flag {setting}{hint}")
     return flags, settings
 
 
@@ -114,22 +118,3 @@ def _help(settings: Sequence[str], own: Path | None, resolve: bool) -> str:
         APP_CONFIG_GROUPS="".join(f"{group}: {', '.join(sorted(groups[group]))}\n" for group in shown),
         CONFIG=OmegaConf.to_yaml(config, resolve=resolve),
     )
-
-
-def quoted(argument: str) -> str:
-    """An argument of the command line, with the quotes that Hydra needs and the shell has removed.
-
-    Two kinds of values need them: a condition in `scheme.where`, and a path with a ``=``, such as any run folder's.
-
-    >>> quoted("scheme.where=user_id == 17")
-    'scheme.where="user_id == 17"'
-    >>> quoted("continue_from=runs/seed=0-6c40e03d")
-    'continue_from="runs/seed=0-6c40e03d"'
-    """
-    name, _, value = argument.partition("=")
-    if name == "scheme.where":
-        plain = value not in ("", "null") and not re.fullmatch(r"'[^']*'|\"([^\"\\]|\\.)*\"", value)
-    else:
-        plain = not name.startswith("-") and re.fullmatch(r"[\w./~-][^\"'(){}\[\],]*=[^\"'(){}\[\],]*", value)
-    escaped = value.replace('"', '\\"')
-    return f'{name}="{escaped}"' if plain else argument

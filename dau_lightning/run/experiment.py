@@ -10,6 +10,7 @@ from torchmetrics import Metric
 from dau_lightning.base.devices import is_rank_zero, launch
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
+from dau_lightning.data.copies import copy_warnings
 from dau_lightning.data.request import Scheme
 from dau_lightning.data.split import Split
 from dau_lightning.dataset.images import Data
@@ -90,25 +91,19 @@ class Experiment:
             TrainingError: a loss is not finite.
         """
         training, plan = self.training, self.plan
-        training.trainer([], training.devices)  # a missing accelerator is an error before any data is read
-        data = self.dataset()
-        split = plan.split(data, self.scheme, training.seed)
-        modules = self._modules(split)
-        check(plan, training, split, modules, self.attacks)
-        warnings = self._fit(modules["original"], split, data.turned)
+        split, modules, warnings = self.prepared()
         launch(**vars(training.trainer_settings))
         if is_rank_zero():
             self.start(split.split_hash)
+        self.announce(split, modules)
         method = modules[self.names["baseline"]]
-        announce(self.names, training.seed, split, method.plan(len(training.data(method, split).train_dataloader()), split))
-
         collector, attack = None, self.attacks["confidence"]
         if self.figures and not plan.selection:  # a selection run uses no test images that TA counts
             collector = OutputsCollector(split, training.seed, training.transform, attack, self.trajectory_points)
         first_RA = plan.previous.first_RA if plan.previous else None
         evaluator = Evaluator(training, split, self.attacks, not plan.selection, plan.with_score, first_RA)
         mask, rows = training.mask(split, Original), dict[str, Row]()
-        warnings += few_samples(len(split.forget))
+        warnings += [*few_samples(len(split.forget)), *copy_warnings(split.request)]
         for kind, module in modules.items():
             trained = self._train(kind, modules, split, mask, collector.watchers() if collector else [])
             if is_rank_zero():
@@ -125,6 +120,21 @@ class Experiment:
         start = {"source": plan.start.source, "saw_all": plan.start.trained_on_all} if plan.start else {"saw_all": False}
         start |= {"recipe": plan.recipe(training.recipe), "RA": rows["original"]["RA"] if first_RA is None else first_RA}
         return Outcome(split, method, rows, warnings, start)
+
+    def prepared(self) -> tuple[Split, dict[str, UnlearningModule], list[str]]:
+        """The split, the modules of the run by kind, and warnings, after all checks; for the errors see `run`."""
+        self.training.trainer([], self.training.devices)  # a missing accelerator is an error before any data is read
+        data = self.dataset()
+        split = self.plan.split(data, self.scheme, self.training.seed)
+        modules = self._modules(split)
+        check(self.plan, self.training, split, modules, self.attacks)
+        return split, modules, self._fit(modules["original"], split, data.turned)
+
+    def announce(self, split: Split, modules: Mapping[str, UnlearningModule]) -> None:
+        """Print what the run is about to do."""
+        method = modules[self.names["baseline"]]
+        steps = len(self.training.data(method, split).train_dataloader())
+        announce(self.names, self.training.seed, split, method.plan(steps, split))
 
     def _modules(self, split: Split) -> dict[str, UnlearningModule]:
         """The modules of the run by kind, in the order in which they are trained."""
@@ -177,7 +187,7 @@ class Experiment:
         plan, found = self.plan, list[str]()
         if plan.previous:
             earlier = plan.previous.result
-            again = NO_RETRAIN, OTHER_RECIPE, *few_samples(earlier["counts"]["forget"])  # these are decided anew
+            again = NO_RETRAIN, OTHER_RECIPE, *few_samples(earlier["counts"]["forget"]), *copy_warnings(earlier["request"])
             found = [text for text in earlier["warnings"] if text not in again]
         elif plan.start and (warning := evaluator.validation_set_was_trained_on(original, module)):
             found = [warning]

@@ -43,10 +43,10 @@ def run(config: DictConfig, job: HydraConf) -> None:
     folder = RunFolder.of(Path(job.runtime.output_dir), config)
     quiet = further(config.trainer.devices, folder.path)
     try:
-        if quiet or not (result := folder.finished()):
+        if quiet or config.preview or not (result := folder.finished()):
             command = typed_command(job.overrides.task, sweep=job.mode == RunMode.MULTIRUN)
             result = make(settings_of(config), job.runtime.choices, folder, command, quiet)
-            return None if quiet else _show(result, folder, job)
+            return None if quiet or config.preview else _show(result, folder, job)
     except FinishedMeanwhile:
         result = folder.finished() or {}
     except TrainingError as error:
@@ -90,10 +90,11 @@ def make(
         given: `plan`, `dataset`, `scheme` and `network`, to use in place of those that the settings name.
 
     Returns:
-        The content of `result.json`; empty in a quiet process.
+        The content of `result.json`; empty in a quiet process and after a preview.
     """
     from dau_lightning.report.page import draw  # imports torch, so after the checks that do not need it
     from dau_lightning.run.experiment import Experiment
+    from dau_lightning.run.preview import preview
     from dau_lightning.run.record import record
     from dau_lightning.tracking.wandb import loggers
     from dau_lightning.tracking.wandb_summary import place, show
@@ -103,7 +104,8 @@ def make(
     tracking = settings["wandb"] | place(names, settings, folder.path) | {"settings": settings | {"choices": names}}
     plan = given.get("plan") or plan_of(settings, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with process_settings(), ExitStack() as held, nullcontext([]) if quiet else loggers(folder.path, **tracking) as made:
+    silent = quiet or settings["preview"]
+    with process_settings(), ExitStack() as held, nullcontext([]) if silent else loggers(folder.path, **tracking) as made:
         experiment = Experiment(
             names=names,
             dataset=given.get("dataset") or instantiate(settings["dataset"]),
@@ -117,7 +119,7 @@ def make(
             figures=settings["figures"],
             trajectory_points=settings["dynamics"],
         )
-        if (outcome := experiment.run()) is None:
+        if (outcome := preview(experiment) if settings["preview"] else experiment.run()) is None:
             return {}
         result = record(experiment, outcome, command, settings)
         show(made, result, draw(result, folder.path) if settings["figures"] else {}, folder.path)

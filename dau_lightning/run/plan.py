@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dau_lightning.data.copies import refuse_training_set
 from dau_lightning.data.request import Scheme
 from dau_lightning.data.split import Split, make_split
 from dau_lightning.dataset.images import Data
@@ -44,6 +45,7 @@ class Plan:
 
     def split(self, data: Data, scheme: Scheme, seed: int) -> Split:
         """The split of the run."""
+        refuse_training_set(data)
         return make_split(
             data,
             scheme,

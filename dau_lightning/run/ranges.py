@@ -25,15 +25,18 @@ LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many a
 # Keys hold patterns for the last part of a name, or more parts, with wildcards as in fnmatch; the first match counts.
 TABLE = {
     "seed dynamics crop_padding copies pretraining_steps rewind_epochs": "an integer of at least 0",
-    "train_limit test_limit samples pretraining_refresh": "null or an integer of at least 1",
+    "train_limit test_limit samples pretraining_refresh l1_epochs": "null or an integer of at least 1",
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
-    "epochs *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
+    "*epochs last_layers *batch_size *steps width images_per_pass trainer.devices": "an integer of at least 1",
     "image_size": f"null or {SIDE} or a list, each {SIDE}",  # digits have 8; an image of 1024 takes 3 MB
     "dataset.channels": "1 or 3",
-    "lr attacker_lr noise_scale temperature scale alpha relative_floor checkpoint.seconds": "a finite number above 0",
+    "lr attacker_lr noise_scale temperature scale checkpoint.seconds": "a finite number above 0",
+    "alpha dampening radius fgsm_step clip_norm relative_floor": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
     "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits
+    "*share": "a finite number above 0 and of at most 1",
+    "retain_weight": "a finite number of at least 0 and of at most 1",
     "damping weight_decay *weight noise invariance variance covariance": "a finite number of at least 0",
     "momentum sparsity.amount": "a finite number of at least 0 and below 1",
     "scheme.fraction val_from_test": "null or a finite number above 0 and below 1",
@@ -41,7 +44,7 @@ TABLE = {
     "transform.std": f"null or a list, each a finite number above 0 {PIXELS}",
     "dataset.classes": f"null or a list, each {CLASS}",
     "milestones": "[] or a list, each an integer of at least 1",
-    "schedule": "one of constant, linear, one_cycle, step",
+    "schedule": "one of constant, linear, cosine, one_cycle, step",
     "batch_norm": "one of batch, update, running",
     "joint_batch": "one of forget_val, retain_forget",
     "attacker_input": "one of probabilities, logits",
@@ -53,6 +56,7 @@ TABLE = {
     "trainer.precision": "one of 32-true, bf16-mixed",
     "compile": "null or one of inductor, cudagraphs, aot_eager, eager",
     "dataset.level": "one of fine, coarse",
+    "scheme.by": "null or one of position, path, id",
     "target": f"null or {CLASS} or a list, each {CLASS}",
     "_target_ root file network.name": TEXT,
     "level column where checkpoint continue_from network.features original.key": f"null or {TEXT}",

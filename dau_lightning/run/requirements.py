@@ -31,6 +31,7 @@ def check(
     require("confidence" in attacks, f"metric must include confidence, the attack of the column MIA; got {', '.join(attacks)}")
     _check_sparsity(plan, training)
     for module in modules.values():
+        module.check(split)
         _check_batches(training, module, split)
     training.store.check_writable()
     if plan.with_retrain and plan.reference == "cached":

@@ -47,7 +47,7 @@ class Sweep(Callback):
         if not self.jobs:
             return
         folder = Path(config.hydra.runtime.output_dir)
-        self.skipped = read_result(folder) is not None and not config.overwrite
+        self.skipped = read_result(folder) is not None and not config.overwrite and not config.preview
         self.aside = not config.hydra.launcher._target_.endswith(".BasicLauncher")
         self._note(config, "broken off")
         self.output = ExitStack()
@@ -75,7 +75,7 @@ class Sweep(Callback):
         self.output.close()
         self._note(config, outcome, reason)
         if self.aside or failure:
-            row = "" if failure else _row(read_result(Path(config.hydra.runtime.output_dir)) or {})
+            row = "" if failure or config.preview else _row(read_result(Path(config.hydra.runtime.output_dir)) or {})
             print(f"{self._title(config)}: {outcome}{row}", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:

@@ -1,155 +1,134 @@
 """Forgetting by list: marks the samples that a file names, or that a table names in the rows that fulfil a condition."""
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
-from dau_lightning.scheme.where import fulfilling
-from dau_lightning.storage.atomic import read_lines
+from dau_lightning.scheme.list_file import Row, is_table_name, read_list
+from dau_lightning.scheme.match import match
+from dau_lightning.scheme.positions import as_positions, imagefolder_order
+from dau_lightning.scheme.where import NUMBER, fulfilling
 
-TEXT: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape"}  # names of files need not be UTF-8
-COLUMNS = ("id", "ids", "path", "file", "filename", "file_name", "image", "index", "position")  # may name samples
+# Columns that may name samples, and what kind of entries the name promises.
+COLUMNS: dict[str, str | None] = {"position": "position", "positions": "position"}
+COLUMNS |= dict.fromkeys(("index", "indices", "idx", "image", "img"))
+COLUMNS |= dict.fromkeys(("id", "ids", "image_id", "img_id", "sample_id", "path", "paths", "filepath", "file_path"), "id")
+COLUMNS |= dict.fromkeys(("file", "files", "filename", "file_name", "image_path", "img_path", "image_file", "image_name"), "id")
 
 
 class Indices:
     """Marks the samples of a list, in any order. Each entry must name a sample; a sample that is named twice counts once.
 
-    An entry is a sample's id, which for image files is the path relative to the root (with or without `train/`). If all
-    entries are integers and none of them is an id, they are positions in the training set, from 0.
+    An entry is a sample's id, which for image files is the path relative to the root; `match.match` has the other spellings.
+    Entries that are all whole numbers are positions in the training set, from 0, unless they can be names.
 
     Args:
-        file: a plain list with one entry in each line, or a table with a header (`.csv`, `.tsv`).
+        file: a list or a table in one of the forms of `list_file.read_list`.
         where: a condition on the columns of the table, see `where.fulfilling`; None to take every row.
         column: the column of the table that names samples; None for the only column with a name in `COLUMNS`.
+        by: `position`, `path` or `id`, what the entries are; None to tell from the entries.
+        with_copies: whether to mark all training images with the pixels of a named one too.
     """
 
     names_samples = True  # marks samples of the whole training set, before any of them are held out
 
-    def __init__(self, file: str, where: str | None, column: str | None) -> None:
-        self.file, self.where, self.column = Path(file).expanduser(), where, column
+    def __init__(
+        self, file: str, where: str | None, column: str | None, by: str | None = None, with_copies: bool = False
+    ) -> None:
+        self.file, self.where, self.column, self.by = Path(file).expanduser(), where, column, by
+        self.with_copies = with_copies
         self.found: dict[str, Any] = {}  # numbers from the last call, for the record of the request
+        self.how: dict[str, str] = {}  # by the id of a marked sample, the entry and how it was matched
 
     def __call__(self, train: Images, generator: torch.Generator) -> Tensor:
         """Mark the samples: bool `(N,)`.
 
         Raises:
-            InputError: the file cannot be read, is empty, or has an entry that names no sample.
+            InputError: the file cannot be read, is empty, or has an entry that names no sample, or could name several.
         """
-        entries = self.entries()
+        entries, kind, by = self.entries(train)
         require(bool(entries), f"{self.file} must name at least one sample to forget, it names none")
-        places, kind = self._match(entries, train.ids)
+        found = match(entries, train, by, kind, self.file)
+        self.how = {train.ids[each.place]: f"{each.entry!r} by {each.how}" for each in found}
         mask = torch.zeros(len(train), dtype=torch.bool)
-        mask[places] = True
-        duplicates = len(entries) - int(mask.sum())
-        self.found = {"file": self.file.name, "entries": len(entries), "duplicates": duplicates, "matched_by": kind}
+        mask[[each.place for each in found]] = True
+        matched_by = "position" if found[0].how == "position" else by or "id"
+        self.found = {"file": self.file.name, "entries": len(entries), "duplicates": len(entries) - int(mask.sum())}
+        self.found |= {"matched_by": matched_by, "first": [printable(name) for name in list(self.how)[:3]]}
         self.found |= {"where": self.where} if self.where else {}
+        if self.with_copies:
+            self._mark_copies(train, mask)
         return mask
 
-    def entries(self) -> list[str]:
-        """The entries of the file, as they are written there."""
-        try:
-            if self.file.suffix.lower() in (".csv", ".tsv") or self.where or self.column:
-                return self._table()
-            return [entry for line in read_lines(self.file, TEXT["errors"]) if (entry := line.strip())]
-        except OSError as error:
-            raise InputError(f"scheme.file must be a list or a table that can be read, got {self.file}: {error}") from error
+    def entries(self, train: Images) -> tuple[list[str], str | None, str | None]:
+        """The entries of the file, the kind that the column promises, and `by`."""
+        content = read_list(self.file, bool(self.where or self.column))
+        if isinstance(content, np.ndarray):
+            require(not (self.where or self.column), f"scheme.where and scheme.column need a table, {self.file} is an array")
+            if content.dtype.kind in "US":
+                return [str(entry) for entry in content.astype(str).ravel()], None, self.by
+            by = "position" if content.dtype == bool else self.by
+            return list(map(str, as_positions(content, len(imagefolder_order(train)[0]), str(self.file)))), None, by
+        first = content[0].cells if content else [""]
+        if is_table_name(self.file) or self.where or self.column or len(first) > 1 or _plain(first[0]) in COLUMNS:
+            return *self._named(content), self.by
+        return [row.cells[0] for row in content], None, self.by
 
-    def _table(self) -> list[str]:
-        header, *rows = self._rows()
-        if len(header) == 1 and not self.where and not self.column and header[0].lower() not in COLUMNS:
-            column, place, rows = "id", 0, [header, *rows]
+    def _named(self, rows: Sequence[Row]) -> tuple[list[str], str | None]:
+        """The cells that name samples in the rows of a table, and the kind of entries that their column promises."""
+        header, *rows = rows
+        column = self.column or self._column(header.cells)
+        if column is None:  # a list without a header
+            place, rows = 0, [header, *rows]
         else:
-            column = self._column(header)
-            place = header.index(column)
+            require(column in header.cells, self._no_column(header.cells))
+            place = header.cells.index(column)
         if self.where is not None:
-            count, rows = len(rows), [rows[index] for index in fulfilling(_typed([header, *rows]), self.where).index]
+            count, rows = len(rows), [rows[index] for index in fulfilling([header, *rows], self.where)]
             require(bool(rows), f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
-        named = [row[place].strip() if place < len(row) else "" for row in rows]
-        empty = named.count("")
-        require(not empty, f"{self.file}: column {column} must name a sample in every row, {empty} are empty")
-        return named
+        named = [row.cells[place] for row in rows]
+        empty = [row.line for row, name in zip(rows, named, strict=True) if not name]
+        told = f"{len(empty)} are empty, the first in line {empty[0]}" if empty else ""
+        require(not empty, f"{self.file}: column {column} must name a sample in every row, {told}")
+        return named, COLUMNS.get(_plain(column or ""))
 
-    def _rows(self) -> list[list[str]]:
-        """The rows, the header first, without blank lines. Extra empty fields are cut; other extra fields are an error."""
-        rows: list[list[str]] = []
-        unreadable = f"scheme.file must be a table that can be read, got {self.file}"
-        with open(self.file, newline="", **TEXT) as file:
-            separator = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=separator, strict=True)
-            try:
-                for row in reader:
-                    width = len(rows[0] if rows else row)
-                    if any(field.strip() for field in row[width:]):
-                        found = f"which has {width}; line {reader.line_num} has {len(row)}"
-                        raise InputError(f"{self.file}: no row may have more fields than the header, {found}")
-                    if len(row) > 1 or "".join(row).strip():
-                        rows.append(row[:width])
-            except csv.Error as error:
-                raise InputError(f"{unreadable}: line {reader.line_num}: {error}") from error
-        require(bool(rows), f"{unreadable}: it is empty")
-        return rows
-
-    def _column(self, names: Sequence[str]) -> str:
-        """The column that names samples."""
-        told = [name for name in names if name == self.column] if self.column else [n for n in names if n.lower() in COLUMNS]
-        if len(told) != 1:
+    def _column(self, names: Sequence[str]) -> str | None:
+        """The column that names samples; None if the only line above the entries is an entry too."""
+        told = [name for name in names if _plain(name) in COLUMNS]
+        if len(told) == 1:
+            return told[0]
+        if number := next((name for name in names if NUMBER.fullmatch(name)), None):
             raise InputError(
-                f"scheme.column must be the column of {self.file} that names the samples, one of {', '.join(names)}; "
-                f"got {self.column or 'null'}"
+                f"{self.file}: the first line must be a header, but {number!r} in it is a number, as pandas writes for a "
+                "Series; if it is an entry, put a line such as 'position' or 'path' above it"
             )
-        return told[0]
+        require(len(names) == 1 and not told and not self.where, self._no_column(names))
+        return None
 
-    def _match(self, entries: Sequence[str], ids: Sequence[str]) -> tuple[list[int], str]:
-        """Positions of the entries, and whether they were matched by `id` or by `position`.
+    def _no_column(self, names: Sequence[str]) -> str:
+        return (
+            f"scheme.column must be the column of {self.file} that names the samples, one of {', '.join(names)}; "
+            f"got {self.column or 'null'}"
+        )
 
-        Entries are positions if all of them are plain numbers and none is an id. If one of them is an id, the numbers that
-        are not are errors, since nobody meant them as positions. 0007 is not a plain number: it can only be an id.
-        """
-        known = {name: place for place, name in enumerate(ids)}
-        if all(re.fullmatch("0|[1-9][0-9]{0,17}", entry) and entry not in known for entry in entries):
-            places, kind = [int(entry) if int(entry) < len(ids) else None for entry in entries], "position"
-        else:
-            places, kind = [known[entry] if entry in known else _rewritten(entry, known) for entry in entries], "id"
-        if unknown := list(dict.fromkeys(e for e, place in zip(entries, places, strict=True) if place is None)):
-            some = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-            id_or_position = f"an id such as {ids[0]!r}, or all by positions"
-            wanted = f"a position from 0 to {len(ids) - 1}" if kind == "position" else id_or_position
-            raise InputError(
-                f"{self.file}: every entry must name a training image by {wanted}; "
-                f"{len(unknown):,} of {len(set(entries)):,} do not: {some}{_hint(unknown)}"
-            )
-        return [place for place in places if place is not None], kind
+    def _mark_copies(self, train: Images, mask: Tensor) -> None:
+        originals = {train.digests[place]: train.ids[place] for place in mask.nonzero().flatten().tolist()}
+        copies = [place for place, digest in enumerate(train.digests) if digest in originals and not mask[place]]
+        self.how |= {train.ids[place]: f"copy of {printable(originals[train.digests[place]])}" for place in copies}
+        mask[copies] = True
+        self.found["copies_added"] = len(copies)
 
 
-def _typed(rows: Sequence[Sequence[str]]) -> Any:
-    """The rows, read by pandas with types: 007 is 7. A column has the same type in all rows."""
-    import pandas  # takes half a second, which other runs are spared
-
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    text.seek(0)
-    return pandas.read_csv(text, index_col=False, low_memory=False, encoding_errors=TEXT["errors"])
-
-
-def _rewritten(entry: str, known: dict[str, int]) -> int | None:
-    """The position of an id that is a path in another spelling: with backslashes, `./`, or without `train/`."""
-    plain = entry.replace("\\", "/").removeprefix("./")
-    return known.get(plain, known.get(f"train/{plain}"))
-
-
-def _hint(unknown: Sequence[str]) -> str:
-    if any(entry.startswith(("test/", "val/")) for entry in unknown):
-        return " (images of test/ and val/ were never trained on)"
-    return " (write paths relative to dataset.root)" if any(Path(entry).is_absolute() for entry in unknown) else ""
+def _plain(name: str) -> str:
+    return re.sub("[ -]+", "_", name.strip().lower())
 
 
 class Positions(Indices):
@@ -159,6 +138,6 @@ class Positions(Indices):
         super().__init__("forget", None, None)
         self.positions = list(positions)
 
-    def entries(self) -> list[str]:
+    def entries(self, train: Images) -> tuple[list[str], str | None, str | None]:
         """The positions as text, like the entries of a file."""
-        return [str(position) for position in self.positions]
+        return [str(position) for position in self.positions], None, "position"

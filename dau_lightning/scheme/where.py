@@ -1,77 +1,174 @@
 """A condition on the columns of a table: comparisons joined by and, or, not. Anything else is refused, never evaluated."""
 
 import ast
+import operator
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
 
-from dau_lightning.base.error import InputError
+from dau_lightning.base.error import InputError, require
+from dau_lightning.base.nearest import did_you_mean
+from dau_lightning.scheme.list_file import Row
 
-if TYPE_CHECKING:
-    import pandas
-
-LOGIC = ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.BitAnd, ast.BitOr
-VALUES = ast.Compare, ast.cmpop, ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple
 BACKTICKS = "`([^`]*)`"
+EQUAL: dict[type, Any] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
+ORDER: dict[type, Any] = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
+JOIN: dict[type, Any] = {ast.And: all, ast.BitAnd: all, ast.Or: any, ast.BitOr: any}
+NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
+TRUTH = {"true": True, "false": False}
 
 
-def fulfilling(table: "pandas.DataFrame", where: str) -> "pandas.DataFrame":
-    """The rows of a table that fulfil a condition such as ``user_id == 17 and country in ["NL", "BE"]``.
+class Side(NamedTuple):
+    """One side of a comparison: a column, or a value of the condition, which is the same in all rows.
+
+    Attributes:
+        name: for messages.
+        kind: numbers, text, or true and false; empty if there are only empty cells, which can be compared with anything.
+        values: for each row; None where the cell is empty.
+        cells: of a column, the text and the line of each.
+    """
+
+    name: str
+    kind: str
+    values: Sequence[Any]
+    cells: Sequence[tuple[str, int]] = ()
+
+
+def fulfilling(rows: Sequence[Row], where: str) -> list[int]:
+    """The numbers of the rows that fulfil a condition such as ``user_id == 17 and country in ["NL", "BE"]``.
+
+    Cells are text. If all cells of a column that are not empty are numbers, they are compared as numbers, without rounding.
+    ``<`` and its like compare text only if all of it is ISO dates such as 2024-01-31. An empty cell equals only ``""``.
 
     Args:
-        table: a table with named columns.
+        rows: the header, then the rows of a table.
         where: column names, numbers, quoted text and lists; ``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``in``, ``not in``;
             ``and``, ``or``, ``not``. A column name that is not a Python name stands within backticks.
 
     Raises:
-        InputError: `where` is no such condition, names a column that the table lacks, or compares text with numbers.
+        InputError: `where` is no such condition, names a column that the table lacks, or compares what cannot be compared.
     """
-    nodes, names = _parsed(where)
-    for name in names.values():
-        if name not in table.columns:
-            raise InputError(
-                f"scheme.where must name columns of the table ({', '.join(map(str, table.columns))}), got {name!r}"
+    condition = _Condition(rows, where)
+    return [number for number, chosen in enumerate(condition.truth(condition.tree)) if chosen]
+
+
+class _Condition:
+    def __init__(self, rows: Sequence[Row], where: str) -> None:
+        self.header, self.rows, self.where = rows[0].cells, rows[1:], where
+        self.names = {f"_backticks{number}": name for number, name in enumerate(re.findall(BACKTICKS, where))}
+        names = iter(self.names)
+        self.text = re.sub(BACKTICKS, lambda _: next(names), where).strip()
+        try:
+            self.tree = ast.parse(self.text, mode="eval").body
+            named = any(isinstance(node, ast.Name) for node in ast.walk(self.tree))
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise InputError(f'scheme.where must be a condition such as "user_id == 17", got {where!r}') from error
+        require(named, f"scheme.where must name a column of the table ({', '.join(self.header)}), got {where!r}")
+
+    def truth(self, node: ast.AST) -> list[bool]:
+        """Whether each row fulfils a part of the condition."""
+        match node:
+            case ast.BoolOp(op=join, values=parts):
+                return list(map(JOIN[type(join)], zip(*map(self.truth, parts), strict=True)))
+            case ast.BinOp(op=ast.BitAnd() | ast.BitOr() as join, left=left, right=right):
+                return list(map(JOIN[type(join)], zip(self.truth(left), self.truth(right), strict=True)))
+            case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=part):
+                return [not each for each in self.truth(part)]
+            case ast.Compare(left=left, ops=operations, comparators=others):
+                pairs = zip([left, *others], others, operations, strict=False)
+                return list(map(all, zip(*(self._compared(*pair) for pair in pairs), strict=True)))
+            case ast.Name():
+                column, wanted = self._side(node), "scheme.where must be true or false for every row"
+                require(column.kind in ("true and false", ""), f"{wanted}, {column.name} is not; got {self.where!r}")
+                return [bool(value) for value in column.values]
+        raise self._refused(node)
+
+    def _compared(self, left: ast.AST, right: ast.AST, operation: ast.AST) -> list[bool]:
+        side, kind = self._side(left), type(operation)
+        if isinstance(operation, ast.In | ast.NotIn):
+            if not isinstance(right, ast.List | ast.Tuple) or any(isinstance(each, ast.Name) for each in right.elts):
+                raise self._refused(right)
+            listed = [self._same_kind(side, self._side(each)) for each in right.elts]
+            members = {value for each in listed for value in each.values[:1]}
+            return [(value in members) == isinstance(operation, ast.In) for value in side.values]
+        other = self._same_kind(side, self._side(right))
+        if kind in EQUAL:
+            return list(map(EQUAL[kind], side.values, other.values))
+        if kind not in ORDER:
+            raise self._refused(operation)
+        if "text" in (side.kind, other.kind):
+            side, other = self._dates(side), self._dates(other)
+            zoned = {value.tzinfo is None for value in (*side.values, *other.values) if value}
+            require(len(zoned) < 2, f"scheme.where must compare dates that all have a time zone or none; got {self.where!r}")
+        pairs = zip(side.values, other.values, strict=True)
+        return [None not in pair and ORDER[kind](*pair) for pair in pairs]
+
+    def _side(self, node: ast.AST) -> Side:
+        match node:
+            case ast.Name(id=name):
+                return self._column(self.names.get(name, name))
+            case ast.Constant(value=bool() | str() as value):
+                kind = "true and false" if isinstance(value, bool) else "text" if value else ""
+            case ast.Constant(value=int() | float() as value):
+                kind = "numbers"
+                if isinstance(value, float):  # as it is written, since 0.1 is no binary fraction
+                    value = Decimal((ast.get_source_segment(self.text, node) or "").replace("_", ""))
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float()) as number):
+                value, kind = -self._side(number).values[0] if self.rows else 0, "numbers"
+            case _:
+                raise self._refused(node)
+        return Side(repr(value), kind, [value if kind else None] * len(self.rows))
+
+    def _column(self, name: str) -> Side:
+        known = f"the columns of the table ({', '.join(self.header)})"
+        require(name in self.header, f"scheme.where must name {known}, got {name!r}{did_you_mean(name, self.header)}")
+        place = self.header.index(name)
+        cells = [(row.cells[place], row.line) for row in self.rows]
+        filled = {text for text, _ in cells if text}
+        kind, read = "text" if filled else "", str
+        if filled and all(NUMBER.fullmatch(text) for text in filled):
+            kind, read = "numbers", lambda text: Decimal(text) if re.search("[.eE]", text) else int(text)
+        elif filled and {text.lower() for text in filled} <= TRUTH.keys():
+            kind, read = "true and false", lambda text: TRUTH[text.lower()]
+        for text, line in cells if kind == "text" else ():
+            if re.search("[\udc80-\udcff]", text):
+                raise InputError(f"scheme.where needs a table in UTF-8, {text!r} in line {line} is not: save it as CSV UTF-8")
+        return Side(f"column {name}", kind, [read(text) if text else None for text, _ in cells], cells)
+
+    def _same_kind(self, side: Side, other: Side) -> Side:
+        """The other side, if it can be compared with this one."""
+        for column, kind in sorted([(side, other.kind), (other, side.kind)], key=lambda pair: pair[1] != "numbers"):
+            if column.cells and kind and column.kind and kind != column.kind:
+                filled = [(text, line) for text, line in column.cells if text]
+                text, line = next((c for c in filled if kind == "numbers" and not NUMBER.fullmatch(c[0])), filled[0])
+                raise InputError(
+                    "scheme.where must compare numbers with numbers and text with text, "
+                    f"{column.name} holds {column.kind} ({text!r} in line {line}); got {self.where!r}"
+                )
+        return other
+
+    def _dates(self, side: Side) -> Side:
+        texts = side.cells or [(text, 0) for text in side.values[:1]]
+        for text, line in texts:
+            require(
+                not text or _is_date(text),
+                "scheme.where can order numbers, and text if all of it is dates such as 2024-01-31; "
+                f"{side.name} has {text!r}{f' in line {line}' if line else ''}; got {self.where!r}",
             )
-    for node in nodes:
-        if isinstance(node, ast.Compare):
-            _refuse_other_kinds(node, table, names, where)
+        return Side(side.name, "text", [datetime.fromisoformat(text) if text else None for text in side.values])
+
+    def _refused(self, node: ast.AST) -> InputError:
+        return InputError(
+            "scheme.where may compare columns with values and join comparisons by and, or, not; "
+            f"{type(node).__name__.lower()} is not allowed, got {self.where!r}"
+        )
+
+
+def _is_date(text: str) -> bool:
     try:
-        chosen: Any = table.eval(where, engine="python")
-    except Exception as error:  # pandas passes on the errors of the compared types
-        raise InputError(f"scheme.where cannot be evaluated: {type(error).__name__}: {error}; got {where!r}") from error
-    if str(getattr(chosen, "dtype", None)) != "bool" or len(chosen) != len(table):
-        raise InputError(f"scheme.where must be true or false for every row, got {where!r}")
-    return cast("pandas.DataFrame", table[chosen])
-
-
-def _parsed(where: str) -> tuple[list[ast.AST], dict[str, str]]:
-    """The syntax nodes of a condition, and the column name for each name in these nodes."""
-    quoted = {f"_backticks{number}": name for number, name in enumerate(re.findall(BACKTICKS, where))}
-    names = iter(quoted)
-    try:
-        nodes = list(ast.walk(ast.parse(re.sub(BACKTICKS, lambda _: next(names), where).strip(), mode="eval")))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f'scheme.where must be a condition such as "user_id == 17", got {where!r}') from error
-    for node in nodes:
-        if not isinstance(node, LOGIC + VALUES):
-            raise InputError(
-                "scheme.where may compare columns with values and join comparisons by and, or, not; "
-                f"{type(node).__name__.lower()} is not allowed, got {where!r}"
-            )
-    return nodes, {node.id: node.id for node in nodes if isinstance(node, ast.Name)} | quoted
-
-
-def _refuse_other_kinds(compared: ast.Compare, table: "pandas.DataFrame", names: Mapping[str, str], where: str) -> None:
-    """Raise an error if numbers are compared with text: to pandas they differ, so != and not in would hold for every row."""
-    from pandas.api.types import is_numeric_dtype, is_string_dtype
-
-    sides = [part for side in (compared.left, *compared.comparators) for part in getattr(side, "elts", [side])]
-    plain = [part.operand if isinstance(part, ast.UnaryOp) else part for part in sides]  # -1 is 1 with a sign
-    values = {type(part.value) for part in plain if isinstance(part, ast.Constant)}
-    for name in (names[part.id] for part in sides if isinstance(part, ast.Name)):
-        text, numbers = is_string_dtype(table[name]), is_numeric_dtype(table[name])
-        if (numbers and str in values) or (text and values & {int, float}):
-            raise InputError(
-                "scheme.where must compare numbers with numbers and text with text, "
-                f"column {name} holds {'text' if text else 'numbers'}; got {where!r}"
-            )
+        return bool(DATE.fullmatch(text) and datetime.fromisoformat(text))
+    except ValueError:
+        return False

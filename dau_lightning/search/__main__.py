@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, one_line, require
+from dau_lightning.run.quotes import quoted
 
 USAGE = """Search the settings of a method by the selection score, which sees neither test data nor Retrain.
 
@@ -25,7 +26,7 @@ Settings and choices are those of python train.py; the ranges stand in conf/sear
 
 OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
 # Settings of every run of a trial: the score comes from the validation set alone, and no pictures are made.
-FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "wandb.mode=disabled")
+FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "preview=false", "wandb.mode=disabled")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE)
         return
     own = OWN | {name: value for name, _, value in (argument.partition("=") for argument in given) if name in OWN}
-    settings = [argument for argument in given if argument.partition("=")[0] not in OWN]
+    settings = [quoted(argument) for argument in given if argument.partition("=")[0] not in OWN]
     trials, seeds = (_count(name, own[name]) for name in ("trials", "seeds"))
     taken = {setting.partition("=")[0] for setting in (*FIXED, "seed=0")}
     if clash := [setting for setting in settings if setting.partition("=")[0] in taken]:

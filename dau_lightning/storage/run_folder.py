@@ -16,7 +16,7 @@ from dau_lightning.base.error import InputError, require
 from dau_lightning.storage.atomic import locked, set_aside, write_text
 from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
 
-NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics"  # paths, loggers, display
+NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics", "preview"  # paths, loggers, display
 # Removed in this order: result.json, which says that the others are complete, first.
 LEFT_BY_A_RUN = "result.json", "report.html", "metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors"
 FAILED = "failed.txt"  # holds the reason why a training could not go on

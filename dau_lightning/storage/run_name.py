@@ -29,6 +29,7 @@ def run_name(
     if path := scheme.get("file"):
         if "scheme.file" in files:
             content = files["scheme.file"]["sha256"], scheme.get("where"), scheme.get("column")
+            content += tuple(filter(None, (scheme.get("by"), scheme.get("with_copies"))))
             words.append(hashlib.sha256(repr(content).encode()).hexdigest()[:8])
         words.append(Path(path).name)
     if previous := settings.get("continue_from"):

@@ -47,6 +47,7 @@ class UnlearningModule(L.LightningModule):
         self.findings: dict[str, float | None] = {}  # from the training, for the row of results; None: there is no such number
         self.untimed = 0.0  # seconds of the training that do not count as run time
         self.memory: dict[str, Any] = {}  # further tensors and numbers that a checkpoint has to hold
+        self.resumed = False  # whether the training goes on from a checkpoint
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
@@ -67,6 +68,9 @@ class UnlearningModule(L.LightningModule):
         """One line that says what the method will do, for `steps` steps in an epoch."""
         return f"{self.label}: one pass of {steps} steps, and one change of the weights at its end"
 
+    def check(self, split: Split) -> None:
+        """Raise an `InputError` if the method cannot be used on a split; called before any training."""
+
     @property
     def data(self) -> UnlearningDataModule:
         """The data module of the running fit."""
@@ -85,6 +89,15 @@ class UnlearningModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """No optimizer."""
         return []
+
+    def on_train_start(self) -> None:
+        """Call `begin`, unless the training is resumed, and move the memory to the device."""
+        if not self.resumed:
+            self.begin()
+        self.remember()
+
+    def begin(self) -> None:
+        """The work before the first step; a method puts what later steps need into `memory`. A resumed training skips it."""
 
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Key the noise and dropout of the step by (seed, phase, step), so that they are the same on every device."""
@@ -120,6 +133,7 @@ class UnlearningModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore memory, findings and untimed seconds from a checkpoint."""
         vars(self).update(checkpoint["module"])
+        self.resumed = True
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The defender's logits, float32 `(B, K)`."""

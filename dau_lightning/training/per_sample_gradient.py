@@ -58,6 +58,23 @@ def expected_squares(model: nn.Module, images: Tensor) -> Tensor:
     return total
 
 
+def squared_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    """`sum_x (d log p_y(x) / d theta)^2`, `(P,)`, over samples x with their own labels y; see `expected_squares`.
+
+    Args:
+        model: returns logits `(B, K)`, or a tuple that starts with them.
+        images: float `(B, C, H, W)`.
+        targets: int64 `(B,)`.
+    """
+    total, size = _empty(model).zero_(), samples_a_pass(model, images)
+    with _in_evaluation(model):
+        for batch, classes in zip(images.split(size), targets.split(size), strict=True):
+            once = PerSamplePass(model, batch)
+            for block in once.gradients(_one_hots(once)[classes]):
+                total[block.parameters].addmv_(block.gradients.square().T, block.gradients.new_ones(len(block.gradients)))
+    return total
+
+
 def weighted_gradient(model: nn.Module, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """The weighted sum of the samples' gradients, float64 `(P,)`, by ordinary backward passes; weights are `(B,)`."""
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
@@ -86,11 +103,29 @@ def samples_a_pass(model: nn.Module, images: Tensor) -> int:
 @torch.no_grad()
 def move(model: nn.Module, change: Tensor) -> None:
     """Add a flat change `(P,)` to the parameters in place; pruned weights stay zero."""
-    parameters = list(model.parameters())
-    for parameter, part in zip(parameters, change.split([each.numel() for each in parameters]), strict=True):
-        parameter.add_(part.view_as(parameter))
+    for parameter, part in zip(model.parameters(), shaped(model, change), strict=True):
+        parameter.add_(part)
     if isinstance(model, Defender):
         model.prune()
+
+
+def shaped(model: nn.Module, flat: Tensor) -> list[Tensor]:
+    """The parts of a flat tensor `(P,)` in the shapes of the model's parameters."""
+    parameters = list(model.parameters())
+    parts = flat.split([parameter.numel() for parameter in parameters])
+    return [part.view_as(parameter) for part, parameter in zip(parts, parameters, strict=True)]
+
+
+def flattened(model: nn.Module) -> Tensor:
+    """A copy of the parameters, `(P,)`."""
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def unpruned(model: nn.Module) -> Tensor:
+    """The weights that no mask prunes, bool `(P,)`."""
+    kept = masks(model)
+    every = [kept.get(name, torch.ones_like(weight, dtype=torch.bool)) for name, weight in model.named_parameters()]
+    return torch.cat([each.flatten() for each in every])
 
 
 def _one_hots(once: PerSamplePass) -> Tensor:

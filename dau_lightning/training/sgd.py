@@ -1,6 +1,8 @@
 """The base class of methods that train by SGD: cross-entropy on one part of the split, with a learning-rate schedule."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -8,27 +10,36 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dau_lightning.base.devices import average_over_devices, gather_shares
+from dau_lightning.base.error import require
+from dau_lightning.base.randomness import generator
+from dau_lightning.data.alternating import AlternatingLoader
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
+from dau_lightning.training.extra_loss import ExtraLoss
 from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.module import UnlearningModule
 
+NO_TERMS: Mapping[str, ExtraLoss] = MappingProxyType({})
+
 
 class SGDMethod(UnlearningModule):
-    """SGD on the cross-entropy of `part`. A method derived from it changes the part or the step.
+    """SGD on the cross-entropy of `part`. A method derived from it changes the part, the loss or the step.
 
     Args:
         epochs: passes over the part.
         lr: the highest learning rate of the schedule.
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD, on every parameter.
-        schedule: `constant`, `linear`, `one_cycle` or `step`, see `rate_factor`.
+        schedule: `constant`, `linear`, `cosine`, `one_cycle` or `step`, see `rate_factor`.
         milestones: epochs after each of which `schedule="step"` divides the learning rate by ten.
         batch_norm: see `mode.batch_norm`; `update`, as in ordinary training, moves the running statistics to the part's.
+        term: extra losses, by name.
         settings: further arguments, see `UnlearningModule`.
     """
+
+    alternating = False  # whether an epoch visits the parts one after another; else a step has a batch of each part
 
     def __init__(
         self,
@@ -40,32 +51,64 @@ class SGDMethod(UnlearningModule):
         schedule: str,
         milestones: Sequence[int],
         batch_norm: str = "update",
+        term: Mapping[str, ExtraLoss] = NO_TERMS,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.automatic_optimization = True
         self.epochs, self.lr, self.momentum, self.weight_decay = epochs, lr, momentum, weight_decay
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
+        self.extra_losses = dict(term)
         self.pairs: Mapping[str, str] = {}  # see `JointLoader`
+        self.shares: Mapping[str, float] = {}  # by part, the share of its images that are used; others are used completely
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
-        """Joint, augmented batches of the parts; for the arguments see `UnlearningModule.loader`."""
-        parts = {name: part(name) for name in self.batch_sizes}
-        return JointLoader(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
+        """Augmented batches of the parts, joint or alternating; for the arguments see `UnlearningModule.loader`."""
+        parts = {name: self._drawn(name, part(name)) for name in self.batch_sizes}
+        kind = AlternatingLoader if self.alternating else JointLoader
+        return kind(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
+
+    def _drawn(self, name: str, part: Images) -> Images:
+        """The images of a part that are used, drawn at random; at least one."""
+        if name not in self.shares:
+            return part
+        count = max(1, round(self.shares[name] * len(part)))
+        return part[torch.randperm(len(part), generator=generator(self.seed, self.phase, name, "share"))[:count]]
+
+    def check(self, split: Split) -> None:
+        """See `UnlearningModule.check`."""
+        for name, extra in self.extra_losses.items():
+            needed = f"baseline/term={name} needs steps with {extra.part} images, {self.label} has none: choose another term"
+            require(extra.part in self.batch_sizes, needed)
+
+    def on_train_start(self) -> None:
+        """Begin, then let the extra losses change the defender."""
+        super().on_train_start()
+        if not self.resumed:
+            for extra in self.extra_losses.values():
+                extra.begin(self)
 
     def plan(self, steps: int, split: Split) -> str:
         """One line with the epochs, the steps, and how often an epoch visits a forget sample."""
         plan = f"{self.label}: {self.epochs} epochs of {steps} steps"
         if "forget" not in self.batch_sizes:
             return plan
-        return f"{plan}, each visits every forget sample {steps * self.batch_sizes['forget'] / len(split.forget):.1f} times"
+        visits = 1.0 if self.alternating else steps * self.batch_sizes["forget"] / len(split.forget)
+        return f"{plan}, each visits every forget sample {visits:.1f} times"
 
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
         """An SGD optimizer of the defender and other modules; after each step it sets pruned weights to zero again."""
         parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
-        optimizer = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
+        return self._pruning(torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True))
+
+    def adam(self) -> torch.optim.Optimizer:
+        """An Adam optimizer of the defender, with `momentum` as beta 1 and a decoupled weight decay (AdamW)."""
+        options = {"betas": (self.momentum, 0.999), "weight_decay": self.weight_decay, "fused": True}
+        return self._pruning(torch.optim.AdamW(self.defender.parameters(), self.lr, **options))
+
+    def _pruning(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         optimizer.register_step_post_hook(lambda *_: self.defender.prune())
         return optimizer
 
@@ -87,24 +130,50 @@ class SGDMethod(UnlearningModule):
         defenders = [self.defender] if optimizer is self.trainer.optimizers[0] else []
         average_over_devices(optimizer, *defenders)
 
-    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
-        """The cross-entropy on the batch of `part`, which the step minimises."""
+    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
+        """The loss of the step, which the optimizer minimises."""
         with batch_norm(self.defender, self.batch_norm):
-            loss = self.cross_entropy(batch[self.part])
-        self.log_values(loss=loss)
+            extra = self.extra_values(batch)
+            loss = self.loss(batch) + sum(extra.values())
+        self.log_values(loss=loss, **extra)
         return loss
+
+    def extra_values(self, batch: Mapping[str, Batch], forget_logits: Tensor | None = None) -> dict[str, Tensor]:
+        """The extra losses of a step, by name; for the arguments see `ExtraLoss.loss`."""
+        extras = {name: extra for name, extra in self.extra_losses.items() if extra.part in batch}
+        return {name: extra.loss(self, batch, forget_logits) for name, extra in extras.items()}
+
+    def second_view(self, part: str) -> Batch:
+        """Another augmentation of the images of a part's batch, this device's share."""
+        loader: JointLoader = self.trainer.train_dataloader  # pyright: ignore[reportAssignmentType]
+        return loader.batch(part, loader.number(part), "second view")
+
+    def descend(self, number: int, loss: Tensor) -> None:
+        """One step of an optimizer, 0 being the defender's; for methods that take their steps themselves."""
+        optimizers = self.optimizers()
+        optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def loss(self, batch: Mapping[str, Batch]) -> Tensor:
+        """The cross-entropy on the batch of `part`, a scalar."""
+        return self.cross_entropy(batch[self.part])
 
     def cross_entropy(self, batch: Batch) -> Tensor:
         """`L_D` of a batch, a scalar in nats, float32."""
-        logits, _ = self.defender(batch.images)
-        return F.cross_entropy(gather_shares(logits.float()), gather_shares(batch.targets))
+        return F.cross_entropy(self.logits(batch.images), gather_shares(batch.targets))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The defender's logits for the whole batch of which this device has a share, float32 `(B, K)`."""
+        return gather_shares(self.defender(images)[0].float())
 
 
 def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()) -> float:
     """The learning rate divided by its highest value, at a progress in [0, 1).
 
-    `constant` is 1; `linear` falls to 0; `one_cycle` rises from 0.1 over the first fifth and then falls linearly to 0;
-    `step` divides by ten at each milestone, which is a progress too.
+    `constant` is 1; `linear` falls to 0, `cosine` along half a wave; `one_cycle` rises from 0.1 over the first fifth and then
+    falls linearly to 0; `step` divides by ten at each milestone, which is a progress too.
 
     Raises:
         ValueError: the schedule is none of these.
@@ -116,8 +185,10 @@ def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()
         return 1.0
     if schedule == "linear":
         return 1 - progress
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
     if schedule == "one_cycle":
         return 0.1 + 4.5 * progress if progress < 0.2 else (1 - progress) / 0.8
     if schedule == "step":
         return 0.1 ** sum(progress >= milestone for milestone in milestones)
-    raise ValueError(f"schedule must be constant, linear, one_cycle or step, got {schedule!r}")
+    raise ValueError(f"schedule must be constant, linear, cosine, one_cycle or step, got {schedule!r}")

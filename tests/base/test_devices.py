@@ -7,6 +7,7 @@ import torch
 from dau_lightning.base import devices
 from tests.devices import steps
 
+METHODS = {"FT": 21, "DAU": 21, "Random label": 28, "SFRon": 21, "CoUn": 21}  # and the number of steps
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
@@ -24,10 +25,10 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {f"{devices}-{rank}": torch.load(folder / f"{devices}-{rank}.pt", weights_only=True) for devices, rank in places}
 
 
-@pytest.mark.parametrize("method", ["FT", "DAU"])
+@pytest.mark.parametrize("method", METHODS)
 def test_two_devices_have_the_losses_of_one(left, method):
     one, two = left["1-0"][method], left["2-0"][method]
-    assert len(one["losses"]) == 21
+    assert len(one["losses"]) == METHODS[method]
     torch.testing.assert_close(two["losses"], one["losses"], rtol=1e-5, atol=1e-6)
     defenders = [
         {name: weight for name, weight in each["weights"].items() if name.startswith("defender")} for each in (one, two)
@@ -36,7 +37,7 @@ def test_two_devices_have_the_losses_of_one(left, method):
     assert two["findings"] == pytest.approx(one["findings"], rel=1e-4)
 
 
-@pytest.mark.parametrize("method", ["FT", "DAU"])
+@pytest.mark.parametrize("method", METHODS)
 def test_both_devices_end_with_the_same_weights(left, method):
     first, second = (left[f"2-{rank}"][method]["weights"] for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)

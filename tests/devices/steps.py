@@ -1,4 +1,4 @@
-"""21 steps of FT and of the whole game on one of several devices."""
+"""Seven epochs of the whole game, and of methods whose loss depends on the whole batch, on one of several devices."""
 
 import os
 from functools import partial
@@ -10,7 +10,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from dau_lightning.baseline.coun import CoUn
 from dau_lightning.baseline.finetune import FineTune
+from dau_lightning.baseline.random_label import RandomLabel
+from dau_lightning.baseline.sfron import SFRon
 from dau_lightning.game.extra_loss.gradient_ascent import GradientAscent
 from dau_lightning.game.penalty import interpolated
 from dau_lightning.game.projector import mlp
@@ -50,7 +53,14 @@ def methods(tiny: Tiny) -> dict[str, Any]:
         pretraining_steps=6,
         pretraining_refresh=3,
     )
-    return {"FT": tiny.module(FineTune, defender=defender(), epochs=7), "DAU": dau}
+    sfron = {"ascent_weight": 25.0, "interval_steps": 2, "clip_norm": 7.0, "forget_batch_size": 6}
+    return {
+        "FT": tiny.module(FineTune, defender=defender(), epochs=7),
+        "Random label": tiny.module(RandomLabel, defender=defender(), epochs=7),
+        "SFRon": tiny.module(SFRon, defender=defender(), epochs=7, **sfron),
+        "CoUn": tiny.module(CoUn, defender=defender(), epochs=7, contrastive_weight=1.0, temperature=0.1),
+        "DAU": dau,
+    }
 
 
 def main(folder: Path, devices: int, rank: int) -> None:

@@ -133,6 +133,20 @@ def test_in_a_joint_batch_of_retain_and_forget_images_val_images_are_apart_and_h
     assert list(alone) == ["retain"]
 
 
+@pytest.mark.parametrize(("retained", "apart"), [([0, 1], True), ([0, 2], False)])
+def test_images_of_classes_that_go_as_a_whole_stay_out_of_the_retain_statistics(
+    defender: Defender, retained: list[int], apart: bool
+) -> None:
+    query, (forget, val) = Query(sensitivity(copies=0), "probabilities", "retain_forget"), batches()
+    retain = Batch(torch.randn(4, 1, 4, 4), torch.tensor(retained * 2))
+    query.prepare(torch.tensor([2, 3, 3]), retain.targets)
+    expected = copy.deepcopy(defender).train()
+    found = query.step(defender, {"retain": retain, "forget": forget, "val": val}, "batch", True)
+    assert torch.equal(found["retain"].logits, expected(retain.images)[0]) is apart
+    assert torch.equal(found["forget"].logits, expected(forget.images)[0]) is apart
+    assert found["forget"].logits.requires_grad
+
+
 def test_a_joint_batch_of_retain_and_forget_images_has_no_sensitivity(tiny: Any) -> None:
     with pytest.raises(InputError, match=r"copies must be 0 with baseline\.joint_batch=retain_forget, got 1"):
         game(tiny.defender(), joint_batch="retain_forget", sensitivity=sensitivity(copies=1))

@@ -63,13 +63,12 @@ def test_seeds(runs, capsys):
 def test_figures(runs, tmp_path, capsys):
     main([runs, "--figures", str(tmp_path / "plots"), "--format", "csv"])
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
-        "attacks-digits-convnet.png",
-        "attacks-digits-convnet.svg",
+        f"{name}-digits-convnet.{suffix}" for name in ("attacks", "cost") for suffix in ("png", "svg")
     ]
     printed = capsys.readouterr()
     assert printed.out.startswith("dataset,")
     assert "written" not in printed.out  # the table alone goes where a pipe goes
-    assert printed.err.count("written: ") == 2
+    assert printed.err.count("written: ") == 4
 
 
 def test_nothing_is_written_where_something_is_wrong(write, tmp_path):
@@ -149,9 +148,11 @@ def test_without_credentials_table_and_figure_are_kept_offline(write, tmp_path, 
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     assert [row["method"] for row in rows] == ["Retrain", "Original", "DAU"]
     assert rows[-1]["UA_mean"] == 3.0
-    (picture,) = run.glob("files/media/images/*.png")
-    with Image.open(picture) as image:
-        assert image.width > 500
+    pictures = list(run.glob("files/media/images/*.png"))
+    assert len(pictures) == 2
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.width > 500
     wandb.teardown()  # files are whole once its process is gone
     (log,) = run.glob("run-*.wandb")
     assert b"table-file" in log.read_bytes()

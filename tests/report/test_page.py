@@ -109,11 +109,13 @@ def test_the_page_of_a_sweep(write, tmp_path):
     assert "digits, convnet, random, dense; seeds 0, 1" in page.texts
     assert float(page.rows[3][0]) == 6.0  # mean UA of 3 and 9
     assert "6.00±4.24" in page.texts
-    assert sum("n - 1 in the denominator" in text for text in page.texts) == 3  # below the tables and Figure 2
+    assert sum("n - 1 in the denominator" in text for text in page.texts) == 4  # below the tables and both pictures
     assert page.links == [f"../runs/{folders[0].name}/report.html"]  # only where there is one
     assert (tmp_path / "pages" / page.links[0]).is_file()
     assert any(text.startswith("python -m dau_lightning.report") for text in page.texts)
-    assert sum(source.startswith("data:image/svg") for source in page.sources) == 1  # Figure 2, one for both schemes
+    assert (
+        sum(source.startswith("data:image/svg") for source in page.sources) == 2
+    )  # Figure 2 and the costs, one for both schemes
 
 
 def test_pictures_are_drawn_again_from_the_outputs_alone(write, tmp_path):

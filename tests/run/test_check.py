@@ -52,7 +52,11 @@ DATASETS = "cifar10, cifar100, digits, fashion, fashion_mnist, imagefolder, svhn
         ("-m seed=0,1,x", "seed must be an integer of at least 0, got 'x'"),
         ("val_from_test=1.0", "val_from_test must be null or a finite number above 0 and below 1, got 1.0"),
         ("baseline.lr=nan", "baseline.lr must be a finite number above 0, got nan"),
-        ("baseline.schedule=cosine", "baseline.schedule must be one of constant, linear, one_cycle, step, got 'cosine'"),
+        ("baseline.schedule=sine", "baseline.schedule must be one of constant, linear, cosine, one_cycle, step, got 'sine'"),
+        ("baseline=neggrad_plus baseline.retain_weight=2", "baseline.retain_weight must be a finite number of at least 0 and of at most 1, got 2"),  # noqa: E501
+        ("baseline=salun baseline.share=0", "baseline.share must be a finite number above 0 and of at most 1, got 0"),
+        ("baseline=lotus baseline.retain_share=2", "baseline.retain_share must be a finite number above 0 and of at most 1, got 2"),  # noqa: E501
+        ("baseline=cf_k baseline.last_layers=0", "baseline.last_layers must be an integer of at least 1, got 0"),
         ("baseline.milestones=[true]", "baseline.milestones must be [] or a list, each an integer of at least 1, got [True]"),
         ("transform.std=[0]", f"transform.std must be null or a list, each a finite number above 0 {PIXELS}, got [0]"),
         ("transform.mean=[9]", f"transform.mean must be null or a list, each a finite number of at least 0 {PIXELS}, got [9]"),

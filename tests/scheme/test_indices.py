@@ -66,7 +66,7 @@ def test_lines_end_where_an_editor_ends_them(write: Callable[..., str], name: st
 
 
 def test_positions_where_no_id_is_meant(write: Callable[..., str]) -> None:
-    assert marked(FILES, write("4\n0\n")) == [0, 4]
+    assert marked(FILES, write("4\n3\n")) == [3, 4]
     assert "a position from 0 to 4; 1 of 2 do not: '5'" in refusal(FILES, write("4\n5\n"))
 
 
@@ -85,7 +85,13 @@ def test_a_mistaken_id_is_no_position(write: Callable[..., str], text: str) -> N
 def test_duplicates_count_once_and_are_told(write: Callable[..., str]) -> None:
     scheme = Indices(write("a/1.png\ntrain/a/1.png\na/1.png\nb/0.png\n"), None, None)
     assert int(scheme(FILES, torch.Generator()).sum()) == 2
-    assert scheme.found == {"file": "forget.txt", "entries": 4, "duplicates": 2, "matched_by": "id"}
+    assert scheme.found == {
+        "file": "forget.txt",
+        "entries": 4,
+        "duplicates": 2,
+        "matched_by": "id",
+        "first": ["train/a/1.png", "train/b/0.png"],
+    }
 
 
 @pytest.mark.parametrize("text", [b"caf\xe9.png\n", b"path,x\ncaf\xe9.png,1\n"])
@@ -173,10 +179,10 @@ def test_a_field_too_long_for_any_table_is_one_line(write: Callable[..., str]) -
 
 
 def test_a_condition_on_the_column_that_names_samples(write: Callable[..., str]) -> None:
-    table = write("index,user_id\n0,17\n3,18\n1,17\n", "t.csv")
-    assert marked(FILES, table, "index == 3") == [3]
-    assert marked(FILES, table, "index < 2 and user_id == 17") == [0, 1]
-    assert "column index holds numbers" in refusal(FILES, table, "index != '3'")  # else true for every row
+    table = write("position,user_id\n0,17\n3,18\n1,17\n", "t.csv")
+    assert marked(FILES, table, "position == 3") == [3]
+    assert marked(FILES, table, "position < 2 and user_id == 17") == [0, 1]
+    assert "column position holds numbers" in refusal(FILES, table, "position != '3'")  # else true for every row
     zeros = write("id,x\n007,1\n8,1\n", "zeros.csv")
     assert marked(named("7", "007", "8"), zeros, "id == 7") == [1]  # the name is still 007
 

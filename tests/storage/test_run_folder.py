@@ -51,7 +51,7 @@ def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def outside(name: str) -> bool:
-    groups = ("hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics")
+    groups = ("hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics", "preview")
     return name.split(".")[0] in groups or name in ("dataset.root", "dataset.cache")
 
 
@@ -70,7 +70,7 @@ def test_paths_loggers_and_display_do_not_count(config: DictConfig) -> None:
     assert config_hash(config) == before
     config.hydra = {"run": {"dir": "elsewhere"}}
     assert config_hash(config) == before
-    for name in ("hydra", "store", "wandb", "overwrite", "figures", "dynamics"):
+    for name in ("hydra", "store", "wandb", "overwrite", "figures", "dynamics", "preview"):
         del config[name]
     del config.dataset["root"]
     assert config_hash(config) == before

@@ -11,7 +11,6 @@ import lightning as L
 import pytest
 import torch
 from hydra.utils import instantiate
-from torch import Tensor
 
 from dau_lightning.baseline.fisher import FisherForgetting
 from dau_lightning.baseline.influence import InfluenceUnlearning
@@ -22,22 +21,7 @@ from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.prune_at_epoch import PruneAtEpoch
 from dau_lightning.training.sgd import SGDMethod
 from tests.composed import composed
-
-
-class Killed(BaseException):
-    """Ends a training at once."""
-
-
-class Kill(L.Callback):
-    """Raises `Killed` before a step, after its checkpoint is written; keeps the numbers of all steps before."""
-
-    def __init__(self, step: int) -> None:
-        self.step, self.steps = step, list[int]()
-
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self.steps.append(pl_module.step)
-        if pl_module.step == self.step:
-            raise Killed
+from tests.killing import Kill, Killed, equal, fit
 
 
 def dau(tiny: Any) -> UnlearningModule:
@@ -64,17 +48,6 @@ def fisher(tiny: Any) -> UnlearningModule:
 
 def influence(tiny: Any) -> UnlearningModule:
     return InfluenceUnlearning(defender=tiny.defender(), seed=0, batch_size=9, scale=1.0, damping=0.1, samples=20)
-
-
-def fit(tiny: Any, module: UnlearningModule, *callbacks: L.Callback, seconds: float = 0) -> dict[str, Tensor]:
-    training = tiny.training(checkpoint_seconds=seconds)
-    training.fit(module, tiny.split(), tiny.folder / "it.checkpoint", {"who": module.label}, callbacks)
-    (tiny.folder / "it.checkpoint").unlink(missing_ok=True)  # as the store does once it has the weights
-    return module.state_dict()
-
-
-def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize(("make", "steps"), [(descent, 9), (single_steps, 4), (fisher, 5), (influence, 6), (dau, 6)])

@@ -1,12 +1,16 @@
-"""Fisher noise on the weights before the game (section 3.3; Golatkar et al. 2020; Becker & Liebig 2022)."""
+"""Fisher noise on the weights before the first step (section 3.3; Golatkar et al. 2020; Becker & Liebig 2022)."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from dau_lightning.base.randomness import generator
 from dau_lightning.baseline.fisher import fisher_diagonal, fisher_noise
+from dau_lightning.data.loader import Batch
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.per_sample_gradient import move
+from dau_lightning.training.sgd import SGDMethod
 
 
 class FisherNoise:
@@ -18,16 +22,18 @@ class FisherNoise:
         samples: number of retain images, drawn at random, from which `F` is computed; None for all.
     """
 
+    part = "retain"
+
     def __init__(self, alpha: float, relative_floor: float, samples: int | None) -> None:
         self.alpha, self.relative_floor, self.samples = alpha, relative_floor, samples
 
-    def before_game(self, module: UnlearningModule) -> None:
+    def begin(self, module: UnlearningModule) -> None:
         """Add the noise to the defender; pruned weights stay zero."""
         retain, draws = module.data.part("retain"), generator(module.seed, "fisher noise")
         drawn = retain[torch.randperm(len(retain), generator=draws)[: self.samples]]
         diagonal = fisher_diagonal(module.defender, module.data.transform.normalise(drawn.images))
         move(module.defender, fisher_noise(module.defender, diagonal, self.alpha, self.relative_floor, draws))
 
-    def loss(self, forget_logits: Tensor, forget_targets: Tensor) -> Tensor:
+    def loss(self, module: SGDMethod, batch: Mapping[str, Batch], forget_logits: Tensor | None) -> Tensor:
         """Zero: the noise is the only effect."""
-        return forget_logits.new_zeros(())
+        return batch[self.part].images.new_zeros(())

@@ -46,7 +46,8 @@ def _figure(title: str, numbers: pd.DataFrame) -> "Figure":
 
     schemes, sparsities = numbers.scheme.unique(), numbers.sparsity.unique()
     styles = _styles(dict(zip(numbers.method, numbers.kind, strict=True)))
-    figure = Figure(figsize=(1.2 + 4.2 * len(sparsities), 0.9 + 2.5 * len(schemes)), layout="constrained")
+    width = max(4.2, 0.35 * len(styles))  # inches of a panel
+    figure = Figure(figsize=(1.2 + width * len(sparsities), 0.9 + 2.5 * len(schemes)), layout="constrained")
     grid = figure.subplots(len(schemes), len(sparsities), sharey="row", squeeze=False)
     for axes, scheme in zip(grid, schemes, strict=True):
         for axis, sparsity in zip(axes, sparsities, strict=True):
@@ -80,10 +81,16 @@ def _panel(axis: "Axes", panel: pd.DataFrame, styles: Mapping[str, Mapping[str, 
 
 
 def _styles(kinds: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Colour and hatch of each method: Retrain dark and DAU vermilion, each without a hatch, the others in turn."""
+    """Colour and hatch of each method: Retrain dark and DAU vermilion, each without a hatch, the others in turn.
+
+    Once the colours are used up they come again with other hatches: 49 methods look different.
+    """
     styles: dict[str, dict[str, Any]] = {}
     for index, (method, kind) in enumerate(kinds.items(), -1):  # Retrain comes first
         colour = {"retrain": RETRAIN, "dau": DAU}.get(kind, COLOURS[index % len(COLOURS)])
         plain = kind == "retrain" or (kind == "dau" and "dau" not in [kinds[other] for other in styles])
-        styles[method] = {"facecolor": colour, "hatch": "" if plain else HATCHES[index % len(HATCHES)]}
+        styles[method] = {
+            "facecolor": colour,
+            "hatch": "" if plain else HATCHES[(index + index // len(COLOURS)) % len(HATCHES)],
+        }
     return styles

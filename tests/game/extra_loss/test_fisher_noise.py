@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dau_lightning.baseline.fisher import fisher_diagonal
+from dau_lightning.data.loader import Batch
 from dau_lightning.game.extra_loss import fisher_noise
 from dau_lightning.game.extra_loss.fisher_noise import FisherNoise
 
@@ -39,7 +40,7 @@ def flat(defender: nn.Module) -> Tensor:
 def change(tiny: Any, noise: FisherNoise, seed: int = 0) -> Tensor:
     module = method(tiny, seed)
     before = flat(module.defender)
-    noise.before_game(module)
+    noise.begin(module)
     return flat(module.defender) - before
 
 
@@ -59,7 +60,7 @@ def test_noise_is_a_function_of_the_seed(tiny: Any) -> None:
 @pytest.mark.parametrize(("samples", "count"), [(None, 36), (12, 12), (1000, 36)])
 def test_looks_at_retain_images_only(tiny: Any, samples: int | None, count: int) -> None:
     module = method(tiny)
-    FisherNoise(0.04, 0.1, samples).before_game(module)
+    FisherNoise(0.04, 0.1, samples).begin(module)
     (images,) = CALLS
     retain = module.data.part("retain")
     of_retain = {image.numpy().tobytes() for image in tiny.transform.normalise(retain.images)}
@@ -70,13 +71,13 @@ def test_pruned_weights_stay_zero(tiny: Any) -> None:
     module = method(tiny)
     name, weight = next(iter(module.defender.network.named_parameters()))
     module.defender.hold({name: torch.arange(weight.numel()).view_as(weight) % 2 == 0})
-    FisherNoise(0.04, 0.1, None).before_game(module)
+    FisherNoise(0.04, 0.1, None).begin(module)
     assert torch.equal(weight.detach() != 0, module.defender.mask[name])
     assert module.defender.holds_mask()
 
 
 def test_adds_nothing_to_the_loss() -> None:
-    assert FisherNoise(0.04, 0.1, None).loss(torch.ones(2, 3), torch.tensor([0, 1])).item() == 0
+    assert FisherNoise(0.04, 0.1, None).loss(None, {"retain": Batch(torch.ones(2, 1, 4, 4), torch.tensor([0, 1]))}, None) == 0  # type: ignore[arg-type]
 
 
 def test_the_real_diagonal_fits_the_parameters(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from dau_lightning.report.__main__ import main
+from dau_lightning.report.figure import attacks
 from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
 
 
@@ -63,3 +64,9 @@ def test_matplotlib_is_imported_only_for_a_figure(write, tmp_path, monkeypatch, 
     assert "Retrain" in capsys.readouterr().out
     with pytest.raises(ImportError):
         main([str(tmp_path), "--figures", str(tmp_path / "plots")])
+
+
+def test_any_number_of_methods_look_different():
+    kinds = {"Retrain": "retrain", "DAU": "dau"} | {f"method {number}": f"m{number}" for number in range(40)}
+    looks = {tuple(sorted(style.items())) for style in attacks._styles(kinds).values()}
+    assert len(looks) == 42

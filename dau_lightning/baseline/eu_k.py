@@ -1,0 +1,42 @@
+"""EU-k (Goel et al. 2022): train the last k layers from new weights on the retain set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from dau_lightning.data.loader import Batch
+from dau_lightning.training.last_layers import LastLayers
+from dau_lightning.training.layer import check_resettable, reset
+from dau_lightning.training.sgd import SGDMethod
+
+
+class EUk(SGDMethod):
+    """SGD on the retain set from new weights of the last k layers; the others are frozen, their batch-norm statistics too.
+
+    The batch-norm layers among the last k start with the weights and statistics of a new network.
+
+    Args:
+        last_layers: k, see `LastLayers`.
+        settings: see `SGDMethod`; `batch_norm` is the mode of the last k layers.
+
+    Raises:
+        InputError: the network has fewer than k layers, or one of them cannot draw new weights.
+    """
+
+    label = "EU-k"
+
+    def __init__(self, *, last_layers: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.last = LastLayers(self.defender.network, last_layers)
+        check_resettable(self.last.trained, self.label)
+
+    def begin(self) -> None:
+        """Draw the new weights."""
+        reset(self.last.trained, self.seed, self.phase, "last layers")
+        self.defender.prune()
+
+    def loss(self, batch: Mapping[str, Batch]) -> Tensor:
+        """The cross-entropy on the retain batch."""
+        with self.last.frozen_statistics():
+            return super().loss(batch)

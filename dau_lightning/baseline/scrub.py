@@ -1,0 +1,109 @@
+"""SCRUB and SCRUB+R (Kurmanji et al. 2023): move away from the original on the forget set, stay with it on the retain set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dau_lightning.base.devices import gather_shares
+from dau_lightning.base.error import require
+from dau_lightning.data.loader import Batch
+from dau_lightning.data.split import Split
+from dau_lightning.training.mode import batch_norm
+from dau_lightning.training.plain_pass import correct
+from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.teacher import Teacher, divergence
+
+
+class SCRUB(SGDMethod):
+    """SGD that ascends on `KL(original, student)` over `D_f`, and descends on `g CE + alpha KL(original, student)` over `D_r`.
+
+    The first epochs are a pass over `D_f` and a pass over `D_r`, the others a pass over `D_r`. Both softmaxes have the
+    temperature T, and the divergence the factor `T^2`, with which its gradient does not depend on T (Hinton et al. 2015).
+    Each batch uses its own batch-norm statistics; the original, in evaluation mode, its running ones.
+
+    Args:
+        forget_epochs: `m`, the epochs that have a pass over `D_f`.
+        forget_batch_size: number of forget images in a step.
+        temperature: T.
+        cross_entropy_weight: `g`.
+        divergence_weight: `alpha`.
+        rewind: SCRUB+R: end with the weights of the epoch whose error on `D_f` is closest to the final weights' error on
+            held-out images (`D_v`, in the proportions that the classes have in `D_f`).
+        settings: see `SGDMethod`.
+    """
+
+    label = "SCRUB"
+    alternating = True
+
+    def __init__(
+        self,
+        *,
+        forget_epochs: int,
+        forget_batch_size: int,
+        temperature: float,
+        cross_entropy_weight: float,
+        divergence_weight: float,
+        rewind: bool,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.automatic_optimization, self.label = False, "SCRUB+R" if rewind else "SCRUB"
+        self.batch_sizes = {"forget": forget_batch_size, "retain": self.batch_size}
+        self.forget_epochs, self.temperature, self.rewind = forget_epochs, temperature, rewind
+        self.cross_entropy_weight, self.divergence_weight = cross_entropy_weight, divergence_weight
+        self.teacher = Teacher(self.defender)
+
+    def check(self, split: Split) -> None:
+        """See `UnlearningModule.check`."""
+        super().check(split)
+        known = bool(torch.isin(split.val.targets, split.forget.targets).any())
+        require(known or not self.rewind, "baseline.rewind=true needs a validation image of a class of the forget set")
+
+    def begin(self) -> None:
+        """Let the teacher be the original."""
+        self.teacher.copy_from(self.defender)
+        self.memory["epochs"] = []  # error on the forget set and weights after each, for SCRUB+R
+
+    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
+        """One step up or down; none on forget images once `m` epochs are over."""
+        if "forget" in batch and self.trainer.current_epoch >= self.forget_epochs:
+            return None
+        with batch_norm(self.defender, self.batch_norm):
+            loss = self.loss(batch) + sum(self.extra_values(batch).values())
+        self.descend(0, loss)
+        self.log_values(**{f"{next(iter(batch))}_loss": loss})
+        return loss.detach()
+
+    def loss(self, batch: Mapping[str, Batch]) -> Tensor:
+        """What the step's part minimises."""
+        ((part, (images, targets)),) = batch.items()
+        logits, T = self.logits(images), self.temperature
+        distance = T**2 * divergence((self.teacher(images) / T).softmax(1), logits / T)
+        if part == "forget":
+            return -distance
+        return self.cross_entropy_weight * F.cross_entropy(logits, gather_shares(targets)) + self.divergence_weight * distance
+
+    def on_train_epoch_end(self) -> None:
+        """For SCRUB+R, remember the weights, and after the last epoch go back to the best ones."""
+        if not self.rewind:
+            return
+        right = correct(self.defender, self.data.part("forget"), self.data.transform)
+        weights = {name: tensor.clone() for name, tensor in self.defender.state_dict().items()}
+        self.memory["epochs"].append((1 - float(right.double().mean()), weights))
+        if self.trainer.current_epoch + 1 == self.epochs:
+            goal = 1 - self._held_out_accuracy()
+            errors = [abs(error - goal) for error, _ in self.memory["epochs"]]
+            chosen = errors.index(min(errors))
+            self.findings["epoch"] = chosen
+            self.defender.load_state_dict(self.memory["epochs"][chosen][1])
+
+    def _held_out_accuracy(self) -> float:
+        """The accuracy on `D_v`, classes weighted as in `D_f`; a class without a validation image is left out."""
+        val, classes = self.data.part("val"), self.defender.num_classes
+        right = correct(self.defender, val, self.data.transform)
+        seen, hits = (val.targets[where].bincount(minlength=classes).double() for where in (slice(None), right))
+        wanted = self.data.part("forget").targets.bincount(minlength=classes) * (seen > 0)
+        return float((wanted * hits / seen.clamp(min=1)).sum() / wanted.sum())

@@ -1,0 +1,82 @@
+"""SFRon (Huang et al. 2024): every few steps ascend on the forget set where that matters most, and train on the retain set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from dau_lightning.base.devices import gather_shares
+from dau_lightning.data.loader import Batch, PlainLoader
+from dau_lightning.training.mode import batch_norm
+from dau_lightning.training.per_sample_gradient import shaped, squared_gradients
+from dau_lightning.training.sgd import SGDMethod, rate_factor
+
+
+class SFRon(SGDMethod):
+    """SGD on `CE(D_r)`; every few steps, starting with the first, a step down `-a_t mean(w_i l_i)` over `D_f` comes before.
+
+    `l_i` is the cross-entropy of a forget image and `w_i = B l_i^(-1/2) / sum_j l_j^(-1/2)`, a constant in the gradient;
+    `a_t` falls to 0 along half a cosine. The gradient of this step is 0 where `F_f / F_r < 1`, and its norm is clipped.
+    `F_f` and `F_r` are the means of the squared gradients of single samples with their own labels, those of the original in
+    evaluation mode. Both steps share the momentum. Each batch uses its own batch-norm statistics.
+
+    Args:
+        ascent_weight: `a_0`.
+        interval_steps: steps from one forget step to the next.
+        clip_norm: the largest norm of the gradient of a forget step.
+        forget_batch_size: number of forget images in a forget step.
+        settings: see `SGDMethod`; `batch_norm` applies to both batches.
+    """
+
+    label = "SFRon"
+
+    def __init__(
+        self, *, ascent_weight: float, interval_steps: int, clip_norm: float, forget_batch_size: int, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self.automatic_optimization, self.forgetting = False, False
+        self.ascent_weight, self.interval_steps, self.clip_norm = ascent_weight, interval_steps, clip_norm
+        self.batch_sizes = {"retain": self.batch_size, "forget": forget_batch_size}
+
+    def begin(self) -> None:
+        """Find the weights that a forget step moves, bool `(P,)`."""
+        forget, retain = (self._importance(part) for part in ("forget", "retain"))
+        self.memory["moves"] = forget >= retain
+
+    def _importance(self, part: str) -> Tensor:
+        """`F`, `(P,)`."""
+        images = self.data.part(part)
+        batches = PlainLoader(images, self.data.transform)
+        return torch.stack([squared_gradients(self.defender, *batch) for batch in batches]).sum(0) / len(images)
+
+    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
+        """A forget step if it is time for one, and a step on the retain batch."""
+        with batch_norm(self.defender, self.batch_norm):
+            if self.step % self.interval_steps == 0:
+                self.forgetting = True
+                self.descend(0, self.forget_loss(batch["forget"]))
+                self.forgetting = False
+            loss = self.loss(batch) + sum(self.extra_values(batch).values())
+            self.descend(0, loss)
+        self.log_values(loss=loss)
+        return loss.detach()
+
+    def forget_loss(self, batch: Batch) -> Tensor:
+        """`-a_t mean(w_i l_i)`."""
+        losses = F.cross_entropy(self.logits(batch.images), gather_shares(batch.targets), reduction="none")
+        weights = losses.detach().clamp(min=1e-8).rsqrt()  # an image with loss 0 would take all of the weight
+        weights = len(losses) * weights / weights.sum()
+        return -self.ascent_weight * rate_factor("cosine", self.progress) * (weights * losses).mean()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Mask and clip the gradient of a forget step."""
+        super().on_before_optimizer_step(optimizer)
+        if not self.forgetting:
+            return
+        for weight, moves in zip(self.defender.parameters(), shaped(self.defender, self.memory["moves"]), strict=True):
+            if weight.grad is not None:
+                weight.grad.mul_(moves)
+        clip_grad_norm_(self.defender.parameters(), self.clip_norm)

@@ -1,0 +1,85 @@
+"""MSG (second place of the NeurIPS 2023 unlearning challenge): redraw the weights whose gradients tell the sets least apart."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dau_lightning.base.randomness import generator
+from dau_lightning.dataset.images import Images
+from dau_lightning.training.layer import convolutions
+from dau_lightning.training.per_sample_gradient import shaped, unpruned, weighted_gradient
+from dau_lightning.training.sgd import SGDMethod
+
+
+class SmallGradients(SGDMethod):
+    """Redraws a share of each convolution's weights, then trains on the retain set; the convolutions' other weights slowly.
+
+    The weights to redraw have the smallest `|sum grad CE(S) - sum grad CE(D_f)|`, S as many retain samples as `D_f` has.
+    Gradients are the original's, in evaluation mode and without augmentation. New weights are normal with Kaiming's
+    variance (fan-out). Layers that are no convolution keep their weights and train at the full rate; with
+    `batch_norm="update"` the running statistics move to those of `D_r`.
+
+    Args:
+        share: share of a convolution's weights that are redrawn, in (0, 1]; pruned weights do not count.
+        other_weight: factor of the gradients of the other weights of the convolutions.
+        settings: see `SGDMethod`.
+
+    Raises:
+        InputError: the network has no convolution.
+    """
+
+    label = "MSG"
+
+    def __init__(self, *, share: float, other_weight: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.share, self.other_weight = share, other_weight
+        convolutions(self.defender.network, self.label)
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Redraw the weights, and remember the factor of each weight's gradient, `(P,)`."""
+        retain, forget = self.data.part("retain"), self.data.part("forget")
+        drawn = torch.randperm(len(retain), generator=generator(self.seed, self.phase, "samples"))[: len(forget)]
+        gradient = (self._gradient(retain[drawn]) - self._gradient(forget)).abs()
+        factors, draws = torch.ones_like(gradient), generator(self.seed, self.phase, "initialisation")
+        parts = zip(
+            self.defender.parameters(),
+            *(shaped(self.defender, flat) for flat in (gradient, unpruned(self.defender), factors)),
+            strict=True,
+        )
+        kernels = [layer.weight for layer in convolutions(self.defender.network, self.label)]
+        for weight, size, kept, factor in parts:
+            if any(weight is kernel for kernel in kernels):
+                small = smallest(size, kept, self.share)
+                weight.copy_(torch.where(small, kaiming(weight, draws), weight))
+                factor.copy_(torch.where(small, 1.0, self.other_weight))
+        self.defender.prune()
+        self.memory["factors"] = factors
+
+    def _gradient(self, images: Images) -> Tensor:
+        ones = torch.ones_like(images.targets)
+        return weighted_gradient(self.defender, self.data.transform.normalise(images.images), images.targets, ones)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Multiply the gradients by their factors."""
+        super().on_before_optimizer_step(optimizer)
+        for weight, factor in zip(self.defender.parameters(), shaped(self.defender, self.memory["factors"]), strict=True):
+            if weight.grad is not None:
+                weight.grad.mul_(factor)
+
+
+def smallest(values: Tensor, among: Tensor, share: float) -> Tensor:
+    """Which values are in the smallest `share` of those `among` them, bool of their shape; a fraction counts as one."""
+    count = math.ceil(share * int(among.sum()))
+    chosen = torch.zeros(values.numel(), dtype=torch.bool, device=values.device)
+    chosen[values.masked_fill(~among, torch.inf).flatten().topk(count, largest=False).indices] = True
+    return chosen.view_as(values)
+
+
+def kaiming(weight: Tensor, draws: torch.Generator) -> Tensor:
+    """New weights of a convolution before a ReLU (He et al. 2015, fan-out), drawn on the CPU whatever the device."""
+    fresh = torch.empty(weight.shape)
+    nn.init.kaiming_normal_(fresh, mode="fan_out", nonlinearity="relu", generator=draws)
+    return fresh.to(weight)

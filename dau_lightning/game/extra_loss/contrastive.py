@@ -1,0 +1,32 @@
+"""CoUn's contrastive loss (Khalil et al. 2025) beside a method's own loss."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from dau_lightning.baseline.coun import features, info_nce
+from dau_lightning.data.loader import Batch
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.sgd import SGDMethod
+
+
+class Contrastive:
+    """`w InfoNCE` between two views of the retain batch, which pass through the network for this loss alone.
+
+    Args:
+        weight: `w`.
+        temperature: see `coun.info_nce`.
+    """
+
+    part = "retain"
+
+    def __init__(self, weight: float, temperature: float) -> None:
+        self.weight, self.temperature = weight, temperature
+
+    def begin(self, module: UnlearningModule) -> None:
+        """Change nothing."""
+
+    def loss(self, module: SGDMethod, batch: Mapping[str, Batch], forget_logits: Tensor | None) -> Tensor:
+        """`w InfoNCE`."""
+        first, second = batch["retain"], module.second_view("retain")
+        return self.weight * info_nce(features(module, first), features(module, second), self.temperature)

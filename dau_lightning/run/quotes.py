@@ -1,0 +1,45 @@
+"""Adds the quotes that Hydra's grammar wants around paths and names and that people do not type, since no shell needs them."""
+
+import re
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+
+def quoted(argument: str, sweep: bool = False) -> str:
+    """A command-line argument, with quotes around its value if Hydra cannot read it without them.
+
+    What Hydra can read is never changed. In a list, and in a sweep, only the parts that need quotes get them.
+
+    Args:
+        argument: as the shell passes it on.
+        sweep: whether commas outside of a list separate the values of a sweep.
+
+    >>> quoted("scheme.where=user_id == 17")
+    'scheme.where="user_id == 17"'
+    >>> quoted("scheme.target=[3,größe]"), quoted("seed=0,1")
+    ('scheme.target=[3,"größe"]', 'seed=0,1')
+    """
+    name, sign, value = argument.partition("=")
+    if not sign or not re.fullmatch(r"[+~]*[\w./@-]+", name) or name.startswith("-") or _readable(argument):
+        return argument
+    return f"{name}={_quoted(value, sweep)}"
+
+
+def _quoted(value: str, several: bool) -> str:
+    if _readable(f"key={value}"):
+        return value
+    if value.startswith("[") and value.endswith("]") and "[" not in value[1:]:
+        return f"[{_quoted(value[1:-1], several=True)}]"
+    if several and "," in value:
+        return ",".join(_quoted(part.strip(), several=False) for part in value.split(","))
+    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', r"\""), value)
+    return f'"{escaped}"'
+
+
+def _readable(argument: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return True

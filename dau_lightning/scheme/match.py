@@ -1,0 +1,200 @@
+"""Finds the training images that the entries of a list name: by position, by path, or by id."""
+
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from dau_lightning.base.console import printable
+from dau_lightning.base.error import InputError, require
+from dau_lightning.dataset.images import Images
+from dau_lightning.scheme.positions import imagefolder_order
+
+WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.0+)?")  # pandas writes whole numbers as 3.0 if a cell of the column is empty
+SHOWN = 5  # entries in an error message
+
+
+class Match(NamedTuple):
+    """An entry of a list, the place of its image in the training set, and how they were matched."""
+
+    entry: str
+    place: int
+    how: str
+
+
+def match(entries: Sequence[str], train: Images, by: str | None, column: str | None, file: object) -> list[Match]:
+    """Match every entry to its training image.
+
+    Args:
+        entries: at least one.
+        train: the whole training set.
+        by: `position`, `path`, or `id` (also a file name, with or without its extension, that one image has). None: entries
+            are positions if all are whole numbers that cannot be names, otherwise paths.
+        column: the kind of entries that the column's name promises, `position` or `id`; None if it promises nothing.
+        file: the list, for errors.
+
+    Raises:
+        InputError: an entry names no image, or could name several.
+    """
+    names = _Names(train)
+    numbers = all(map(WHOLE.fullmatch, entries))
+    if by is None and numbers and not any(entry in names.known for entry in entries):
+        found, unknown = _by_position(entries, train)
+        _refuse_names(entries, found, names, column, file)
+    elif by == "position":
+        wrong = [entry for entry in entries if not WHOLE.fullmatch(entry)]
+        require(not wrong, f"{file}: scheme.by=position needs whole numbers from 0, got {', '.join(map(repr, wrong[:SHOWN]))}")
+        found, unknown = _by_position(entries, train)
+    else:
+        placed = [names.find(entry, by == "id", file) for entry in dict.fromkeys(entries)]
+        places = {each.entry: each for each in placed if each}
+        found = [places[entry] for entry in entries if entry in places]
+        unknown = list(dict.fromkeys(entry for entry in entries if entry not in places))
+        numbers = False
+    if unknown:
+        some = ", ".join(repr(entry) for entry in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
+        id_or_position = f"an id such as {train.ids[0]!r}, or all by positions"
+        wanted = f"a position from 0 to {len(train) - 1}" if numbers else id_or_position
+        raise InputError(
+            f"{file}: every entry must name a training image by {wanted}; "
+            f"{len(unknown):,} of {len(set(entries)):,} do not: {some}{_hint(entries, unknown, names)}"
+        )
+    return found
+
+
+def _by_position(entries: Sequence[str], train: Images) -> tuple[list[Match], list[str]]:
+    places, note = imagefolder_order(train)
+    if note:
+        print(note)
+    positions = [int(entry.partition(".")[0]) for entry in entries]
+    pairs = [(entry, places[n] if n < len(places) else None) for entry, n in zip(entries, positions, strict=True)]
+    unknown = dict.fromkeys(entry for entry, place in pairs if place is None)
+    return [Match(entry, place, "position") for entry, place in pairs if place is not None], list(unknown)
+
+
+def _refuse_names(entries: Sequence[str], found: Sequence[Match], names: "_Names", column: str | None, file: object) -> None:
+    """Raise an error if numbers could be names, and then would be other images than those at these positions."""
+    places = {match.entry: match.place for match in found}
+    padded = []
+    for entry in dict.fromkeys(entries):
+        number, place = entry.partition(".")[0], places.get(entry)
+        named = names.by_stem.get(number, [])
+        if named != [place] and (named or column == "id") and column != "position":
+            position = "no position here" if place is None else f"position {number}, which is {names.shown(place)}"
+            name = f"a name, as of {' and '.join(map(names.shown, named[:2]))}" if named else "an id, which no image here has"
+            raise InputError(f"{file}: {entry!r} can be {position}, or {name}: write scheme.by=position or scheme.by=id")
+        padded += [(number, other) for other in names.by_number.get(number, []) if other != place]
+    for number, other in padded[:1] if column != "position" else ():
+        print(f"note: {number} is taken as a position, not as the name {names.shown(other)}, whose zeros a list may have lost")
+
+
+class _Names:
+    """The names of the training images, and what people write in their place."""
+
+    def __init__(self, train: Images) -> None:
+        self.ids, self.root = train.ids, train.root
+        self.roots = [os.path.abspath(train.root), os.path.realpath(train.root)] if train.root else []
+        self.known = {name: place for place, name in enumerate(train.ids)}
+        self.tables: dict[str, Mapping[str, list[int]]] = {}
+
+    def shown(self, place: int) -> str:
+        """The id at a place, for a message."""
+        return printable(self.ids[place])
+
+    @cached_property
+    def by_stem(self) -> Mapping[str, list[int]]:
+        """Places by file name without extension."""
+        return _grouped(self.ids, lambda name: PurePosixPath(name).stem)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, list[int]]:
+        """Places by file name."""
+        return _grouped(self.ids, lambda name: PurePosixPath(name).name)
+
+    @cached_property
+    def by_number(self) -> Mapping[str, list[int]]:
+        """The place of a file by the number that is its name, without zeros in front, if no other file has that name."""
+        named = self.by_stem.items() if self.root else ()
+        return {stem.lstrip("0") or "0": places for stem, places in named if stem.isdecimal() and len(places) == 1}
+
+    def find(self, entry: str, by_id: bool, file: object) -> Match | None:
+        """The match of an entry that is an id or a path in any spelling; with `by_id`, also the name of one file."""
+        if entry in self.known:
+            return Match(entry, self.known[entry], "id")
+        number = WHOLE.fullmatch(entry)
+        readings = list(_readings(entry, self.roots))[::-1]  # of two readings that name the same image, the first is told
+        for form, spelling in FORMS.items():
+            if form not in self.tables:
+                self.tables[form] = _grouped(self.ids, spelling)
+            places = {place: said + form for path, said in readings for place in self.tables[form].get(spelling(path), ())}
+            if by_id and not places:
+                name = number[1] if number else entry
+                named = self.by_stem.get(name, []) or self.by_name.get(name, [])
+                places = dict.fromkeys(named, "file name")
+            if len(places) > 1:
+                some = " and ".join(map(self.shown, list(places)[:2]))
+                raise InputError(f"{file}: {entry!r} must name one training image, it can be {some}: write more of the path")
+            for place, how in places.items():
+                return Match(entry, place, how)
+        return None
+
+
+def _grouped(names: Sequence[str], key: Callable[[str], str]) -> Mapping[str, list[int]]:
+    """The places of names by a key."""
+    found = defaultdict[str, list[int]](list)
+    for place, name in enumerate(names):
+        found[key(name)].append(place)
+    return found
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "": str,
+    " in another Unicode form": _composed,
+    " in another letter case": lambda text: _composed(text).casefold(),
+}
+
+
+def _readings(entry: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The paths relative to the root, given as it is written and without links, that an entry can mean, and how."""
+    quoted = len(entry) > 1 and entry[0] == entry[-1] and entry[0] in "\"'"  # as `ls` writes names with blanks
+    plain = (entry[1:-1] if quoted else entry).replace("\\", "/")
+    texts = [(plain, "path")]
+    with suppress(UnicodeError):
+        texts.append((plain.encode("utf-8", "surrogateescape").decode("cp1252"), "path in a Windows code page"))
+    for text, said in texts[: 1 + (not plain.isascii())]:
+        yield text.removeprefix("./"), said
+        yield f"train/{text.removeprefix('./')}", said
+    full = os.path.abspath(os.path.expanduser(plain))
+    for base, make in zip(roots, (str, os.path.realpath), strict=False):
+        if (path := make(full)).startswith(f"{base}/"):
+            return (yield path.removeprefix(f"{base}/"), "path")
+    parts, names = plain.split("/"), {os.path.basename(base) for base in roots}
+    if not names.isdisjoint(parts) and not os.path.exists(full):  # else it is an image of another folder of the same name
+        for number, part in enumerate(parts):
+            if part in names:
+                yield "/".join(parts[number + 1 :]), f"path after the folder's name, {part},"
+
+
+def _hint(entries: Sequence[str], unknown: Sequence[str], names: _Names) -> str:
+    if any(entry.startswith(("test/", "val/")) for entry in unknown):
+        return " (images of test/ and val/ were never trained on)"
+    if any(os.path.isabs(entry) for entry in unknown):
+        return f" (write paths relative to dataset.root{f', {names.root}' if names.root else ''})"
+    if any("\udc80" <= letter <= "\udcff" for entry in unknown for letter in entry):
+        return " (the list is not in UTF-8, and letters beyond ASCII are lost: save it as UTF-8)"
+    if unknown[0] in names.by_stem or unknown[0] in names.by_name:
+        return " (scheme.by=id takes names of files without their folder)"
+    if re.search("[,;|]", unknown[0]):
+        return " (a table must have the name .csv or .tsv)"
+    if len(entries) > 1 and list(unknown) == [entries[0]]:
+        return f" (if it is the header of the table, write scheme.column={unknown[0]!r})"
+    return ""

@@ -1,0 +1,28 @@
+"""One pass over a part as an evaluation makes it: every image once, not augmented, in evaluation mode and float32."""
+
+import torch
+from torch import Tensor
+
+from dau_lightning.data.loader import PlainLoader
+from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.images import Images
+from dau_lightning.network.defender import Defender
+from dau_lightning.training.mode import eager, evaluating, float32
+
+
+@torch.no_grad()
+def plain_logits(defender: Defender, images: Images, transform: Transform) -> Tensor:
+    """The defender's logits for each image, float32 `(N, K)`.
+
+    Args:
+        defender: its mode does not change.
+        images: on the defender's device.
+        transform: turns pixels into inputs.
+    """
+    with evaluating(defender), float32(images.images.device), eager():
+        return torch.cat([defender(batch.images)[0].float() for batch in PlainLoader(images, transform)])
+
+
+def correct(defender: Defender, images: Images, transform: Transform) -> Tensor:
+    """Whether the defender classifies each image correctly, bool `(N,)`; see `plain_logits`."""
+    return plain_logits(defender, images, transform).argmax(1) == images.targets

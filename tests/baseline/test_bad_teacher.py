@@ -1,0 +1,67 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dau_lightning.base.error import InputError
+from dau_lightning.baseline.bad_teacher import BadTeacher
+from dau_lightning.network.defender import Defender
+from tests.one_step import FULL, assert_equal, inputs
+
+SETTINGS = FULL | {"momentum": 0.9, "retain_share": 1.0, "lr": 0.01, "batch_norm": "batch"}
+
+
+def test_a_step_is_adam_on_the_formula(tiny: Any) -> None:
+    module = tiny.module(BadTeacher, **SETTINGS)
+    (retain, _), (forget, _) = inputs(tiny, "retain"), inputs(tiny, "forget")
+    tiny.fit(module)
+    untrained, original, student = module.untrained.network.eval(), tiny.defender().eval(), tiny.defender()
+
+    def kl(teacher: Any, images: Tensor) -> Tensor:
+        p, q = teacher(images)[0].detach().softmax(1), student(images)[0].softmax(1)
+        return (p * (p / q).log()).sum()
+
+    loss = (kl(original, retain) + kl(untrained, forget)) / 48
+    parameters = list(student.parameters())
+    gradients = torch.autograd.grad(loss, parameters)
+    first = [  # of Adam: corrected for their start at 0, the moments are the gradient and its square
+        weight - 0.01 * gradient / (gradient.abs() + 1e-8) for weight, gradient in zip(parameters, gradients, strict=True)
+    ]
+    clear = [gradient.abs() > 1e-6 for gradient in gradients]  # elsewhere the sign is rounding
+    found = [weight[where] for weight, where in zip(module.defender.parameters(), clear, strict=True)]
+    assert_equal(found, [weight[where] for weight, where in zip(first, clear, strict=True)])
+
+
+def test_the_bad_teacher_is_a_new_network_and_the_good_one_the_original(tiny: Any) -> None:
+    module, original = tiny.module(BadTeacher, **SETTINGS), tiny.defender(seed=0)
+    tiny.fit(module)
+    for before, good, bad in zip(
+        original.parameters(), module.original.parameters(), module.untrained.parameters(), strict=True
+    ):
+        assert torch.equal(before, good)
+        assert before.dim() == 1 or not torch.equal(before, bad)
+    assert float(module.untrained.state_dict()["network.network.0.1.running_mean"].abs().max()) == 0
+
+
+def test_an_epoch_visits_the_share_of_the_retain_set(tiny: Any) -> None:
+    seen = tiny.seen(lambda **settings: BadTeacher(**settings, retain_share=0.33, forget_batch_size=12))
+    retain = {number: count for number, count in seen.items() if number < 36}
+    assert len(retain) == 12  # a batch
+    assert set(retain.values()) == {2}  # in two epochs, of the student; teachers are other networks
+    assert {number for number in seen if number >= 36} == set(range(36, 48))
+
+
+def test_a_layer_that_cannot_draw_new_weights_is_named(tiny: Any) -> None:
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(()))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.factor * images
+
+    network = nn.Sequential(Scale(), nn.Flatten(), nn.Linear(16, 3))
+    message = "Bad Teacher draws new weights, and Scale has no method reset_parameters: choose another baseline"
+    with pytest.raises(InputError, match=message):
+        tiny.module(BadTeacher, **SETTINGS, defender=Defender(network))

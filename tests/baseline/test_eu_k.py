@@ -1,0 +1,40 @@
+from typing import Any
+
+import pytest
+import torch
+
+from dau_lightning.base.error import InputError
+from dau_lightning.base.randomness import key
+from dau_lightning.baseline.eu_k import EUk
+from tests.one_step import FULL, assert_equal, cross_entropy, inputs
+
+WHOLE = {name: value for name, value in FULL.items() if name != "forget_batch_size"}
+
+
+def test_a_step_starts_from_new_weights_of_the_last_layers(tiny: Any) -> None:
+    module, network = tiny.module(EUk, **WHOLE, lr=0.1, last_layers=2, batch_norm="update"), tiny.defender().network
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(key(0, "unlearning", "last layers"))
+        network[3][0].reset_parameters()
+        network[3][1].reset_parameters()
+        network[6].reset_parameters()
+    images, targets = inputs(tiny, "retain")
+    for layer in network[:3]:
+        layer.eval()
+    own = [weight for name, weight in network.named_parameters() if name[0] in "36"]
+    gradients = torch.autograd.grad(cross_entropy(network(images), targets), own)
+    tiny.fit(module)
+    found = dict(module.defender.network.named_parameters())
+    assert_equal(
+        [found[name] for name in found if name[0] in "36"],
+        [weight - 0.1 * gradient for weight, gradient in zip(own, gradients, strict=True)],
+    )
+    after = module.defender.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in after if name[0] not in "36")
+    assert not torch.allclose(before["6.weight"], after["6.weight"], atol=0.01)
+
+
+def test_more_layers_than_there_are_are_refused(tiny: Any) -> None:
+    with pytest.raises(InputError, match=r"baseline\.last_layers must be at most 4, the layers of the network; got 5"):
+        tiny.module(EUk, last_layers=5)

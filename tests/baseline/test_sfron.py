@@ -1,0 +1,62 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dau_lightning.baseline.sfron import SFRon
+from tests.one_step import FULL, assert_equal, cross_entropy, inputs
+
+SETTINGS = FULL | {"lr": 0.1, "interval_steps": 2, "ascent_weight": 25.0, "batch_norm": "batch"}
+
+
+def importance(network: Any, images: Tensor, targets: Tensor) -> list[Tensor]:
+    """Means of squared gradients, by a backward pass for each sample."""
+    parameters, total = list(network.parameters()), [torch.zeros_like(weight) for weight in network.parameters()]
+    for image, target in zip(images.split(1), targets.split(1), strict=True):
+        gradients = torch.autograd.grad(cross_entropy(network(image), target), parameters)
+        total = [each + gradient**2 / len(images) for each, gradient in zip(total, gradients, strict=True)]
+    return total
+
+
+@pytest.mark.parametrize("clip", [7.0, 0.5])
+def test_two_steps_are_those_of_the_formula(tiny: Any, clip: float) -> None:
+    module = tiny.module(SFRon, **SETTINGS | {"epochs": 2, "momentum": 0.9}, clip_norm=clip)
+    network, (retain, kept), (forget, gone) = tiny.defender().network, inputs(tiny, "retain"), inputs(tiny, "forget")
+    network.eval()
+    moves = [f >= r for f, r in zip(importance(network, forget, gone), importance(network, retain, kept), strict=True)]
+    network.train()
+    parameters = list(network.parameters())
+    velocity = [torch.zeros_like(weight) for weight in parameters]
+
+    def step(gradients: list[Tensor]) -> None:
+        with torch.no_grad():
+            for weight, speed, gradient in zip(parameters, velocity, gradients, strict=True):
+                speed.mul_(0.9).add_(gradient)
+                weight.sub_(0.1 * speed)
+
+    losses = -network(forget).log_softmax(1)[torch.arange(12), gone]
+    roots = losses.detach() ** -0.5
+    ascent = -25.0 * (12 * roots / roots.sum() * losses).mean()
+    gradients = [g * move for g, move in zip(torch.autograd.grad(ascent, parameters), moves, strict=True)]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    step([gradient * min(1.0, clip / float(norm)) for gradient in gradients])
+    for _ in range(2):  # the first step has a forget step before it, the second has none
+        step(list(torch.autograd.grad(cross_entropy(network(retain), kept), parameters)))
+    tiny.fit(module)
+    assert float(norm) > 0.5
+    assert_equal(module.defender.parameters(), parameters)
+
+
+def test_the_ascent_fades_out(tiny: Any) -> None:
+    weights: list[float] = []
+
+    class Watched(SFRon):
+        def forget_loss(self, batch: Any) -> Tensor:
+            loss = super().forget_loss(batch)
+            losses = -self.logits(batch.images).log_softmax(1)[torch.arange(12), batch.targets].detach()
+            weights.append(float(-loss.detach() / (12 * losses**0.5 / (losses**-0.5).sum()).mean()))
+            return loss
+
+    tiny.fit(tiny.module(Watched, **SETTINGS | {"epochs": 4, "interval_steps": 1, "lr": 1e-4}, clip_norm=7.0))
+    assert weights == pytest.approx([25, 25 * 0.853553, 12.5, 25 * 0.146447], rel=1e-3)

@@ -1,0 +1,92 @@
+"""Exact copies, against a count by hand, and through the real entry point."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from dau_lightning import unlearn
+from dau_lightning.base.error import InputError
+from dau_lightning.data.copies import copy_warnings, find_copies
+from dau_lightning.dataset.images import Images
+from tests.own_network import Wide
+from tests.run.test_preview import folder
+from tests.tiny import results
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def numbered(name: str, *values: int) -> Images:
+    pixels = torch.tensor(values, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    return Images(pixels, torch.zeros(len(values), dtype=torch.int64), ("a",), tuple(f"{name}/{i}" for i in range(len(values))))
+
+
+def test_copies_are_counted_by_image_of_the_other_part() -> None:
+    train, mask = numbered("train", 1, 2, 3, 1, 4, 2), torch.tensor([True, True, False, False, False, True])
+    found = find_copies(train, mask, numbered("val", 1, 1, 3, 9), numbered("test", 4, 8))
+    assert found == {
+        "forget/retain": {"images": 1, "first": [["train/0", "train/3"]]},
+        "forget/val": {"images": 2, "first": [["train/0", "val/0"], ["train/0", "val/1"]]},
+        "retain/val": {"images": 3, "first": [["train/3", "val/0"], ["train/3", "val/1"], ["train/2", "val/2"]]},
+        "retain/test": {"images": 1, "first": [["train/4", "test/0"]]},
+    }
+    assert [line.split(": ")[1].split(",")[0] for line in copy_warnings({"copies": found})] == ["1", "2", "3", "1"]
+
+
+def test_random_images_against_all_pairs() -> None:
+    generator = torch.Generator().manual_seed(1)
+    values = [torch.randint(40, (30,), generator=generator).tolist() for _ in range(3)]
+    mask = torch.rand(30, generator=generator) < 0.3
+    found = find_copies(numbered("train", *values[0]), mask, numbered("val", *values[1]), numbered("test", *values[2]))
+    parts = {"val": values[1], "test": values[2], "retain": [v for v, m in zip(values[0], mask, strict=True) if not m]}
+    parts["forget"] = [v for v, m in zip(values[0], mask, strict=True) if m]
+    for name in ("forget/retain", "forget/val", "forget/test", "retain/val", "retain/test"):
+        first, second = (parts[part] for part in name.split("/"))
+        assert found.get(name, {"images": 0})["images"] == sum(value in first for value in second)
+
+
+def test_copies_are_told_and_taken_along(run: Callable[..., str]) -> None:
+    settings = folder()
+    for copy in ("train/cat/00 (1).png", "train/dog/same.png", "test/dog/leak.png"):
+        shutil.copy("own/train/cat/00.png", f"own/{copy}")
+    Path("forget.csv").write_text("path\ncat/00.png\ndog/03.png\n")
+    printed = run(*settings)
+    stay = "2, train/cat/00.png is also train/cat/00 (1).png, train/cat/00.png is also train/dog/same.png"
+    assert "warning: exact copies of forgotten images stay" in printed
+    assert stay in printed
+    assert "is also test/dog/leak.png" in printed
+    ((run_folder, result),) = results().items()
+    assert result["request"]["copies"]["forget/retain"]["images"] == 2
+    assert any(stay in warning for warning in result["warnings"])
+    assert stay in (run_folder / "model_card.md").read_text()
+    printed = run(*settings, "scheme.with_copies=true")
+    assert "2 exact copies of named ones added" in printed
+    (other,) = set(results()) - {run_folder}
+    request = results()[other]["request"]
+    assert (request["count"], request["copies_added"], request["duplicates"]) == (4, 2, 0)
+    assert "forget/retain" not in request["copies"]
+    assert "train/dog/same.png" in (other / "forgotten.txt").read_text()
+    preview = run(*settings, "scheme.with_copies=true", "preview=true")
+    assert "train/dog/same.png  class dog  copy of train/cat/00.png" in preview
+
+
+def test_unlearn_refuses_a_test_set_that_is_the_training_set() -> None:
+    images, labels = torch.rand(12, 3, 8, 8), torch.arange(12) % 2
+    order = torch.arange(12).flip(0)
+    with pytest.raises(InputError, match="the test set must be images that were not trained on"):
+        unlearn(Wide(2), (images, labels), (images[order], labels[order]), [3], val_from_test=0.5, mean=[0] * 3, std=[1] * 3)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_val_or_test_folder_that_is_the_training_set_is_refused(run: Callable[..., str], part: str) -> None:
+    settings = [setting for setting in folder() if not setting.startswith("val_from") or part == "test"]
+    shutil.copytree("own/train", f"own/{part}", dirs_exist_ok=True)
+    Path("forget.csv").write_text("path\ncat/00.png\n")
+    with pytest.raises(SystemExit, match=f"the {part} set must be images that were not trained on"):
+        run(*settings)
+    assert not results()
