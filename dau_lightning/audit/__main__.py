@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from dau_lightning.audit.audit import audit
     from dau_lightning.audit.plan import planned
+    from dau_lightning.audit.publish import publish
     from dau_lightning.audit.table import print_audit
     from dau_lightning.report.read import read, unfinished  # imports torch, so after the checks above
 
@@ -49,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(line, file=sys.stderr)
     for run in runs:
         print(f"\n{run.title}", flush=True)
-        print_audit(audit(run, tests, references, shadows, minutes))
+        content = audit(run, tests, references, shadows, minutes)
+        print_audit(content)
+        publish(run, content)
 
 
 def _count(name: str, text: str) -> int:

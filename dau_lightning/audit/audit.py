@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from math import inf
 from typing import Any
 
-from dau_lightning.audit.audit_file import add_scores, read_audit, write_audit
 from dau_lightning.audit.audit_test import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
@@ -17,6 +16,7 @@ from dau_lightning.audit.shadows import FOLDER
 from dau_lightning.audit.verdict import NOT_ENOUGH, summary_line, verdict
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import locked
+from dau_lightning.storage.audit_file import add_scores, read_audit, write_audit
 from dau_lightning.storage.seal import json_sha256, tensors_digest
 from dau_lightning.training.trainer import process_settings
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dau_lightning.audit import __main__ as command
-from dau_lightning.audit.audit_file import read_audit
 from dau_lightning.base.error import InputError
+from dau_lightning.storage.audit_file import read_audit
 from tests.tiny import TINY, results
 
 QUICK = ["fresh_attacker.epochs=1", "fresh_statistics.epochs=1", "residual_knowledge.draws=2", "relearning.most_steps=2"]

@@ -30,6 +30,14 @@ def read_audit(folder: Path, weights: str) -> dict[str, Any]:
         return empty
 
 
+def findings(folder: Path) -> dict[str, Any] | None:
+    """The content of `audit.json`, whatever weights it is about; None if there is none, or it cannot be used."""
+    with suppress(OSError, ValueError):
+        content = unseal(json.loads((folder / FILE).read_text()))
+        return content if "summary" in content else None
+    return None
+
+
 def write_audit(folder: Path, content: Mapping[str, Any]) -> None:
     """Write `audit.json`, as a whole or not at all."""
     write_text(folder / FILE, json.dumps(seal(content), indent=2, allow_nan=False) + "\n")

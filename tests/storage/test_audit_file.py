@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dau_lightning.audit.audit_file import add_scores, read_audit, write_audit
+from dau_lightning.storage.audit_file import add_scores, read_audit, write_audit
 from dau_lightning.storage.seal import load_tensors
 
 
