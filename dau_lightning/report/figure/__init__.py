@@ -9,7 +9,7 @@ from dau_lightning.report.figure.style import STYLE, saved
 
 # In the order of the page, with what a reader should look for.
 CAPTIONS = {
-    "dynamics": "The course of the unlearning. It is good where a line ends on Retrain's, and the attacker at chance.",
+    "dynamics": "The course of the unlearning. It is good where a line ends on the dashed one.",
     "confidence": "How sure the models are of the true label. Forgotten images should look like test images.",
     "roc": "Telling forgotten from unseen images by one statistic. Chance is the diagonal, an area (AUC) of 0.5.",
     "features": "Features in the plane of their two main directions. Forgotten images should lie where unseen ones do.",

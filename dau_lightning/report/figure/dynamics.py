@@ -16,12 +16,13 @@ def draw(outputs: Outputs) -> Figure | None:
     shown = {name: title for name, title in PANELS.items() if f"dynamics/{name}" in arrays}
     figure = Figure(figsize=(1 + 1.9 * len(shown), 2.5), layout="constrained")
     (axes,) = figure.subplots(1, len(shown), squeeze=False)
+    aim = "Retrain (attacker: chance)" if "attacker" in shown else "Retrain"
     for axis, (name, title) in zip(axes, shown.items(), strict=True):
         steps, values, label = arrays["dynamics/step"], arrays[f"dynamics/{name}"], outputs.labels[outputs.method]
         axis.plot(steps, values, color=DAU, marker="o", markersize=3, linewidth=1.4, label=label)
         reference = [50.0] if name == "attacker" else list(arrays.get(f"dynamics/reference/{name}", []))
         for level in reference:
-            axis.axhline(level, color=RETRAIN, linestyle="--", linewidth=1.2, label="Retrain (attacker: chance)")
+            axis.axhline(level, color=RETRAIN, linestyle="--", linewidth=1.2, label=aim)
         low, high = min([*values, *reference]), max([*values, *reference])
         margin = max(0.5, 0.08 * (high - low))  # what moves by less than a point looks still
         axis.set(title=title, xlabel="step", ylim=(low - margin, high + margin))
