@@ -7,6 +7,9 @@ from dataclasses import asdict, replace
 from math import inf
 from typing import Any
 
+import numpy as np
+import torch
+
 from dau_lightning.audit.audit_test import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
@@ -16,9 +19,11 @@ from dau_lightning.audit.shadows import FOLDER
 from dau_lightning.audit.verdict import NOT_ENOUGH, summary_line, verdict
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import locked
-from dau_lightning.storage.audit_file import add_scores, read_audit, write_audit
+from dau_lightning.storage.audit_file import add_scores, read_audit, scores_of, write_audit
 from dau_lightning.storage.seal import json_sha256, tensors_digest
 from dau_lightning.training.trainer import process_settings
+
+EXPOSED = 10  # images on the sheet of the most exposed ones
 
 
 def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int, minutes: float | None) -> dict[str, Any]:
@@ -55,9 +60,24 @@ def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int,
             content["tests"][name] = known[name]
             content["summary"] = summary_line({test: entry["verdict"] for test, entry in content["tests"].items()})
             write_audit(run.folder, content)
+        add_scores(run.folder, _most_exposed(case, scores_of(run.folder)))
         if all(entry["key"] for entry in content["tests"].values()):  # else the same command goes on with them
             shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
         return content
+
+
+def _most_exposed(case: Case, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The forgotten images with the highest scores of RMIA, with these scores and labels; empty without RMIA."""
+    if "rmia/method/forget" not in scores:
+        return {}
+    found = np.nan_to_num(scores["rmia/method/forget"], nan=-1.0)
+    at = torch.from_numpy(np.argsort(-found, kind="stable")[:EXPOSED].copy())
+    shown = case.part("forget")[at]
+    return {
+        "exposed/images": shown.images.numpy(),
+        "exposed/scores": found[at.numpy()],
+        "exposed/targets": shown.targets.numpy(),
+    }
 
 
 def _finding(case: Case, test: AuditTest) -> tuple[dict[str, Any], dict[str, Any]]:
