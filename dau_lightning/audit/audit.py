@@ -16,7 +16,7 @@ from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
 from dau_lightning.audit.plan import Planned
 from dau_lightning.audit.read_case import read_case
 from dau_lightning.audit.shadows import FOLDER
-from dau_lightning.audit.verdict import NOT_ENOUGH, summary_line, verdict
+from dau_lightning.audit.verdict import NOT_ENOUGH, RULE, summary_line, verdict
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import locked
 from dau_lightning.storage.audit_file import add_scores, read_audit, scores_of, write_audit
@@ -52,7 +52,7 @@ def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int,
         kinds = sorted(case.models)  # before tests add to them
         content = {**content, "split_hash": case.split.split_hash, **counts, "tests": {}}
         for name, planned in tests.items():
-            key = json_sha256([planned.settings, kinds, counts.get(planned.test.trains or "")])
+            key = json_sha256([RULE, planned.settings, kinds, counts.get(planned.test.trains or "")])
             if known.get(name, {}).get("key") != key:
                 found, scores = _finding(case, planned.test)
                 known[name] = {"key": key if found.pop("complete") else "", "meaning": planned.test.meaning, **found}

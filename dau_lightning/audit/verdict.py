@@ -14,6 +14,7 @@ from dau_lightning.audit.figure import Figure
 
 PASS, FAIL, NOT_ENOUGH = "pass", "fail", "not enough data"
 DEVIATIONS = 2
+RULE = 1  # raise it when the rule changes, so that earlier verdicts are not kept
 
 
 @dataclass(frozen=True)
