@@ -31,7 +31,7 @@ APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compil
 APPLIED += ("figures", "dynamics", "network.features")
 USE_INSTEAD = {  # by the first part of a setting
     "dataset": "give the images as train= and test=",
-    "scheme": "give the positions as forget=",
+    "scheme": "give the positions as forget=, and wrong_labels=",
     "network": "give the network itself as model=",
     "original": "give the network with its weights as model=",
     "baseline": "give method=",
@@ -77,6 +77,7 @@ def unlearn(
     mean: Sequence[float],
     std: Sequence[float],
     class_names: Sequence[str] | None = None,
+    wrong_labels: bool = False,
     method: str = "dau",
     seed: int = 0,
     folder: str | Path = "unlearned",
@@ -96,6 +97,7 @@ def unlearn(
         mean: mean of each channel, for pixels in [0, 1], with which the model's inputs are normalised.
         std: standard deviation of each channel, likewise.
         class_names: a name for each class; None for numbers.
+        wrong_labels: whether the labels of the samples to forget are wrong, so that the copy should not predict them.
         method: the name of a method in `conf/baseline`.
         seed: the seed for everything random.
         folder: the run folder, which must not hold a finished run.
@@ -107,15 +109,14 @@ def unlearn(
         InputError: an argument cannot be used; raised before anything is trained or written.
     """
     run = Path(folder)
-    require(
-        read_result(run) is None, f"folder must not hold a finished run, {run} does: remove it, or choose another folder=..."
-    )
+    finished = read_result(run) is not None
+    require(not finished, f"folder must not hold a finished run, {run} does: remove it, or choose another folder=...")
     _check_settings(settings)
     data = as_data({"train": train, "test": test, "val": val}, class_names)
     positions = as_positions(as_array(forget), len(data.train), "forget")
     network = published_as(model, len(data.train.class_names))
-    config = _config(model, network, positions, method, run, [f"seed={seed}", *_transform(mean, std), *settings])
-    require(config.trainer.devices == 1, "trainer.devices must be 1 from Python: more devices need the command")
+    given = f"seed={seed}", f"scheme.wrong_labels={str(wrong_labels).lower()}", *_transform(mean, std), *settings
+    config = _config(model, network, positions, method, run, given)
     weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     choices = {"network": "torchvision" if network else type(model).__name__, "baseline": method}
     result = make(
@@ -124,7 +125,7 @@ def unlearn(
         RunFolder.of(run, config),
         plan=Plan("off", False, val_from_test, StartingWeights("Original", "model", {"": weights}, trained_on_all=True)),
         dataset=lambda: data,
-        scheme=Positions(positions),
+        scheme=Positions(positions, wrong_labels),
         network=lambda num_classes, in_channels: copy.deepcopy(model).cpu(),
     )
     unlearned = copy.deepcopy(model).cpu().eval()
@@ -153,6 +154,7 @@ def _config(
     overrides = list(map(quoted, overrides))
     check(overrides)
     config, _ = configuration(overrides)
+    require(config.trainer.devices == 1, "trainer.devices must be 1 from Python: more devices need the command")
     with open_dict(config):
         config.network.name = network
         if not any(setting.startswith("store.root=") for setting in settings):

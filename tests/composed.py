@@ -9,7 +9,7 @@ from omegaconf import DictConfig, open_dict
 from dau_lightning.base.config_folder import CONFIG_FOLDER as CONF
 from dau_lightning.run import composition
 
-GROUPS = ["dataset", "network", "recipe", "scheme", "sparsity", "baseline", "metric"]
+GROUPS = ["dataset", "network", "recipe", "corruption", "scheme", "sparsity", "baseline", "metric"]
 PARTS = [f"baseline/{part}" for part in ("attacker", "penalty", "objective", "regulariser", "projector", "term")]
 
 # What a choice needs beside it, because nothing could be its default.

@@ -124,6 +124,14 @@ def test_a_mask_is_the_positions_where_it_is_true(world: tuple[Wide, Any, Any], 
     assert done.result["split_hash"] == by_hand.result["split_hash"]
 
 
+def test_wrong_labels_are_no_target(world: tuple[Wide, Any, Any]) -> None:
+    model, train, test = world
+    options = {"val_from_test": 0.5, "method": "finetune", "settings": QUICK, **SCALE}
+    done = unlearn(model, train, test, [3, 12], wrong_labels=True, **options)
+    assert done.row["score_UA"] == pytest.approx(100 - done.row["UA"])
+    assert done.result["settings"]["scheme"]["wrong_labels"] is True
+
+
 class Memory(nn.Module):
     """Knows the labels of the images that it has seen, and takes all others for the first class."""
 

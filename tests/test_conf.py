@@ -31,6 +31,7 @@ def test_targets_bind_to_their_signatures(line):
     recipe = {**plain["recipe"]}
     given = {
         "dataset": {},
+        "corruption": {"train": 0, "generator": 0},
         "scheme": {"train": 0, "generator": 0},
         "network": {"num_classes": 2, "in_channels": 1},
         **{name: {"num_classes": 2} for name in ("attacker", "transformer", "statistics")},

@@ -14,6 +14,7 @@ ORDER = [
     "base",
     "storage",
     "dataset",
+    "corruption",
     "scheme",
     "data",
     "network",
@@ -68,9 +69,9 @@ def test_nothing_imports_dau():
     assert not [path for path in files() if "dau" in imported(path)]
 
 
-@pytest.mark.parametrize("group", ["dataset", "scheme", "network", "baseline", "baseline/term"])
+@pytest.mark.parametrize("group", ["dataset", "corruption", "scheme", "network", "baseline", "baseline/term"])
 def test_what_comes_in_many_has_one_name(group):
-    once = {"dau", "dau_paper", "own"}  # the method exists once
+    once = {"dau", "dau_paper", "own", "none"}  # the method exists once; none has no code
     choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} - once
     folder = {"term": "game/extra_loss"}.get(group.rpartition("/")[2], group)
     for name in choices:

@@ -1,7 +1,7 @@
 """The split that original, Retrain and method share, and the two hashes that identify it."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from dau_lightning.data.request import Scheme, asked_for
 from dau_lightning.dataset.draw import stratified
 from dau_lightning.dataset.images import Data, Images
 
+Corruption = Callable[[Images, torch.Generator], Images]
 VAL_FRACTION = 0.1  # share of the training set that is held out as `D_v` if the data set has no validation set
 
 
@@ -51,6 +52,11 @@ class Split:
     split_hash: str
     request: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def wrong_labels(self) -> bool:
+        """Whether the request says that the labels of the forget set are wrong."""
+        return self.request.get("wrong_labels", False)
+
 
 def make_split(
     data: Data,
@@ -61,6 +67,7 @@ def make_split(
     val_from_test: float | None = None,
     hold_out: bool = True,
     forgotten: Collection[str] = (),
+    corruption: Corruption | None = None,
 ) -> Split:
     """Split a data set. `D` and `D_v` depend on data and seed alone, not on the scheme.
 
@@ -72,12 +79,14 @@ def make_split(
         val_from_test: the share of the test set that becomes `D_v` and is not tested on; None if `D_v` comes from elsewhere.
         hold_out: whether `D_v` may be held out of the training set; False for a network that has seen all of it.
         forgotten: ids of samples of `D` that were forgotten before; they belong to `D_f` too.
+        corruption: changes images or labels of `D` alone; None for none.
 
     Raises:
         InputError: there is no sample to forget, none to retain, or no validation or test image.
     """
     kept, val, test = _validation(data, seed, val_from_test, hold_out)
     train = data.train if len(kept) == len(data.train) else data.train[kept]
+    train = corruption(train, generator(seed, "corruption")) if corruption else train
     mask, request = asked_for(data.train, train, kept, scheme, seed, forgotten)
     request |= {"copies": find_copies(train, mask, val, test)}
     retain, forget = train[(~mask).nonzero().flatten()], train[mask.nonzero().flatten()]
@@ -88,7 +97,8 @@ def make_split(
         "the scheme leaves no sample to retain: choose fewer classes in scheme.target, or a smaller scheme.fraction",
     )
     require(len(test_retain) > 0, "no test image belongs to a retained class: add images to the test set")
-    data_hash = _digest(data.train, data.test, *([data.val] if data.val else []), ids=(train.ids, val.ids))
+    changed = [train] if corruption else []
+    data_hash = _digest(data.train, data.test, *([data.val] if data.val else []), *changed, ids=(train.ids, val.ids))
     split_hash = _digest(ids=((data_hash, *(["selection"] if selection else [])), forget.ids))
     rest, val = _halve(val, seed, "play") if selection else (val[torch.arange(0)], val)
     judge, judge_nonmembers = _halve(rest[torch.isin(rest.targets, retain.targets).nonzero().flatten()], seed, "judge")
@@ -109,6 +119,11 @@ def _part(images: Images, index: Tensor) -> tuple[Images, Images]:
     chosen = torch.zeros(len(images), dtype=torch.bool)
     chosen[index] = True
     return images[chosen.nonzero().flatten()], images[(~chosen).nonzero().flatten()]
+
+
+def unpredicted_share(split: Split) -> float:
+    """Share of the forget set whose label a model without it does not predict: emptied classes, or all if labels are wrong."""
+    return 1.0 if split.wrong_labels else emptied_share(split)
 
 
 def emptied_share(split: Split) -> float:

@@ -20,6 +20,7 @@ class Images:
         ids: a name for each image, unique and stable between runs: a path relative to the root, or `train/00017`.
         levels: labels `(N,)` and class names by level, if the data set has several levels of labels; `targets` is one of them.
         root: the folder to which the ids are relative paths; None if the images have no files of their own.
+        corrupted: marks the images whose pixels or label a corruption changed, bool `(N,)`; None without a corruption.
     """
 
     images: Tensor
@@ -28,6 +29,7 @@ class Images:
     ids: tuple[str, ...]
     levels: Mapping[str, tuple[Tensor, tuple[str, ...]]] = field(default_factory=dict)
     root: Path | None = None
+    corrupted: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -37,7 +39,8 @@ class Images:
         """The images at `index`, int64 `(M,)`, in that order."""
         ids = tuple(self.ids[i] for i in index.tolist())
         levels = {name: (targets[index], names) for name, (targets, names) in self.levels.items()}
-        return Images(self.images[index], self.targets[index], self.class_names, ids, levels, self.root)
+        corrupted = None if self.corrupted is None else self.corrupted[index]
+        return Images(self.images[index], self.targets[index], self.class_names, ids, levels, self.root, corrupted)
 
     @cached_property
     def digests(self) -> tuple[bytes, ...]:

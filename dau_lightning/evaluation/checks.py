@@ -15,21 +15,25 @@ CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothi
 Row = Mapping[str, Any]
 
 
-def row_warnings(rows: Mapping[str, Row], emptied: float, first_RA: float | None = None) -> dict[str, list[str]]:
+def row_warnings(
+    rows: Mapping[str, Row], unpredicted: float, first_RA: float | None = None, wrong_labels: bool = False
+) -> dict[str, list[str]]:
     """The warnings about each row of a run; an empty list where there is nothing to say.
 
     Args:
         rows: by kind of model, as in `result.json`, in percent.
-        emptied: share of the forget set in classes without retain samples: a model that forgot them is wrong on all of it.
+        unpredicted: share of the forget set on which a model that forgot it is wrong, see `split.unpredicted_share`.
         first_RA: RA of the original of the first request, in percent, so that many small losses add up; None in a first one.
+        wrong_labels: whether the labels of the forget set are wrong. Then unseen images, whose labels are right, are no
+            standard for its AUC; only Retrain is.
     """
     original, retrain = rows["original"], rows.get("retrain")
     found = {}
     for kind, row in rows.items():
         found[kind] = [*_broken(row), *_lost(row, original, first_RA), *_unstable(row), *_game(row)]
-        if kind == "retrain" and row["UA"] < 100 * emptied - RA_MARGIN:
-            found[kind].append("Retrain recognises a class that it never saw: do images of it lie in the retain set?")
-        if kind != "original":
+        if kind == "retrain":
+            found[kind] += _doubtful_request(row["UA"], unpredicted, wrong_labels)
+        if kind != "original" and not (wrong_labels and retrain is None):
             found[kind] += _over_forgotten(row, original, retrain)
         if kind not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
             found[kind].append("nothing forgotten: UA, RA and every attack are the original's")
@@ -60,6 +64,15 @@ def _broken(row: Row) -> list[str]:
     numbers = {column: value for column, value in {**row, **row.get("attacks", {})}.items() if isinstance(value, float)}
     broken = [column for column, value in numbers.items() if not isfinite(value)]
     return [f"not finite: {', '.join(broken)}"] if broken else []
+
+
+def _doubtful_request(retrain_UA: float, unpredicted: float, wrong_labels: bool) -> list[str]:
+    """What Retrain knows of the forget set although it should not."""
+    if wrong_labels and retrain_UA < 50:
+        return [f"Retrain predicts {100 - retrain_UA:.1f}% of the labels that the request calls wrong: look at some of them"]
+    if not wrong_labels and retrain_UA < 100 * unpredicted - RA_MARGIN:
+        return ["Retrain recognises a class that it never saw: do images of it lie in the retain set?"]
+    return []
 
 
 def _lost(row: Row, original: Row, first_RA: float | None) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from torchmetrics import Metric
 
 from dau_lightning.data.datamodule import UnlearningDataModule
-from dau_lightning.data.split import Split, emptied_share
+from dau_lightning.data.split import Split, unpredicted_share
 from dau_lightning.evaluation.checks import row_warnings
 from dau_lightning.evaluation.fit_check import trained_accuracy
 from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
@@ -98,17 +98,17 @@ class Evaluator:
 
     def compare(self, rows: dict[str, Row]) -> None:
         """Add to every row its gaps and disparity to Retrain, or its selection score, and its warnings."""
-        emptied = emptied_share(self.split)
+        unpredicted = unpredicted_share(self.split)
         for row in rows.values():
             if self.with_score:
                 attacked = row | {"MIA": row.get("outside_MIA", row["MIA"])}
-                row |= selection_score(attacked, rows["original"], emptied)
+                row |= selection_score(attacked, rows["original"], unpredicted)
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
                 row |= time_ratio(row, rows["retrain"])
                 if row["AUC"] is not None and rows["retrain"]["AUC"] is not None:
                     row["AUC_gap"] = abs(row["AUC"] - rows["retrain"]["AUC"])
-        for name, found in row_warnings(rows, emptied, self.first_RA).items():
+        for name, found in row_warnings(rows, unpredicted, self.first_RA, self.split.wrong_labels).items():
             rows[name]["flags"] = found
 
     def validation_set_was_trained_on(self, original: Row, module: UnlearningModule) -> str | None:

@@ -20,7 +20,8 @@ class ExactCritic(nn.Module):
     of the Wasserstein game (Arjovsky et al. 2017) needs no training here. A sample's part in the loss does not depend on how
     many others are forgotten with it.
 
-    A class that must go as a whole has no unseen images to be like: its samples pay `-log(1 - p_y)` in place of a distance.
+    A class that must go as a whole has no unseen images to be like, and neither have samples with wrong labels: they pay
+    `-log(1 - p_y)` in place of a distance.
 
     Args:
         num_classes: K.
@@ -34,7 +35,7 @@ class ExactCritic(nn.Module):
 
     stored: Tensor  # the values of the last val batches, the newest one at the end
     steps: Tensor  # int64: how many have been stored
-    emptied: Tensor  # bool (K,): classes without retain samples
+    emptied: Tensor  # bool (K,): classes whose forget samples pay; all if labels are wrong
 
     def __init__(
         self,
@@ -85,9 +86,9 @@ class ExactCritic(nn.Module):
         return (distance.sum() + self.emptied_weight * F.softplus(values[gone]).sum()) / self.forget_batch_size
 
     def before_game(self, module: SGDMethod) -> None:
-        """Find the classes that must go as a whole."""
+        """Find the classes whose forget samples pay."""
         sizes = {part: module.data.part(part).targets.bincount(minlength=len(self.emptied)) for part in ("forget", "retain")}
-        self.emptied.copy_((sizes["forget"] > 0) & (sizes["retain"] == 0))
+        self.emptied.copy_((sizes["forget"] > 0) & ((sizes["retain"] == 0) | module.data.split.wrong_labels))
 
     def findings(self, module: SGDMethod) -> dict[str, float | None]:
         """The keys of a trained attacker, without values: there is no network that has an accuracy or an output."""

@@ -11,7 +11,8 @@ GROUP = ["dataset", "network", "scheme", "selection"]  # the rows of a group sha
 CELL = [*GROUP, "sparsity"]
 ROW = [*CELL, "method", "kind", "seed"]
 REFERENCES = ("retrain", "original")  # measured again in the runs of every method
-SHARED = ("dataset.", "scheme.", "network.", "recipe.", "transform.", "trainer.precision")  # settings of all rows of a group
+# Settings of all rows of a group.
+SHARED = ("dataset.", "corruption.", "scheme.", "network.", "recipe.", "transform.", "trainer.precision")
 OWN = ("dataset.root", "dataset.cache", "dataset.seed")
 
 

@@ -140,16 +140,17 @@ def plan_of(settings: dict[str, Any], folder: RunFolder) -> "Plan":
     from dau_lightning.storage.weights import read_weights
 
     modes = settings["reference"], settings["selection"], settings["val_from_test"]
+    corruption = instantiate(settings["corruption"]) or None
     if not (earlier := settings["continue_from"]):
         path, key = settings["original"]["checkpoint"], settings["original"]["key"]
-        return Plan(*modes, read_weights(path, key) if path else None)
+        return Plan(*modes, read_weights(path, key) if path else None, corruption=corruption)
     require(
         Path(earlier).expanduser().resolve() != folder.path.resolve(),
         f"continue_from must be another run than the one that is made, got {folder.path} for both: it would be written over",
     )
     previous = previous_run(earlier)
     previous.check_settings(settings)
-    return Plan(*modes, previous.given, previous)
+    return Plan(*modes, previous.given, previous, corruption)
 
 
 def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logger]", network: Any = None) -> "Training":

@@ -59,6 +59,8 @@ class PreviousRun:
             node, _, key = name.rpartition(".")
             ours, theirs = ((each[node] if node else each).get(key) for each in (settings, self.result["settings"]))
             require(ours == theirs, f"{said} {name} must be {theirs}, got {ours}")
+        ours, theirs = (bool(each["scheme"].get("wrong_labels")) for each in (settings, self.result["settings"]))
+        require(ours == theirs, f"{said} scheme.wrong_labels must be {str(theirs).lower()}: all requests have one target")
 
     def check_data(self, data_hash: str) -> None:
         """Check that a new request has the same data.

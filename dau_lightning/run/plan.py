@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dau_lightning.base.error import require
 from dau_lightning.data.copies import refuse_training_set
 from dau_lightning.data.request import Scheme
-from dau_lightning.data.split import Split, make_split
+from dau_lightning.data.split import Corruption, Split, make_split
 from dau_lightning.dataset.images import Data
 from dau_lightning.run.ledger import PreviousRun
 from dau_lightning.storage.weights import StartingWeights
@@ -22,6 +23,7 @@ class Plan:
         val_from_test: the share of the test set that becomes `D_v`, see `make_split`.
         start: weights that the run starts from; None to train an original by the recipe.
         previous: the run that left these weights, whose forgotten samples belong to `D_f` too; None for a first request.
+        corruption: changes `D`, see `make_split`.
     """
 
     reference: str
@@ -29,6 +31,7 @@ class Plan:
     val_from_test: float | None
     start: StartingWeights | None = None
     previous: PreviousRun | None = None
+    corruption: Corruption | None = None
 
     @property
     def with_retrain(self) -> bool:
@@ -45,6 +48,10 @@ class Plan:
 
     def split(self, data: Data, scheme: Scheme, seed: int) -> Split:
         """The split of the run."""
+        require(
+            not (self.corruption and self.start and not self.previous),
+            "original.checkpoint was not trained on the corrupted images: leave it out, or use corruption=none",
+        )
         refuse_training_set(data)
         return make_split(
             data,
@@ -54,6 +61,7 @@ class Plan:
             val_from_test=self.val_from_test,
             hold_out=not (self.start and self.start.trained_on_all),
             forgotten=self.previous.ids if self.previous else (),
+            corruption=self.corruption,
         )
 
     def recipe(self, ours: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -36,15 +36,22 @@ class Indices:
         column: the column of the table that names samples; None for the only column with a name in `COLUMNS`.
         by: `position`, `path` or `id`, what the entries are; None to tell from the entries.
         with_copies: whether to mark all training images with the pixels of a named one too.
+        wrong_labels: whether the labels of these samples are wrong, so that the unlearned model should not predict them.
     """
 
     names_samples = True  # marks samples of the whole training set, before any of them are held out
 
     def __init__(
-        self, file: str, where: str | None, column: str | None, by: str | None = None, with_copies: bool = False
+        self,
+        file: str,
+        where: str | None,
+        column: str | None,
+        by: str | None = None,
+        with_copies: bool = False,
+        wrong_labels: bool = False,
     ) -> None:
         self.file, self.where, self.column, self.by = Path(file).expanduser(), where, column, by
-        self.with_copies = with_copies
+        self.with_copies, self.wrong_labels = with_copies, wrong_labels
         self.found: dict[str, Any] = {}  # numbers from the last call, for the record of the request
         self.how: dict[str, str] = {}  # by the id of a marked sample, the entry and how it was matched
 
@@ -64,6 +71,7 @@ class Indices:
         self.found = {"file": self.file.name, "entries": len(entries), "duplicates": len(entries) - int(mask.sum())}
         self.found |= {"matched_by": matched_by, "first": [printable(name) for name in list(self.how)[:3]]}
         self.found |= {"where": self.where} if self.where else {}
+        self.found |= {"wrong_labels": True} if self.wrong_labels else {}
         if self.with_copies:
             self._mark_copies(train, mask)
         return mask
@@ -134,8 +142,8 @@ def _plain(name: str) -> str:
 class Positions(Indices):
     """Marks the samples at positions that a Python program passes; they are matched like entries of a file."""
 
-    def __init__(self, positions: Iterable[int]) -> None:
-        super().__init__("forget", None, None)
+    def __init__(self, positions: Iterable[int], wrong_labels: bool = False) -> None:
+        super().__init__("forget", None, None, wrong_labels=wrong_labels)
         self.positions = list(positions)
 
     def entries(self, train: Images) -> tuple[list[str], str | None, str | None]:

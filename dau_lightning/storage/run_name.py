@@ -11,9 +11,9 @@ def run_name(
 ) -> tuple[str, str, str]:
     """Dataset, network and scheme of a run in words.
 
-    A choice alone does not tell two runs apart that load different networks, forget different lists, or continue from
-    different runs. The words therefore include the network's name within its library, 8 hex digits of the list, and the
-    folder that the run continues from.
+    A choice alone does not tell two runs apart that corrupt the data, load different networks, forget different lists, or
+    continue from different runs. The words therefore include the corruption, the network's name within its library, 8 hex
+    digits of the list, and the folder that the run continues from.
 
     Args:
         choices: the choices in the groups `dataset`, `network` and `scheme`.
@@ -31,9 +31,11 @@ def run_name(
             content = files["scheme.file"]["sha256"], scheme.get("where"), scheme.get("column")
             content += tuple(filter(None, (scheme.get("by"), scheme.get("with_copies"))))
             words.append(hashlib.sha256(repr(content).encode()).hexdigest()[:8])
-        words.append(Path(path).name)
+        words += [Path(path).name, *(["with wrong labels"] if scheme.get("wrong_labels") else [])]
     if previous := settings.get("continue_from"):
         words.append(f"after {Path(previous).name}")
     if condition := scheme.get("where"):
         words.append(f"where {condition}")
-    return choices["dataset"], " ".join(filter(None, [choices["network"], own_class, network.get("name")])), " ".join(words)
+    corruption = settings.get("corruption", {}).get("_target_", "").rpartition(".")[2]
+    dataset = f"{choices['dataset']} with {corruption}" if corruption else choices["dataset"]
+    return dataset, " ".join(filter(None, [choices["network"], own_class, network.get("name")])), " ".join(words)

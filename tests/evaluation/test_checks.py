@@ -112,6 +112,25 @@ def test_what_did_not_move_is_not_over_forgotten() -> None:
     assert row_warnings({"original": ORIGINAL | {"AUC": None}, "dau": DAU | {"AUC": None}}, 1)["dau"] == []
 
 
+WRONG = {"unpredicted": 1, "wrong_labels": True}
+
+
+def test_unseen_images_are_no_standard_for_wrong_labels() -> None:
+    low = DAU | {"UA": 97.0, "AUC": 4.0}
+    assert row_warnings({"original": ORIGINAL, "dau": low}, **WRONG)["dau"] == []
+    retrain = RETRAIN | {"UA": 98.0, "AUC": 3.0}
+    assert row_warnings({"retrain": retrain, "original": ORIGINAL, "dau": low}, **WRONG)["dau"] == []
+    found = row_warnings({"retrain": retrain | {"AUC": 12.0}, "original": ORIGINAL, "dau": low}, **WRONG)["dau"]
+    assert found == [OVER.format("4.0", "8.0", "Retrain's")]
+
+
+def test_retrain_that_predicts_most_wrong_labels() -> None:
+    rows = {"retrain": RETRAIN | {"UA": 90.0}, "original": ORIGINAL}  # wrong labels can be right by chance
+    assert row_warnings(rows, **WRONG)["retrain"] == []
+    found = row_warnings(rows | {"retrain": RETRAIN}, **WRONG)["retrain"]
+    assert found == ["Retrain predicts 94.0% of the labels that the request calls wrong: look at some of them"]
+
+
 def test_an_attacker_that_was_not_pretrained_may_be_at_chance() -> None:
     assert of(balanced_accuracy_pretrained=None) == []
     assert len(of(balanced_accuracy_pretrained=50.0)) == 1

@@ -6,6 +6,7 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
+from dau_lightning.data.split import Split
 from dau_lightning.game.attacker_input import AttackerInputs
 from dau_lightning.game.exact_critic import FINDINGS, ExactCritic, margin, quantiles
 from dau_lightning.metric.auc import confidence_margin
@@ -133,6 +134,18 @@ def test_classes_without_retain_images_must_go(tiny: Any) -> None:
     split = tiny.split()
     forget, retain = (set(getattr(split, part).targets.tolist()) for part in ("forget", "retain"))
     assert {index for index, emptied in enumerate(module.attacker.emptied.tolist()) if emptied} == forget - retain
+
+
+def test_all_forget_samples_pay_where_labels_are_wrong(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = game(tiny.defender(), attacker=lambda num_classes: critic(num_classes, forget_batch_size=6, val_batch_size=6))
+    monkeypatch.setattr(Split, "wrong_labels", True)
+    tiny.fit(module)
+    assert module.attacker.emptied.all()
+    (logits, forget), (_, val) = inputs(6, 0), inputs(6, 1)
+    p_y = forget.prediction.gather(1, forget.targets.unsqueeze(1)).double()
+    assert module.attacker.loss(forget, val).item() == pytest.approx((-3.0 * (1 - p_y).log()).mean().item(), rel=1e-4)
+    (gradient,) = torch.autograd.grad(module.attacker.loss(forget, val), logits)
+    assert gradient.isfinite().all()
 
 
 def test_a_game_with_it_trains_the_defender_alone(tiny: Any) -> None:

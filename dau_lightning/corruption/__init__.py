@@ -1,0 +1,1 @@
+"""Changes images or labels of `D` before the original is trained, and marks what it changed."""
