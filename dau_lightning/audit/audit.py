@@ -7,18 +7,23 @@ from dataclasses import asdict, replace
 from math import inf
 from typing import Any
 
+import numpy as np
+import torch
+
 from dau_lightning.audit.audit_test import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
 from dau_lightning.audit.plan import Planned
 from dau_lightning.audit.read_case import read_case
 from dau_lightning.audit.shadows import FOLDER
-from dau_lightning.audit.verdict import NOT_ENOUGH, summary_line, verdict
+from dau_lightning.audit.verdict import NOT_ENOUGH, RULE, summary_line, verdict
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import locked
-from dau_lightning.storage.audit_file import add_scores, read_audit, write_audit
+from dau_lightning.storage.audit_file import add_scores, read_audit, scores_of, write_audit
 from dau_lightning.storage.seal import json_sha256, tensors_digest
 from dau_lightning.training.trainer import process_settings
+
+EXPOSED = 10  # images on the sheet of the most exposed ones
 
 
 def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int, minutes: float | None) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int,
         kinds = sorted(case.models)  # before tests add to them
         content = {**content, "split_hash": case.split.split_hash, **counts, "tests": {}}
         for name, planned in tests.items():
-            key = json_sha256([planned.settings, kinds, counts.get(planned.test.trains or "")])
+            key = json_sha256([RULE, planned.settings, kinds, counts.get(planned.test.trains or "")])
             if known.get(name, {}).get("key") != key:
                 found, scores = _finding(case, planned.test)
                 known[name] = {"key": key if found.pop("complete") else "", "meaning": planned.test.meaning, **found}
@@ -55,9 +60,24 @@ def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int,
             content["tests"][name] = known[name]
             content["summary"] = summary_line({test: entry["verdict"] for test, entry in content["tests"].items()})
             write_audit(run.folder, content)
+        add_scores(run.folder, _most_exposed(case, scores_of(run.folder)))
         if all(entry["key"] for entry in content["tests"].values()):  # else the same command goes on with them
             shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
         return content
+
+
+def _most_exposed(case: Case, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The forgotten images with the highest scores of RMIA, with these scores and labels; empty without RMIA."""
+    if "rmia/method/forget" not in scores:
+        return {}
+    found = np.nan_to_num(scores["rmia/method/forget"], nan=-1.0)
+    at = torch.from_numpy(np.argsort(-found, kind="stable")[:EXPOSED].copy())
+    shown = case.part("forget")[at]
+    return {
+        "exposed/images": shown.images.numpy(),
+        "exposed/scores": found[at.numpy()],
+        "exposed/targets": shown.targets.numpy(),
+    }
 
 
 def _finding(case: Case, test: AuditTest) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -37,7 +37,8 @@ def read_case(run: Run, references: int) -> Case:
         InputError: the run was judged by the selection score or made from Python, its images, weights or store are not what
             they were, or its networks are of another recipe.
     """
-    result, settings = run.result, run.result["settings"]
+    result = run.result
+    settings = {"corruption": None, **result["settings"]}  # runs of version 0.2.0 lack it
     require(result["dataset"] != "python", f"{run.folder} was made by unlearn() from Python: no command can load its images")
     require(not result["selection"], f"{run.folder} was judged by the selection score: no test may use its test images")
     folder = RunFolder(run.folder, "", "", {}, ".", overwrite=False)

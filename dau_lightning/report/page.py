@@ -16,12 +16,14 @@ from dau_lightning.evaluation.outputs import read_outputs
 from dau_lightning.report.columns import column
 from dau_lightning.report.figure import Picture, pictures
 from dau_lightning.report.figure.attacks import attack_pictures
+from dau_lightning.report.figure.exposure import exposure_pictures
 from dau_lightning.report.read import Run
 from dau_lightning.report.render import render
 from dau_lightning.report.rows import rows_of
 from dau_lightning.report.section import Section, sections
 from dau_lightning.report.text import headings
 from dau_lightning.storage.atomic import write_all
+from dau_lightning.storage.audit_file import scores_of
 
 PIXELS = 1.5  # for a point: the 9 points of the pictures' letters become 13.5 pixels
 
@@ -42,6 +44,7 @@ def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
     run = Run(folder, result)
     rows, outputs = rows_of([run]), read_outputs(folder)
     drawn = [*attack_pictures(rows, "attacks"), *pictures(outputs)] if outputs else []
+    drawn += exposure_pictures(scores_of(folder), result.get("class_names", []))
     files = {name: content for picture in drawn for name, content in picture.files.items()}
     about = {"run": run, "result": result, "command": result["command"], "runs": [], "left_out": []}
     page = _html("run.html", run.settings.items(), drawn, sections=sections(rows), **about)

@@ -43,10 +43,14 @@ def write_audit(folder: Path, content: Mapping[str, Any]) -> None:
     write_text(folder / FILE, json.dumps(seal(content), indent=2, allow_nan=False) + "\n")
 
 
+def scores_of(folder: Path) -> dict[str, Any]:
+    """The arrays in `audit.safetensors`; empty if there are none, or they cannot be used."""
+    with suppress(OSError, ValueError):
+        return load_tensors(folder / SCORES, "numpy")[0]
+    return {}
+
+
 def add_scores(folder: Path, scores: Mapping[str, Any]) -> None:
     """Add the scores of single samples, arrays named `TEST/KIND/NAME`, to `audit.safetensors`."""
-    known: dict[str, Any] = {}
-    with suppress(FileNotFoundError, ValueError):  # a damaged file is written anew, by the tests that run
-        known, _ = load_tensors(folder / SCORES, "numpy")
     if scores:
-        save_tensors(folder / SCORES, known | dict(scores), {})
+        save_tensors(folder / SCORES, scores_of(folder) | dict(scores), {})

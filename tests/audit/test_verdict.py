@@ -40,6 +40,13 @@ def test_a_test_that_the_original_passes_counts_for_nobody():
     assert said(control=False, method=70, retrain=50, original=51).verdict == FAIL
 
 
+def test_a_figure_nearer_to_the_original_is_no_pass():
+    found = said(method=52.7, retrain=50, original=55)
+    assert found.verdict == NOT_ENOUGH
+    assert "nearer to the original" in found.why
+    assert said(method=52.4, retrain=50, original=55).verdict == PASS
+
+
 def test_the_summary_names_what_failed():
     assert summary_line({"a": PASS, "b": PASS}) == "audit: 2 of 2 tests passed"
     assert summary_line({"a": FAIL, "b": NOT_ENOUGH}) == "audit: 0 of 2 tests passed; failed: a; not enough data: b"
