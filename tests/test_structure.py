@@ -30,6 +30,7 @@ ORDER = [
     "report",
     "run",
     "search",
+    "audit",
     "workspace",
     "api",
 ]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from dau_lightning.base.nested import flatten
 
+AUDIT = "audit_"  # a column for each test of an audit: `audit_rmia`
 ATTACK = "attack_"  # a column for each attack that a run has: `attack_entropy`
 
 
@@ -66,8 +67,10 @@ COLUMNS = {
 
 
 def column(name: str) -> Column:
-    """The column of a name, that of an attack included."""
+    """The column of a name, those of attacks and of an audit's tests included."""
     meaning = "share of the forget set that this attack calls nonmember, percent"
+    if name.startswith(AUDIT):
+        return Column(name, name.removeprefix(AUDIT), "audit", "figure in a test of the audit, see docs/audit.md")
     return COLUMNS.get(name) or Column(name, name.removeprefix(ATTACK), "attack", meaning)
 
 
@@ -78,7 +81,7 @@ def ordered(names: Iterable[str]) -> list[str]:
     ['UA', 'TA', 'attack_entropy']
     """
     found = dict.fromkeys(name.removesuffix("_mean").removesuffix("_std") for name in names)
-    return [name for name in COLUMNS if name in found] + [name for name in found if name.startswith(ATTACK)]
+    return [name for name in COLUMNS if name in found] + [name for name in found if name.startswith((AUDIT, ATTACK))]
 
 
 def numbers(row: Mapping[str, Any]) -> dict[str, float]:

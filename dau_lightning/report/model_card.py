@@ -15,8 +15,8 @@ from dau_lightning.report.section import beside, few_images, sections
 from dau_lightning.report.text import markdown_table
 
 
-def model_card(result: Mapping[str, Any]) -> str:
-    """Markdown from the content of a `result.json`."""
+def model_card(result: Mapping[str, Any], audit: str = "") -> str:
+    """Markdown from the content of a `result.json` and the summary of an audit."""
     run = Run(Path(), result)
     rows = rows_of([run])
     (section,) = sections(rows)
@@ -30,6 +30,7 @@ def model_card(result: Mapping[str, Any]) -> str:
         **{**result, **about, "warnings": all_warnings(result), "settings": run.method.items()},
         transform=result["settings"]["transform"],
         passed=passed(result),
+        audit=audit,
         row=result["rows"][result["baseline"]],
         forgotten=by_class(result["request"]["classes"]),
         load_lines=load_lines(

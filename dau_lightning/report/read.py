@@ -9,6 +9,7 @@ from typing import Any
 
 from dau_lightning.base.error import InputError
 from dau_lightning.base.nested import flatten
+from dau_lightning.storage.audit_file import findings
 from dau_lightning.storage.run_folder import FAILED
 from dau_lightning.storage.run_name import run_name
 from dau_lightning.storage.seal import unseal
@@ -43,6 +44,11 @@ class Run:
     def names(self) -> tuple[str, str, str]:
         """Dataset, network and scheme in words."""
         return run_name(self.result, self.result["settings"], self.result.get("files", {}))
+
+    @cached_property
+    def audit(self) -> dict[str, Any] | None:
+        """The content of its `audit.json`; None without an audit."""
+        return findings(self.folder)
 
     @property
     def amount(self) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 from dau_lightning.metric.disparity import COLUMNS as COMPARED
 from dau_lightning.metric.disparity import disparity, gaps, time_ratio
 from dau_lightning.report import comparable, published
-from dau_lightning.report.columns import numbers
+from dau_lightning.report.columns import AUDIT, numbers
 from dau_lightning.report.comparable import CELL, GROUP, REFERENCES
 from dau_lightning.report.read import Run
 
@@ -57,11 +57,19 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
     records = []
     for kind, row in result["rows"].items():
         measured = numbers(row) | (_distances(row, retrain) if retrain else {})
+        measured |= _audited(run, kind)
         if not run.amount:
             measured.pop("zeros", None)
         own = {"method": row["label"], "kind": kind, "flags": row.get("flags", []), "published": published.name(run, kind)}
         records.append(about | own | measured)
     return records
+
+
+def _audited(run: Run, kind: str) -> dict[str, float]:
+    """The figures of a row's model in the audit of its run, by the names of their columns; empty without an audit."""
+    own = "method" if kind == run.result["baseline"] else kind
+    tests = (run.audit or {}).get("tests", {})
+    return {f"{AUDIT}{name}": test["figures"][own]["value"] for name, test in tests.items() if own in test["figures"]}
 
 
 def _distances(row: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, float]:

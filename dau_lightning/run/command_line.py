@@ -28,7 +28,7 @@ from dau_lightning.storage.run_folder import register_resolver
 # share cores ten times slower; no spinning costs a process with its own cores half of its speed. The third variable makes
 # Hydra pass errors on to `one_line`.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "HYDRA_FULL_ERROR": "1"}
-NO_CHOICES = "hydra", "paper", "search", "tuned"  # folders of yaml files from which users do not choose
+NO_CHOICES = "hydra", "paper", "search", "audit", "tuned"  # folders of yaml files from which users do not choose
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ def make(
 
     names = {group: choices[group] for group in GROUPS}
     tracking = settings["wandb"] | place(names, settings, folder.path) | {"settings": settings | {"choices": names}}
-    plan = given.get("plan") or _plan(settings, folder)
+    plan = given.get("plan") or plan_of(settings, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
     silent = quiet or settings["preview"]
     with process_settings(), ExitStack() as held, nullcontext([]) if silent else loggers(folder.path, **tracking) as made:
@@ -133,7 +133,7 @@ def settings_of(config: DictConfig) -> dict[str, Any]:
     return with_input_format(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
 
 
-def _plan(settings: dict[str, Any], folder: RunFolder) -> "Plan":
+def plan_of(settings: dict[str, Any], folder: RunFolder) -> "Plan":
     """The modes of the run, with the weights and the earlier run from which it starts."""
     from dau_lightning.run.ledger import previous_run
     from dau_lightning.run.plan import Plan

@@ -148,7 +148,7 @@ def test_every_experiment_passes(experiment: str) -> None:
 
 def test_every_folder_of_yaml_files_is_tested_above() -> None:
     folders = {path.parent.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")}
-    assert folders == {*GROUPS, *PARTS, ".", "hydra/launcher", "paper", "search", "tuned", "experiment"}
+    assert folders == {*GROUPS, *PARTS, ".", "hydra/launcher", "paper", "search", "audit", "tuned", "experiment"}
 
 
 def leaves(node: Any, prefix: str = "") -> dict[str, Any]:

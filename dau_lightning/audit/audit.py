@@ -1,0 +1,83 @@
+"""Audits one run: every test on the run's models, its verdict, and a line for each test in `audit.json`."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from math import inf
+from typing import Any
+
+from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.case import Case
+from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
+from dau_lightning.audit.plan import Planned
+from dau_lightning.audit.read_case import read_case
+from dau_lightning.audit.shadows import FOLDER
+from dau_lightning.audit.verdict import NOT_ENOUGH, summary_line, verdict
+from dau_lightning.report.read import Run
+from dau_lightning.storage.atomic import locked
+from dau_lightning.storage.audit_file import add_scores, read_audit, write_audit
+from dau_lightning.storage.seal import json_sha256, tensors_digest
+from dau_lightning.training.trainer import process_settings
+
+
+def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int, minutes: float | None) -> dict[str, Any]:
+    """Audit a run, and write `audit.json` after each test. What an earlier audit has found with the same settings is kept.
+
+    Args:
+        run: the run.
+        tests: the tests in their order.
+        references: the number of reference models to train; an earlier audit's are used too.
+        shadows: the number of shadow models to train if there are references.
+        minutes: time after which neither a test nor the training of a model is begun; None for no limit.
+
+    Returns:
+        The content of `audit.json`.
+
+    Raises:
+        InputError: the run cannot be audited.
+    """
+    deadline = inf if minutes is None else time.monotonic() + 60 * minutes
+    with process_settings(), locked(run.folder / "audit.lock", f"which audits {run.folder}"):
+        case = read_case(run, references)
+        content = read_audit(run.folder, tensors_digest(case.models["method"].network.state_dict()))
+        counts = {"references": max(references, content["references"])}
+        counts["shadows"] = max(shadows if references else 0, content["shadows"])
+        case, known = replace(case, **counts, deadline=deadline), content["tests"]
+        kinds = sorted(case.models)  # before tests add to them
+        content = {**content, "split_hash": case.split.split_hash, **counts, "tests": {}}
+        for name, planned in tests.items():
+            key = json_sha256([planned.settings, kinds, counts.get(planned.test.trains or "")])
+            if known.get(name, {}).get("key") != key:
+                found, scores = _finding(case, planned.test)
+                known[name] = {"key": key if found.pop("complete") else "", "meaning": planned.test.meaning, **found}
+                add_scores(run.folder, {f"{name}/{kind}": array for kind, array in scores.items()})
+            content["tests"][name] = known[name]
+            content["summary"] = summary_line({test: entry["verdict"] for test, entry in content["tests"].items()})
+            write_audit(run.folder, content)
+        if all(entry["key"] for entry in content["tests"].values()):  # else the same command goes on with them
+            shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
+        return content
+
+
+def _finding(case: Case, test: AuditTest) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The finding of a test, without its key, and the scores of single samples."""
+    started, figures, complete = time.monotonic(), dict[str, Figure](), True
+    try:
+        if started > case.deadline:
+            raise TimeOver("the minutes were over: the same command goes on here")
+        case.model("retrain")  # every test compares with it
+        figures = {kind: test.measure(case, kind) for kind in test.kinds if kind in case.models}
+        said = asdict(verdict(test, figures))
+        if doubt := test.doubt(case):
+            said |= {"verdict": NOT_ENOUGH, "why": doubt}
+    except NotEnough as error:
+        complete = not isinstance(error, TimeOver)
+        said = {"verdict": NOT_ENOUGH, "why": str(error), "noise": None, "tolerance": None}
+    found = said | {
+        "complete": complete,
+        "seconds": time.monotonic() - started,
+        "figures": {kind: {"value": each.value, "error": each.error, **each.details} for kind, each in figures.items()},
+    }
+    scores = {f"{kind}/{name}": array for kind, each in figures.items() for name, array in each.arrays.items()}
+    return found, scores

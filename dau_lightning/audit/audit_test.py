@@ -1,0 +1,49 @@
+"""The base class of the tests of an audit."""
+
+from dau_lightning.audit.case import Case
+from dau_lightning.audit.figure import Figure
+
+
+class AuditTest:
+    """Base class of the tests. By itself a test asks whether a model's figure lies as far from Retrain's as noise can be.
+
+    Args:
+        priority: tests run in this order, so that a limit of time leaves out the less telling and the slower ones.
+        meaning: the figure in a few words, with its unit.
+    """
+
+    ideal: float | None = None  # what an exact unlearning gives by theory, where theory says so
+    trains: str | None = None  # the models that it needs beside those of the run: `references` or `shadows`
+    kinds: tuple[str, ...] = "method", "retrain", "original", "retrain_again"  # the models that it measures
+    better = "near"  # Retrain's figure; `low`: no figure is too low; `high`: none is too high
+    needs_control = True  # whether the test says nothing unless the original fails it
+
+    def __init__(self, *, priority: int, meaning: str) -> None:
+        self.priority, self.meaning = priority, meaning
+
+    def measure(self, case: Case, kind: str) -> Figure:
+        """The figure of a model.
+
+        Args:
+            case: the run under audit.
+            kind: `method`, `retrain`, `original`, or `retrain_again`, the second Retrain that gives the noise.
+
+        Raises:
+            NotEnough: the test needs more samples or models than there are.
+        """
+        raise NotImplementedError
+
+    def doubt(self, case: Case) -> str:
+        """Why the figures of a case are too uncertain for a verdict; empty if they are not."""
+        return ""
+
+    def passes(self, figure: Figure, retrain: Figure, tolerance: float) -> bool:
+        """Whether a model passes.
+
+        Args:
+            figure: the model's.
+            retrain: Retrain's.
+            tolerance: the largest difference between the two that noise explains.
+        """
+        difference = figure.value - retrain.value
+        return {"near": abs(difference), "low": difference, "high": -difference}[self.better] <= tolerance

@@ -1,0 +1,34 @@
+"""The figure of one model in one test of an audit, and the error of a test that cannot be done."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+FEWEST = 20  # samples on which a percentage or a fit says anything
+
+
+class NotEnough(Exception):
+    """A test cannot be done with what there is; the message says what is missing, and how to get it where that is known."""
+
+
+class TimeOver(NotEnough):
+    """The time is over; the same command goes on."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The figure of one model in one test.
+
+    Attributes:
+        value: the figure itself.
+        error: its standard error, from the number of samples alone.
+        details: further numbers for `audit.json`, by name.
+        arrays: scores of single samples, from which pictures are drawn, by name.
+    """
+
+    value: float
+    error: float
+    details: Mapping[str, float] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)

@@ -1,0 +1,105 @@
+"""Further models of a case, trained by the run's recipe into its store: once for all methods and runs of a split."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from dau_lightning.audit.case import Case, joined
+from dau_lightning.audit.figure import NotEnough, TimeOver
+from dau_lightning.base.randomness import generator, key
+from dau_lightning.data.request import ids_hash
+from dau_lightning.data.split import Split
+from dau_lightning.dataset.draw import stratified
+from dau_lightning.dataset.images import Images
+from dau_lightning.network.defender import Defender
+from dau_lightning.storage.seal import sha256
+from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.training import Training
+
+
+class Reference(SGDMethod):
+    """SGD by the original's recipe on some images of `D`."""
+
+    label = "Reference"
+    phase = "reference"
+    from_scratch = True
+
+
+def halves(targets: Tensor, count: int, *name: object) -> list[Tensor]:
+    """Bool masks `(N,)` of `count` random halves of samples, every second one the complement of the one before.
+
+    Classes are halved too. In an even number of halves each sample is in exactly half of them.
+
+    Args:
+        targets: int64 `(N,)`.
+        count: number of halves.
+        name: keys the draws.
+    """
+    masks: list[Tensor] = []
+    for pair in range(-(-count // 2)):
+        mask = targets < 0
+        mask[stratified(targets, len(targets) // 2, generator(*name, pair))] = True
+        masks += [mask, ~mask]
+    return masks[:count]
+
+
+def reference(case: Case, images: Images, *name: object) -> Defender:
+    """A model trained on some images of `D`, taken from the store if it is there.
+
+    Args:
+        case: the run under audit.
+        images: to train on.
+        name: tells apart models that are trained on the same images; with the seed it keys weights and batches.
+
+    Raises:
+        NotEnough: the time is over.
+    """
+    require_time(case, *name)
+    split = replace(case.split, retain=images, split_hash=sha256(case.split.data_hash, ids_hash(images.ids)))
+    training = training_of(case, *name)
+    module = training.module(Reference, split)
+    training.from_scratch(module, split, case.mask)
+    return module.defender
+
+
+def training_of(case: Case, *name: object) -> Training:
+    """The run's training with a seed of its own."""
+    return replace(case.training, seed=key(case.seed, "audit", *name))
+
+
+def require_time(case: Case, *name: object) -> None:
+    """Raise `TimeOver` if the time is over."""
+    if time.monotonic() > case.deadline:
+        said = " ".join(str(part) for part in name)
+        raise TimeOver(f"the minutes were over before {said}: the same command goes on there")
+
+
+def references(case: Case) -> list[str]:
+    """Train the reference models, each on a random half of `D`, into `case.models`; return their kinds."""
+    if not case.references:
+        seconds = 4 * case.seconds.get("original", 0.0)
+        raise NotEnough(f"it needs reference models: references=4 trains them, in about {seconds:.0f} seconds")
+    train, kinds = case.split.train, [f"reference {number}" for number in range(case.references)]
+    for kind, mask in zip(kinds, reference_halves(case), strict=True):
+        if kind not in case.models:
+            case.models[kind] = reference(case, train[mask.nonzero().flatten()], kind)
+    return kinds
+
+
+def reference_halves(case: Case) -> Sequence[Tensor]:
+    """The half of `D` on which each reference model is trained, bool `(len(train),)`."""
+    return halves(case.split.train.targets, case.references, case.seed, "reference halves")
+
+
+def shadow_split(case: Case, mask: Tensor) -> Split:
+    """The split of a shadow model, whose forget set is a part of the run's; the retain set is the same.
+
+    Args:
+        case: the run under audit.
+        mask: bool `(len(forget),)`.
+    """
+    forget = case.split.forget[mask.nonzero().flatten()]
+    split_hash = sha256(case.split.split_hash, ids_hash(forget.ids))
+    return replace(case.split, train=joined(case.split.retain, forget), forget=forget, split_hash=split_hash)

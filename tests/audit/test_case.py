@@ -1,0 +1,67 @@
+"""What a case gives to the tests."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dau_lightning.audit.case import NO_RETRAIN, NO_UNSEEN
+from dau_lightning.audit.figure import NotEnough
+from dau_lightning.audit.trained_attack import Half, matched, trained_attack
+
+
+def test_unseen_images_are_test_images_of_the_forgotten_classes(make_case):
+    case = make_case(sizes={"test_forget": 30}, method=2.0)
+    forget = case.split.forget
+    case.split = replace(case.split, forget=forget[(forget.targets == 1).nonzero().flatten()])
+    unseen = case.part("unseen")
+    assert set(unseen.targets.tolist()) == {1}
+    assert len(unseen) == 90
+    assert {name.partition("/")[0] for name in unseen.ids} == {"test_retain", "test_forget"}
+
+
+def test_a_forgotten_class_without_test_images_is_said(make_case):
+    case = make_case(method=2.0)
+    tests = case.split.test_retain
+    case.split = replace(case.split, test_retain=tests[(tests.targets < 0).nonzero().flatten()])
+    with pytest.raises(NotEnough, match=NO_UNSEEN):
+        case.part("unseen")
+
+
+def test_a_missing_retrain_is_said(make_case):
+    with pytest.raises(NotEnough, match=NO_RETRAIN):
+        make_case(method=2.0).outputs("retrain", "forget")
+
+
+def test_outputs_are_those_of_the_network_in_evaluation_mode(usual):
+    usual.known.clear()
+    images = usual.training.transform.normalise(usual.part("val").images)
+    logits, features = usual.models["method"].eval()(images)
+    found = usual.outputs("method", "val")
+    assert torch.allclose(found.logits, logits, atol=1e-6)
+    assert torch.allclose(found.features, features, atol=1e-6)
+    assert usual.outputs("method", "val") is found
+
+
+def test_an_attack_is_fitted_and_scored_on_disjoint_samples_in_both_directions(usual):
+    seen = []
+
+    def attack(fitted: Half, scored: Half):
+        seen.append((fitted, scored))
+        return torch.ones(len(scored.forget)).double(), torch.zeros(len(scored.unseen)).double()
+
+    figure = trained_attack(usual, "attack", attack)
+    assert (figure.value, figure.error) == (100.0, 0.0)
+    for fitted, scored in seen:
+        for one, other in zip(fitted, scored, strict=True):
+            assert not set(one.tolist()) & set(other.tolist())
+    assert sorted(torch.cat([scored.forget for _, scored in seen]).tolist()) == list(range(120))
+    assert sorted(torch.cat([scored.unseen for _, scored in seen]).tolist()) == list(range(240))
+
+
+def test_pairs_have_equal_classes():
+    forget, unseen = torch.tensor([0] * 30 + [1] * 10), torch.tensor([0] * 20 + [1] * 50 + [2] * 9)
+    pairs = matched(forget, unseen, Half(torch.arange(40), torch.arange(79)))
+    assert forget[pairs.forget].bincount().tolist() == unseen[pairs.unseen].bincount().tolist() == [20, 10]
+    with pytest.raises(NotEnough, match="fitted on 10 forgotten images"):
+        matched(forget[30:], unseen, Half(torch.arange(10), torch.arange(79)))

@@ -1,0 +1,160 @@
+"""The real command on real runs of tiny data."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dau_lightning.audit import __main__ as command
+from dau_lightning.base.error import InputError
+from dau_lightning.storage.audit_file import read_audit
+from tests.tiny import TINY, results
+
+QUICK = ["fresh_attacker.epochs=1", "fresh_statistics.epochs=1", "residual_knowledge.draws=2", "relearning.most_steps=2"]
+LARGER = ["dataset.train_limit=600", "dataset.test_limit=200", "scheme.fraction=0.3"]
+
+
+@pytest.fixture
+def finished(run, tmp_path, monkeypatch) -> Path:
+    """The folder of a finished run, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    run(*TINY, *LARGER, "baseline=finetune", "baseline.epochs=1")
+    (folder,) = results()
+    return folder
+
+
+def content(folder: Path) -> dict:
+    return json.loads((folder / "audit.json").read_text())
+
+
+def test_the_command_audits_a_run_and_goes_on_where_it_was_left(finished, capsys, monkeypatch):
+    command.main([str(finished), *QUICK, "minutes=0.0000001"])
+    assert "the minutes were over" in capsys.readouterr().out
+    assert all("minutes" in test["why"] for test in content(finished)["tests"].values())
+    command.main(["runs", *QUICK])
+    printed, first = capsys.readouterr().out, content(finished)
+    assert first["summary"] in printed
+    assert {"three_sample", "differential", "tow", "linear_probe", "relearning"} <= set(first["tests"])
+    assert set(first["tests"]["tow"]["figures"]) == {"method", "retrain", "original"}
+    assert first["tests"]["tow"]["figures"]["retrain"]["value"] == 1
+    assert "no whole class" in first["tests"]["classwise_spread"]["why"]
+    monkeypatch.setattr("dau_lightning.audit.test.tow.ToW.measure", None)  # is not asked again
+    command.main([str(finished), *QUICK])
+    assert content(finished) == first
+
+
+def test_retrain_against_itself_and_a_second_retrain(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(*TINY, *LARGER, "baseline=retrain")
+    run(*TINY, *LARGER, "baseline=retrain_again")
+    for folder, found in results().items():
+        command.main([str(folder), *QUICK])
+        tests = content(folder)["tests"]
+        assert set(tests["tow"]["figures"]) == {"method", "retrain", "original", "retrain_again"}
+        same = "retrain" if found["baseline"] == "retrain" else "retrain_again"
+        for name in ("tow", "linear_probe", "differential", "residual_knowledge"):
+            figures = tests[name]["figures"]
+            assert figures["method"] == figures[same]
+            assert tests[name]["verdict"] != "fail"
+            assert tests[name]["noise"] == abs(figures["retrain_again"]["value"] - figures["retrain"]["value"])
+
+
+def test_references_and_shadows_are_trained_once_for_all_methods(finished, run, monkeypatch):
+    command.main([str(finished), *QUICK, "references=3", "shadows=8", "minutes=1e-7"])
+    assert "minutes were over" in content(finished)["tests"]["ulira"]["why"]
+    command.main([str(finished), *QUICK, "references=3", "shadows=8"])
+    tests, stored = content(finished)["tests"], len(list(Path("store").glob("reference-*.safetensors")))
+    assert stored == 3 + 8 + 8
+    assert set(tests["rmia"]["figures"]) == {"method", "retrain", "original", "retrain_again"}
+    assert set(tests["ulira"]["figures"]) == set(tests["klom"]["figures"]) == {"method", "retrain", "original"}
+    assert tests["epsilon"]["why"] == "4 models of each kind, a verdict needs 64"
+    assert tests["tow"]["noise"] > 0
+    assert not (finished / "shadows").exists()
+    run(*TINY, *LARGER, "baseline=original")
+    run(*TINY, *LARGER, "baseline=retrain")
+    monkeypatch.setattr("dau_lightning.training.training.Training.fit", None)  # nothing is left to train
+    for folder, result in results().items():
+        command.main([str(folder), *QUICK, "references=3", "shadows=8"])
+        figures = content(folder)["tests"]["ulira"]["figures"]
+        if result["baseline"] != "finetune":
+            assert figures["method"] == figures[result["baseline"]]
+    command.main([str(finished), *QUICK])  # an earlier audit's references are used
+    assert content(finished)["tests"] == tests
+
+
+def test_a_forgotten_class(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(*TINY, *LARGER[:2], "scheme=classwise", "baseline=finetune", "baseline.epochs=1")
+    (folder,) = results()
+    command.main([str(folder), *QUICK])
+    tests = content(folder)["tests"]
+    assert tests["classwise_spread"]["figures"]["retrain"]["value"] == 0
+    assert tests["tow"]["figures"]["retrain"]["value"] == 1
+    assert "not defined" in tests["residual_knowledge"]["why"]
+
+
+def test_a_run_without_retrain_says_what_it_takes(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(*TINY, *LARGER, "baseline=finetune", "baseline.epochs=1", "reference=off")
+    (folder,) = results()
+    command.main([str(folder), *QUICK])
+    assert all("references=1 trains it" in test["why"] for test in content(folder)["tests"].values())
+
+
+def test_runs_that_cannot_be_audited(finished):
+    def refused(words: str, *settings: str) -> None:
+        with pytest.raises(InputError, match=words):
+            command.main([str(finished), *settings])
+
+    stored = next(Path("store").glob("retrain-*.safetensors"))
+    stored.rename("elsewhere")
+    refused("needs its Retrain, and store/retrain-.* is missing")
+    Path("elsewhere").rename(stored)
+    result = json.loads((finished / "result.json").read_text())
+    del result["sha256"]
+
+    def changed(**changes) -> None:
+        (finished / "result.json").write_text(json.dumps(result | changes))
+
+    retrain = result["rows"]["retrain"] | {"store": "store/retrain-0123.safetensors"}
+    changed(rows=result["rows"] | {"retrain": retrain})
+    refused(r"its Retrain has another recipe \(retrain-0123.safetensors, now retrain-")
+    changed(split_hash="0")
+    refused("has another split")
+    changed(selection=True)
+    refused("judged by the selection score")
+    changed(dataset="python")
+    refused("was made by unlearn")
+    changed(start={"recipe": None})
+    refused("references must be 0 .* trained by another recipe", "references=1")
+    changed()
+    (finished / "unlearned.safetensors").write_bytes(b"damaged")
+    refused("must hold the weights of the run")
+    (finished / "unlearned.safetensors").unlink()
+    refused("there are none")
+    (finished / "result.json").unlink()
+    refused("no finished run")
+    assert not read_audit(finished, "")["tests"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["runs", "references=many"], "references must be an integer"),
+        (["runs", "references=5"], "references must be at most 4"),
+        (["runs", "shadows=3"], "shadows must be even"),
+        (["runs", "minutes=soon"], "minutes must be a number"),
+        (["runs", "minutes=0"], "minutes must be above 0"),
+        (["references=1"], "name the folder of a finished run"),
+        (["nowhere"], "no finished run"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=words):
+        command.main(arguments)
+
+
+def test_help_is_printed(capsys):
+    command.main(["--help"])
+    assert "python -m dau_lightning.audit RUN..." in capsys.readouterr().out

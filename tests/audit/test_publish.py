@@ -1,0 +1,43 @@
+"""Where the findings of an audit are shown."""
+
+import json
+
+from dau_lightning.audit.publish import publish, shown
+from dau_lightning.report.read import Run
+from dau_lightning.report.rows import rows_of
+from dau_lightning.storage.audit_file import write_audit
+
+FIGURES = {
+    "method": {"value": 61.0, "error": 1.0},
+    "retrain": {"value": 50.5, "error": 1.0},
+    "original": {"value": 70.0, "error": 1.0},
+}
+RMIA = {"verdict": "fail", "why": "", "noise": None, "tolerance": 2.8, "meaning": "AUC of RMIA", "figures": FIGURES}
+CONTENT = {"summary": "audit: 0 of 1 tests passed; failed: rmia", "weights": "w", "tests": {"rmia": RMIA}}
+
+
+def test_page_card_and_table_have_the_figures(run, tmp_path, monkeypatch):
+    from tests.tiny import TINY, results
+
+    monkeypatch.chdir(tmp_path)
+    run(*[setting for setting in TINY if not setting.startswith("figures")], "baseline=finetune", "baseline.epochs=1")
+    ((folder, result),) = results().items()
+    assert "audit" not in (folder / "report.html").read_text()
+    write_audit(folder, CONTENT)
+    publish(Run(folder, result), CONTENT)
+    page = (folder / "report.html").read_text()
+    assert CONTENT["summary"] in page
+    assert "<td>61.00</td>" in page
+    assert "Audit: 0 of 1 tests passed; failed: rmia" in (folder / "model_card.md").read_text()
+    rows = rows_of([Run(folder, result)]).set_index("kind")
+    assert rows.audit_rmia.to_dict() == {"finetune": 61.0, "retrain": 50.5, "original": 70.0}
+
+
+def test_wandb_gets_every_figure_and_verdict():
+    assert json.loads(json.dumps(shown(CONTENT))) == {
+        "audit/summary": CONTENT["summary"],
+        "audit/rmia/verdict": "fail",
+        "audit/rmia/method": 61.0,
+        "audit/rmia/retrain": 50.5,
+        "audit/rmia/original": 70.0,
+    }

@@ -1,0 +1,45 @@
+"""The rule of the verdicts."""
+
+import pytest
+
+from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.figure import Figure
+from dau_lightning.audit.verdict import FAIL, NOT_ENOUGH, PASS, summary_line, verdict
+
+
+def said(ideal: float | None = None, control: bool = True, error: float = 1.0, **values: float):
+    test = AuditTest(priority=0, meaning="")
+    test.ideal, test.needs_control = ideal, control
+    return verdict(test, {kind: Figure(value, error) for kind, value in values.items()})
+
+
+@pytest.mark.parametrize(("method", "word"), [(50, PASS), (52.8, PASS), (47.2, PASS), (52.9, FAIL), (47.1, FAIL)])
+def test_two_deviations_of_the_difference_from_retrain_decide(method, word):
+    found = said(method=method, retrain=50, original=70)
+    assert found.tolerance == pytest.approx(2 * 2**0.5)
+    assert (found.verdict, found.why, found.noise) == (word, "", None)
+
+
+def test_the_second_retrain_adds_noise():
+    found = said(method=56, retrain=50, original=70, retrain_again=53)
+    assert found.noise == 3
+    assert found.tolerance == pytest.approx(2 * 11**0.5)
+    assert found.verdict == PASS
+
+
+def test_a_test_that_retrain_fails_counts_for_nobody():
+    found = said(ideal=50, method=54, retrain=54, original=70)
+    assert (found.verdict, found.why) == (NOT_ENOUGH, "Retrain itself fails: its figure should be 50")
+    assert said(ideal=50, method=51.9, retrain=51.9, original=70).verdict == PASS
+
+
+def test_a_test_that_the_original_passes_counts_for_nobody():
+    found = said(method=70, retrain=50, original=51)
+    assert found.verdict == NOT_ENOUGH
+    assert "cannot tell it from Retrain" in found.why
+    assert said(control=False, method=70, retrain=50, original=51).verdict == FAIL
+
+
+def test_the_summary_names_what_failed():
+    assert summary_line({"a": PASS, "b": PASS}) == "audit: 2 of 2 tests passed"
+    assert summary_line({"a": FAIL, "b": NOT_ENOUGH}) == "audit: 0 of 2 tests passed; failed: a; not enough data: b"
