@@ -43,7 +43,7 @@ def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.Dat
 def _with_retrain(runs: Sequence[Run]) -> list[tuple[Run, Mapping[str, Any] | None]]:
     """Each run with its Retrain; without one, with that of another run of the same cell and seed."""
     cells = [(*run.names, run.sparsity, run.result["selection"], run.result["seed"]) for run in runs]
-    own = [run.result["rows"].get("retrain") for run in runs]
+    own = [None if run.result["selection"] else run.result["rows"].get("retrain") for run in runs]  # by score: no distances
     shared = {cell: row for cell, row in zip(cells, own, strict=True) if row}
     return [(run, row or shared.get(cell)) for run, row, cell in zip(runs, own, cells, strict=True)]
 

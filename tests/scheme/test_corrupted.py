@@ -63,6 +63,14 @@ def test_the_score_wants_other_labels_only_where_the_request_says_so(
     assert result["request"].get("wrong_labels", False) is wrong
 
 
+def test_retrain_ranks_before_doing_nothing(run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for baseline in ("retrain", "original"):
+        run(*TINY, "recipe.epochs=20", "corruption=wrong_labels", "scheme=corrupted", f"baseline={baseline}", "selection=true")
+    found = {result["baseline"]: result["rows"][result["baseline"]]["score"] for result in results().values()}
+    assert found["retrain"] < found["original"]
+
+
 def test_later_requests_have_the_same_target(run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     quick = [*TINY, "corruption=wrong_labels", "baseline=finetune", "baseline.epochs=1"]
