@@ -50,14 +50,19 @@ def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int,
         counts["shadows"] = max(shadows if references else 0, content["shadows"])
         case, known = replace(case, **counts, deadline=deadline), content["tests"]
         kinds = sorted(case.models)  # before tests add to them
-        content = {**content, "split_hash": case.split.split_hash, **counts, "tests": {}}
+        kept = {name: known[name] for name in tests if name in known}
+        content = {**content, "split_hash": case.split.split_hash, **counts, "tests": kept}
         for name, planned in tests.items():
             key = json_sha256([RULE, planned.settings, kinds, counts.get(planned.test.trains or "")])
             if known.get(name, {}).get("key") != key:
                 found, scores = _finding(case, planned.test)
-                known[name] = {"key": key if found.pop("complete") else "", "meaning": planned.test.meaning, **found}
-                add_scores(run.folder, {f"{name}/{kind}": array for kind, array in scores.items()})
-            content["tests"][name] = known[name]
+                complete = found.pop("complete")
+                if not complete and kept.get(name, {}).get("figures"):
+                    kept[name] = {**kept[name], "key": ""}  # found with other settings, which is better than nothing
+                else:
+                    kept[name] = {"key": key if complete else "", "meaning": planned.test.meaning, **found}
+                    add_scores(run.folder, {f"{name}/{kind}": array for kind, array in scores.items()})
+            content["tests"] = {test: kept[test] for test in tests if test in kept}
             content["summary"] = summary_line({test: entry["verdict"] for test, entry in content["tests"].items()})
             write_audit(run.folder, content)
         add_scores(run.folder, _most_exposed(case, scores_of(run.folder)))

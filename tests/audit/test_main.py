@@ -41,6 +41,11 @@ def test_the_command_audits_a_run_and_goes_on_where_it_was_left(finished, capsys
     monkeypatch.setattr("dau_lightning.audit.test.tow.ToW.measure", None)  # is not asked again
     command.main([str(finished), *QUICK])
     assert content(finished) == first
+    command.main(
+        [str(finished), *QUICK, "relearning.lr=0.05", "minutes=0.0000001"]
+    )  # its old finding stays until there is a new one
+    assert content(finished)["tests"]["relearning"]["figures"] == first["tests"]["relearning"]["figures"]
+    assert content(finished)["tests"]["tow"] == first["tests"]["tow"]
 
 
 def test_retrain_against_itself_and_a_second_retrain(run, tmp_path, monkeypatch):
