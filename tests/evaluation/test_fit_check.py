@@ -72,6 +72,32 @@ def test_any_permutation_is_found_where_there_are_images_enough(count: int) -> N
             warned(Reads(4), moved)
 
 
+def swapped(first: tuple[int, ...] = (1, 2, 3, 0), wrong_share: float = 0.0) -> Images:
+    """Ten classes of which the first are exchanged, and a share of labels that no order explains."""
+    images = painted(tuple("abcdefghij"), 50)
+    targets = torch.tensor([*first, *range(len(first), 10)])[images.targets]
+    wrong = torch.arange(len(targets)) % 50 < 50 * wrong_share
+    return replace(images, targets=torch.where(wrong, (targets + 1 + torch.arange(len(targets)) % 9) % 10, targets))
+
+
+def test_an_order_that_differs_for_some_classes_is_found_in_a_network_that_looks_trained() -> None:
+    message = r"right on 60\.0% of 500 .* on 100\.0% if .*dataset\.classes=\[b,c,d,a,e,f,g,h,i,j\]"
+    with pytest.raises(InputError, match=message):
+        warned(Reads(), swapped())
+    (warning,) = warned(Reads(), swapped((1, 2, 0), 0.2))
+    assert "right on 56.8% of 500 of its training images: look at the order of the classes (80.0% with" in warning
+    assert "dataset.classes=[b,c,a,d,e,f,g,h,i,j]" in warning
+
+
+def test_wrong_labels_at_random_suggest_no_order(capsys: pytest.CaptureFixture[str]) -> None:
+    images = painted(tuple("abcdefghij"), 50)
+    wrong = torch.rand(len(images), generator=torch.Generator().manual_seed(0)) < 0.4
+    moved = torch.where(wrong, images.targets.roll(37), images.targets)
+    assert warned(Reads(), replace(images, targets=moved)) == []
+    right = 100 * float((moved == images.targets).double().mean())
+    assert capsys.readouterr().out == f"original: right on {right:.1f}% of 500 training images\n"
+
+
 def test_upper_case_after_lower_case_is_tried_with_many_classes() -> None:
     names = tuple(sorted([chr(97 + k) if k % 2 else chr(65 + k) for k in range(20)]))
     folded = sorted(names, key=str.lower)
