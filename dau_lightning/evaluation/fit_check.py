@@ -20,7 +20,8 @@ FEW_HUNDRED = 512
 PER_CLASS, MOST = 5, 2000  # images, where there are many classes
 BATCH = 64
 CERTAIN = 90.0  # percent: an accuracy that an untrained network seldom has in any order of the classes
-GAIN = 20.0  # points of accuracy by which another order of classes or another normalisation must be better
+ORDER_GAIN = 10.0  # points of accuracy by which another order of the classes must be better
+GAIN = 20.0  # points of accuracy by which another normalisation must be better
 # Normalisations in use: ImageNet's, [-1, 1], none, CIFAR's, pixels in 0..255; with one channel, the mean of the three.
 NORMALISATIONS = (
     ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
@@ -37,9 +38,9 @@ def trained_accuracy(num_classes: int) -> float:
 
 
 def fit_warnings(
-    defender: Defender, train: Images, transform: Transform, seed: int, device: torch.device, turned: int
+    defender: Defender, train: Images, transform: Transform, seed: int, device: torch.device, turned: tuple[int, int]
 ) -> list[str]:
-    """Warnings about a network that does not fit the images, with what to look at.
+    """Warnings about a network that does not fit the images, with what to look at; prints how many images it is right on.
 
     Args:
         defender: the network with the given weights; it is moved to the device and back.
@@ -47,7 +48,7 @@ def fit_warnings(
         transform: normalises the images.
         seed: decides which images are looked at.
         device: runs the network.
-        turned: number of images that were turned as their EXIF data say.
+        turned: numbers of images that were turned as their EXIF data say, and that were left although they say it.
 
     Raises:
         InputError: the network is right on nearly all images if its classes stand in another order.
@@ -62,24 +63,25 @@ def fit_warnings(
             "the network returns probabilities, not logits: return the values before softmax, else it is applied twice"
         )
     accuracy = _accuracy(logits.argmax(1), some.targets)
+    print(f"original: right on {accuracy:.1f}% of {count:,} training images")
+    order = _order(logits.argmax(1), some, accuracy)
+    right = f"the original is right on {accuracy:.1f}% of {count} of its training images"
     if accuracy >= trained_accuracy(len(names)):
-        return found
+        return [*found, *([f"{right}: look at {order}"] if order else [])]
     chance = 100 / len(names)
     near = f"near chance ({chance:.1f})" if accuracy < chance + (100 - chance) / 10 else "far below that of a trained network"
     size = " x ".join(map(str, some.images.shape[2:]))
-    exif = f"whether training turned images by EXIF data ({turned:,} were turned here: dataset.exif=false)"
+    exif = f"{turned[0]:,} were turned here: dataset.exif=false" if turned[0] else ""
+    exif = f"{turned[1]:,} were not turned here: dataset.exif=true" if turned[1] else exif
     look = [
-        _order(logits.argmax(1), some, accuracy),
+        order or f"the order of the classes ({', '.join(names[:3])} ...: dataset.classes)",
         _normalisation(defender, some, transform, device, accuracy),
         f"dataset.image_size ({size} pixels)",
-        *([exif] if turned else []),
+        *([f"whether training turned images by EXIF data ({exif})"] if exif else []),
         "whether the network returns logits",
         "whether these weights were trained at all",
     ]
-    return [
-        *found,
-        f"the original is right on {accuracy:.1f}% of {count} of its training images, {near}: look at {'; '.join(look)}",
-    ]
+    return [*found, f"{right}, {near}: look at {'; '.join(look)}"]
 
 
 @torch.no_grad()
@@ -96,8 +98,8 @@ def _accuracy(predicted: Tensor, targets: Tensor) -> float:
     return 100 * float((predicted == targets).double().mean())
 
 
-def _order(predicted: Tensor, some: Images, accuracy: float) -> str:
-    """What to say about the order of the classes: the one with which the network is much better, if there is one.
+def _order(predicted: Tensor, some: Images, accuracy: float) -> str | None:
+    """What to say about the order of the classes: the one with which the network is clearly better; None if none is.
 
     Raises:
         InputError: with that order, the network is right on nearly all images.
@@ -109,8 +111,8 @@ def _order(predicted: Tensor, some: Images, accuracy: float) -> str:
         np.add.at(confusion, (predicted.numpy(), some.targets.numpy()), 1)
         orders.append(linear_sum_assignment(confusion, maximize=True)[1].tolist())
     would, order = max((_accuracy(torch.tensor(order)[predicted], some.targets), order) for order in orders)
-    if would < max(trained_accuracy(classes), accuracy + GAIN):
-        return f"the order of the classes ({', '.join(names[:3])} ...: dataset.classes)"
+    if would < max(trained_accuracy(classes), accuracy + ORDER_GAIN):
+        return None
     given = ",".join(names[i] if re.fullmatch(r"\w+", names[i]) else f"'{names[i]}'" for i in order)
     if would >= CERTAIN:
         raise InputError(

@@ -2,26 +2,19 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dau_lightning.base.error import InputError, require
+from dau_lightning.storage.tensor_names import comes_last, no_weight
 
 StateDict = Mapping[str, Tensor]
 
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module"}  # DataParallel, torch.compile and FSDP put them into names
 COUNTER = "num_batches_tracked"  # it decides nothing unless batch norm has no momentum, so a file may lack it
-# Names of what is no weight of a classifier: counters, auxiliary heads, losses, metrics, normalisation, averaged copies.
-BESIDE = re.compile(
-    r"(^|\.)(num_batches_tracked|n_averaged|total_ops|total_params)$"
-    r"|^[^.]*(aux|loss|criteri|metric|auroc|confmat|normali[sz]e|ema|swa|averag|shadow|teacher)"
-    r"|^([^.]*_)?(acc|accuracy|f1|precision|recall)(_[^.]*)?\.",
-    re.IGNORECASE,
-)
-AVERAGED = re.compile(r"ema|swa|averag|shadow|teacher", re.IGNORECASE)  # taken only if the file has no other weights
 
 
 def state_dicts(content: Any, key: str = "") -> dict[str, StateDict]:
@@ -46,6 +39,8 @@ class Match:
         names: names in the file by the network's names.
         prefix: what stands before the network's names in the file.
         wanted: the network's own state dict.
+        holds_copy: whether a whole copy of the network lies under a longer prefix (`old_model.`): the names are of more
+            than a network, and others beside the network's are to be expected.
     """
 
     label: str
@@ -53,6 +48,7 @@ class Match:
     names: Mapping[str, str]
     prefix: str
     wanted: StateDict
+    holds_copy: bool = False
 
     @property
     def missing(self) -> list[str]:
@@ -71,15 +67,20 @@ class Match:
         return [name for name in self.state if name not in taken]
 
     @property
+    def whole(self) -> bool:
+        """Whether the file has every tensor of the network in its shape."""
+        return not (self.missing or self.misshapen)
+
+    @property
     def unknown(self) -> list[str]:
-        """Those of them that may be weights of another network: below the prefix, and none of `BESIDE`."""
-        below = [name for name in self.left if name.startswith(self.prefix)]
-        return [name for name in below if not BESIDE.search(name.removeprefix(self.prefix))]
+        """Those of `left` that may be weights of another network: below the prefix, and not `no_weight`."""
+        below = [name for name in self.left if name.startswith(self.prefix) and not self.holds_copy]
+        return [name for name in below if not no_weight(name.removeprefix(self.prefix))]
 
     @property
     def quality(self) -> tuple[bool, int]:
         """Whether it fits, and for how many names; to be compared."""
-        return not (self.missing or self.misshapen or self.unknown), len(self.names) - len(self.misshapen)
+        return self.whole and not self.unknown, len(self.names) - len(self.misshapen)
 
     def tensors(self) -> dict[str, Tensor]:
         """A complete state dict of the network."""
@@ -116,10 +117,16 @@ def find(found: Mapping[str, StateDict], wanted: StateDict, key: str | None, sou
     if not chosen:
         keys = _some([*filter(None, found)])
         raise InputError(f"original.key must be a key of {source} that holds weights: {keys}; got {key!r}")
-    fitting = sorted((match for match in chosen if match.quality[0]), key=lambda match: bool(AVERAGED.search(match.label)))
-    if not fitting:
-        nearest = max(chosen, key=lambda match: match.quality)
+    # Whole weights with other names come before an average that fits, so that it is not taken in their place.
+    whole = sorted((match for match in chosen if match.whole), key=lambda match: comes_last(match.label))
+    fitting = [match for match in whole if match.quality[0]]
+    fitting = [match for match in fitting if match.label == key] or fitting
+    if not fitting or (key is None and comes_last(fitting[0].label) and not comes_last(whole[0].label)):
+        nearest = whole[0] if whole else max(chosen, key=lambda match: match.quality)
         raise InputError(f"{source} must hold the weights of this {network}: {_difference(nearest)}")
+    if key is not None and len(fitting) > 1:
+        several = ", ".join(repr(match.label) for match in fitting)
+        raise InputError(f"original.key must be the full name of one of the weights in {source}: {several}; got {key!r}")
     others = [match.label for match in fitting[1:]]
     also = f"; the file also holds {_some(others)}, which original.key={others[0]} takes" if others else ""
     return fitting[0], f"{fitting[0]}{also}"
@@ -141,8 +148,10 @@ def _matches(key: str, state: StateDict, wanted: StateDict) -> Iterator[Match]:
             own = {name: names[prefix + name] for name in wanted if prefix + name in names}
             whole = prefix if names is plain else _whole(prefix, own)
             found.append(Match(f"{key}.{whole}".strip("."), state, own, whole, wanted))
+        copies = [match.prefix for match in found if match.whole]
+        found = [replace(m, holds_copy=any(m.prefix != p and p.startswith(m.prefix) for p in copies)) for m in found]
         best = max(match.quality for match in found)
-        yield from (match for match in found if match.quality == best)
+        yield from (match for match in found if match.whole or match.quality == best)
         if best[0]:
             return
 

@@ -107,6 +107,45 @@ def test_of_several_state_dicts_one_is_taken_and_the_others_are_named(tmp_path: 
         load(tmp_path, both, "ema")
 
 
+def test_a_copy_inside_a_network_is_named_and_not_taken(tmp_path: Path) -> None:
+    for copy in ("old_model.", "frozen_net.module.", "net."):
+        inside = {"state_dict": put(copy, OTHER) | STATE | {"proj.weight": torch.ones(2)}}
+        made, told = load(tmp_path, inside)
+        assert holds(made, STATE)
+        label = f"state_dict.{copy[:-1]}"
+        assert told.endswith(f"; the file also holds {label!r}, which original.key={label} takes")
+        assert "not taken: '" in told
+        assert holds(load(tmp_path, inside, label)[0], OTHER)
+        assert holds(load(tmp_path, inside, "state_dict")[0], STATE)
+    with pytest.raises(InputError, match=r"under 'student', 'student\.proj\.weight' not of the network; choose the network"):
+        load(tmp_path, put("teacher.") | put("student.") | {"student.proj.weight": torch.ones(2)})
+
+
+@pytest.mark.parametrize("name", ["init", "initial", "old_model", "netPrev", "start", "teacher", "swa", "model_ema", "avg2"])
+def test_weights_of_an_earlier_time_and_averages_come_last(tmp_path: Path, name: str) -> None:
+    assert holds(load(tmp_path, {name: OTHER, "model": STATE})[0], STATE)
+    assert holds(load(tmp_path, {name: OTHER})[0], OTHER)
+    assert holds(load(tmp_path, {"schema_swap_starter": OTHER, "model": STATE})[0], OTHER)
+
+
+def test_a_key_that_matches_several_is_refused_with_their_full_names(tmp_path: Path) -> None:
+    several = {"state_dict": put("net.") | put("best.", OTHER), "hyper": {"a": 1}}
+    with pytest.raises(InputError, match=r"original\.key must be the full name .*: 'state_dict\.net', .*\.best'; got"):
+        load(tmp_path, several, "state_dict")
+    assert holds(load(tmp_path, several, "state_dict.best")[0], OTHER)
+
+
+@pytest.mark.parametrize("layer", ["schema_proj", "semantic_head", "swap", "auxin", "lossy_conv", "metrical", "normalized_fc"])
+def test_layers_of_another_network_are_no_metrics(tmp_path: Path, layer: str) -> None:
+    with pytest.raises(InputError, match=f"'{layer}.weight' not of the network"):
+        load(tmp_path, STATE | {f"{layer}.weight": torch.ones(2)})
+
+
+@pytest.mark.parametrize("name", ["val_auc.confmat", "iou.confmat", "kappa.confmat", "mIoU.x", "class_weights", "trainF1.tp"])
+def test_metrics_and_class_weights_are_left(tmp_path: Path, name: str) -> None:
+    assert load(tmp_path, STATE | {name: torch.ones(2)})[1].endswith(f"; not taken: {name!r}")
+
+
 def test_pruned_weights_are_their_product_with_the_mask(tmp_path: Path) -> None:
     pruned = network()
     prune.l1_unstructured(pruned[0], "weight", 0.5)
