@@ -3,7 +3,6 @@
 import ast
 import operator
 import re
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean
 from dau_lightning.scheme.list_file import Row
+from dau_lightning.scheme.spelling import composed
 
 BACKTICKS = "`([^`]*)`"
 EQUAL: dict[type, Any] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
@@ -116,7 +116,7 @@ class _Condition:
                 return self._column(self.names.get(name, name))
             case ast.Constant(value=bool() | str() as value):
                 kind = "true and false" if isinstance(value, bool) else "text" if value else ""
-                value = _composed(value) if isinstance(value, str) else value
+                value = composed(value) if isinstance(value, str) else value
             case ast.Constant(value=int() | float() as value):
                 kind = "numbers"
                 if isinstance(value, float):  # as it is written, since 0.1 is no binary fraction
@@ -133,7 +133,7 @@ class _Condition:
         place = self.header.index(name)
         cells = [(row.cells[place], row.line) for row in self.rows]
         filled = {text for text, _ in cells if text}
-        kind, read = "text" if filled else "", _composed
+        kind, read = "text" if filled else "", composed
         if filled and all(NUMBER.fullmatch(text) for text in filled):
             kind, read = "numbers", lambda text: Decimal(text) if re.search("[.eE]", text) else int(text)
         elif filled and {text.lower() for text in filled} <= TRUTH.keys():
@@ -182,10 +182,6 @@ def _is_rounded(text: str) -> bool:
     """Whether a spreadsheet or `%g` may have cut a whole number of 7 digits or more, as in 1.23457E+18."""
     found = SCIENTIFIC.fullmatch(text)
     return bool(found and max(len(found[1] or ""), 5) < int(found[2]))
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def _is_date(text: str) -> bool:
