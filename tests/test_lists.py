@@ -75,7 +75,11 @@ def test_a_request_names_what_its_author_means(
             "column age holds text ('unknown' in line 3)",
         ),
         ("path\ncat/03.png\n", ["scheme.by=name"], "scheme.by must be null or one of position, path, id, got 'name'"),
-        ("id\n3.0\n\n24.0\n", [], "or an id, which no image here has: write scheme.by=position or scheme.by=id"),
+        (
+            "id\n3.0\n\n24.0\n",
+            [],
+            "or a name, as of train/cat/03.png and train/dog/03.png: write scheme.by=position or scheme.by=id",
+        ),
     ],
 )
 def test_a_request_that_could_mean_another_image_is_refused(

@@ -59,7 +59,14 @@ def _labels(train: Images, level: str | None) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _class_index(class_names: tuple[str, ...], target: Class) -> int:
-    """The index of a class. Names come before indices, so that a class called "7" can be named."""
+    """The index of a class: by its name, or by a number that is not the name of another class."""
+    named = [name for name in class_names if isinstance(target, int) and name.isdecimal() and int(name) == target]
+    at = class_names[target] if isinstance(target, int) and 0 <= target < len(class_names) else None
+    if at is not None and named and named != [at]:
+        raise InputError(
+            f"scheme.target={target} can be class {named[0]!r}, or index {target}, which is class {at!r}: write a name within "
+            f"two pairs of quotes, \"scheme.target='{named[0]}'\" or \"scheme.target='{at}'\""
+        )
     if str(target) in class_names:
         return class_names.index(str(target))
     if isinstance(target, int) and 0 <= target < len(class_names):

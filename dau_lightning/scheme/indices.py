@@ -82,7 +82,8 @@ class Indices:
         if isinstance(content, np.ndarray):
             require(not (self.where or self.column), f"scheme.where and scheme.column need a table, {self.file} is an array")
             if content.dtype.kind in "US":
-                return [str(entry) for entry in content.astype(str).ravel()], None, self.by
+                texts = np.char.decode(content, "utf-8", "surrogateescape") if content.dtype.kind == "S" else content
+                return [str(entry) for entry in texts.ravel()], None, self.by
             by = "position" if content.dtype == bool else self.by
             return list(map(str, as_positions(content, len(imagefolder_order(train)[0]), str(self.file)))), None, by
         first = content[0].cells if content else [""]

@@ -2,10 +2,8 @@
 
 import os
 import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -14,6 +12,7 @@ from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.positions import imagefolder_order
+from dau_lightning.scheme.spelling import FORMS, readings
 
 WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.0+)?")  # pandas writes whole numbers as 3.0 if a cell of the column is empty
 SHOWN = 5  # entries in an error message
@@ -80,17 +79,13 @@ def _by_position(entries: Sequence[str], train: Images) -> tuple[list[Match], li
 def _refuse_names(entries: Sequence[str], found: Sequence[Match], names: "_Names", column: str | None, file: object) -> None:
     """Raise an error if numbers could be names, and then would be other images than those at these positions."""
     places = {match.entry: match.place for match in found}
-    padded = []
     for entry in dict.fromkeys(entries):
         number, place = entry.partition(".")[0], places.get(entry)
-        named = names.by_stem.get(number, [])
+        named = names.by_stem.get(number, []) + names.padded.get(number, [])
         if named != [place] and (named or column == "id") and column != "position":
             position = "no position here" if place is None else f"position {number}, which is {names.shown(place)}"
             name = f"a name, as of {' and '.join(map(names.shown, named[:2]))}" if named else "an id, which no image here has"
             raise InputError(f"{file}: {entry!r} can be {position}, or {name}: write scheme.by=position or scheme.by=id")
-        padded += [(number, other) for other in names.by_number.get(number, []) if other != place]
-    for number, other in padded[:1] if column != "position" else ():
-        print(f"note: {number} is taken as a position, not as the name {names.shown(other)}, whose zeros a list may have lost")
 
 
 class _Names:
@@ -117,24 +112,28 @@ class _Names:
         return _grouped(self.ids, lambda name: PurePosixPath(name).name)
 
     @cached_property
-    def by_number(self) -> Mapping[str, list[int]]:
-        """The place of a file by the number that is its name, without zeros in front, if no other file has that name."""
-        named = self.by_stem.items() if self.root else ()
-        return {stem.lstrip("0") or "0": places for stem, places in named if stem.isdecimal() and len(places) == 1}
+    def padded(self) -> Mapping[str, list[int]]:
+        """Places of files whose names are numbers with zeros in front, by what a spreadsheet leaves of them."""
+        found = defaultdict[str, list[int]](list)
+        for stem, places in self.by_stem.items() if self.root else ():
+            number = stem.lstrip("0") or "0"
+            if stem != number and number.isdecimal():
+                found[number] += places
+        return found
 
     def find(self, entry: str, by_id: bool, file: object) -> Match | None:
         """The match of an entry that is an id or a path in any spelling; with `by_id`, also the name of one file."""
         if entry in self.known:
             return Match(entry, self.known[entry], "id")
         number = WHOLE.fullmatch(entry)
-        readings = list(_readings(entry, self.roots))[::-1]  # of two readings that name the same image, the first is told
+        spelled = list(readings(entry, self.roots))[::-1]  # of two readings that name the same image, the first is told
         for form, spelling in FORMS.items():
             if form not in self.tables:
                 self.tables[form] = _grouped(self.ids, spelling)
-            places = {place: said + form for path, said in readings for place in self.tables[form].get(spelling(path), ())}
+            places = {place: said + form for path, said in spelled for place in self.tables[form].get(spelling(path), ())}
             if by_id and not places:
                 name = number[1] if number else entry
-                named = self.by_stem.get(name, []) or self.by_name.get(name, [])
+                named = self.by_stem.get(name, []) + self.padded.get(name, []) or self.by_name.get(name, [])
                 places = dict.fromkeys(named, "file name")
             if len(places) > 1:
                 some = " and ".join(map(self.shown, list(places)[:2]))
@@ -150,38 +149,6 @@ def _grouped(names: Sequence[str], key: Callable[[str], str]) -> Mapping[str, li
     for place, name in enumerate(names):
         found[key(name)].append(place)
     return found
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-FORMS: dict[str, Callable[[str], str]] = {
-    "": str,
-    " in another Unicode form": _composed,
-    " in another letter case": lambda text: _composed(text).casefold(),
-}
-
-
-def _readings(entry: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The paths relative to the root, given as it is written and without links, that an entry can mean, and how."""
-    quoted = len(entry) > 1 and entry[0] == entry[-1] and entry[0] in "\"'"  # as `ls` writes names with blanks
-    plain = (entry[1:-1] if quoted else entry).replace("\\", "/")
-    texts = [(plain, "path")]
-    with suppress(UnicodeError):
-        texts.append((plain.encode("utf-8", "surrogateescape").decode("cp1252"), "path in a Windows code page"))
-    for text, said in texts[: 1 + (not plain.isascii())]:
-        yield text.removeprefix("./"), said
-        yield f"train/{text.removeprefix('./')}", said
-    full = os.path.abspath(os.path.expanduser(plain))
-    for base, make in zip(roots, (str, os.path.realpath), strict=False):
-        if (path := make(full)).startswith(f"{base}/"):
-            return (yield path.removeprefix(f"{base}/"), "path")
-    parts, names = plain.split("/"), {os.path.basename(base) for base in roots}
-    if not names.isdisjoint(parts) and not os.path.exists(full):  # else it is an image of another folder of the same name
-        for number, part in enumerate(parts):
-            if part in names:
-                yield "/".join(parts[number + 1 :]), f"path after the folder's name, {part},"
 
 
 def _hint(entries: Sequence[str], unknown: Sequence[str], names: _Names) -> str:

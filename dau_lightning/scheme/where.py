@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean
 from dau_lightning.scheme.list_file import Row
+from dau_lightning.scheme.spelling import composed
 
 BACKTICKS = "`([^`]*)`"
 EQUAL: dict[type, Any] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
 ORDER: dict[type, Any] = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 JOIN: dict[type, Any] = {ast.And: all, ast.BitAnd: all, ast.Or: any, ast.BitOr: any}
-NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+# 007 is a code
+NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
+SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:\.([0-9]+))?[eE]\+?([0-9]+)")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
 TRUTH = {"true": True, "false": False}
 
@@ -40,7 +43,8 @@ class Side(NamedTuple):
 def fulfilling(rows: Sequence[Row], where: str) -> list[int]:
     """The numbers of the rows that fulfil a condition such as ``user_id == 17 and country in ["NL", "BE"]``.
 
-    Cells are text. If all cells of a column that are not empty are numbers, they are compared as numbers, without rounding.
+    Cells are text. If all cells of a column that are not empty are numbers, they are compared as numbers, without rounding;
+    a zero in front makes it text. Text is compared in the Unicode form NFC.
     ``<`` and its like compare text only if all of it is ISO dates such as 2024-01-31. An empty cell equals only ``""``.
 
     Args:
@@ -112,6 +116,7 @@ class _Condition:
                 return self._column(self.names.get(name, name))
             case ast.Constant(value=bool() | str() as value):
                 kind = "true and false" if isinstance(value, bool) else "text" if value else ""
+                value = composed(value) if isinstance(value, str) else value
             case ast.Constant(value=int() | float() as value):
                 kind = "numbers"
                 if isinstance(value, float):  # as it is written, since 0.1 is no binary fraction
@@ -128,11 +133,17 @@ class _Condition:
         place = self.header.index(name)
         cells = [(row.cells[place], row.line) for row in self.rows]
         filled = {text for text, _ in cells if text}
-        kind, read = "text" if filled else "", str
+        kind, read = "text" if filled else "", composed
         if filled and all(NUMBER.fullmatch(text) for text in filled):
             kind, read = "numbers", lambda text: Decimal(text) if re.search("[.eE]", text) else int(text)
         elif filled and {text.lower() for text in filled} <= TRUTH.keys():
             kind, read = "true and false", lambda text: TRUTH[text.lower()]
+        for text, line in cells if kind == "numbers" else ():
+            require(
+                not _is_rounded(text),
+                f"scheme.where needs whole numbers in full, {text!r} in line {line} of column {name} is rounded: save the "
+                "column as text",
+            )
         for text, line in cells if kind == "text" else ():
             if re.search("[\udc80-\udcff]", text):
                 raise InputError(f"scheme.where needs a table in UTF-8, {text!r} in line {line} is not: save it as CSV UTF-8")
@@ -165,6 +176,12 @@ class _Condition:
             "scheme.where may compare columns with values and join comparisons by and, or, not; "
             f"{type(node).__name__.lower()} is not allowed, got {self.where!r}"
         )
+
+
+def _is_rounded(text: str) -> bool:
+    """Whether a spreadsheet or `%g` may have cut a whole number of 7 digits or more, as in 1.23457E+18."""
+    found = SCIENTIFIC.fullmatch(text)
+    return bool(found and max(len(found[1] or ""), 5) < int(found[2]))
 
 
 def _is_date(text: str) -> bool:

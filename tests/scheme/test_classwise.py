@@ -40,13 +40,23 @@ def test_count(make_images: Callable[..., Images]) -> None:
     [
         (7, 0),  # Hydra reads "7" as a number
         ("7", 0),
-        (0, 2),
+        ("0", 2),
         (1, 1),  # no class is called so: the index
         ("dog", 1),
     ],
 )
 def test_a_name_wins_over_an_index(target: int | str, label: int) -> None:
     assert marked(named("7", "dog", "0"), target) == [label]
+
+
+@pytest.mark.parametrize("names", [("01", "02", "03"), ("1", "10", "2")])
+def test_a_number_that_is_one_class_by_name_and_another_by_index_is_refused(names: tuple[str, ...]) -> None:
+    message = f"1 can be class '{names[0]}', or index 1, which is class '{names[1]}'"
+    for target in (1, [names[2], 1]):
+        with pytest.raises(InputError, match=message):
+            marked(named(*names), target)
+    assert marked(named(*names), names[0]) == [0]
+    assert marked(named("00", "01", "02"), 1) == [1]
 
 
 def test_no_target_draws_one_from_the_seed(make_images: Callable[..., Images]) -> None:

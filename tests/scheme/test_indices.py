@@ -184,7 +184,8 @@ def test_a_condition_on_the_column_that_names_samples(write: Callable[..., str])
     assert marked(FILES, table, "position < 2 and user_id == 17") == [0, 1]
     assert "column position holds numbers" in refusal(FILES, table, "position != '3'")  # else true for every row
     zeros = write("id,x\n007,1\n8,1\n", "zeros.csv")
-    assert marked(named("7", "007", "8"), zeros, "id == 7") == [1]  # the name is still 007
+    assert marked(named("7", "007", "8"), zeros, "id == '007'") == [1]
+    assert "column id holds text ('007' in line 2)" in refusal(FILES, zeros, "id == 7")
 
 
 def test_a_column_of_numbers_and_text_is_text_as_a_whole(write: Callable[..., str]) -> None:

@@ -82,6 +82,11 @@ def test_arrays(values: object) -> None:
     assert marked("forget.json", json.dumps(np.asarray(values).tolist())) == [1, 3]
 
 
+def test_arrays_of_bytes_are_read_like_text() -> None:
+    assert marked("bytes.npy", array(["maus/猫.png".encode(), "kater/größe.png".encode("cp1252")])) == [1, 3]
+    assert "the list is not in UTF-8" in refusal("bytes.npy", array(["kater/größte.png".encode("cp1252")]))
+
+
 @pytest.mark.parametrize("name", ["forget.npy", "forget.json"])
 @pytest.mark.parametrize(
     ("values", "words"),

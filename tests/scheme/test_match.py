@@ -119,9 +119,21 @@ def test_numbers_that_mean_the_same_image_either_way_are_taken() -> None:
     assert marked(data("same"), "id", "1", "3", name="c.csv") == ["a/1.png", "b/3.png"]
 
 
-def test_zeros_that_a_spreadsheet_took_off_are_noted(capsys: pytest.CaptureFixture[str]) -> None:
-    assert marked(data(folder("cat/0004.png")), "4") == ["dog/25.png"]
-    assert "note: 4 is taken as a position, not as the name train/cat/0004.png" in capsys.readouterr().out
+@pytest.mark.parametrize("more", [["cat/0004.png"], ["cat/0004.png", "dog/0004.png"], ["dog/04.png", "dog/004.png"]])
+def test_zeros_that_a_spreadsheet_took_off_are_refused(more: list[str]) -> None:
+    train = data(folder(*more))
+    message = refusal(train, "4")
+    assert f"'4' can be position 4, which is {train.ids[4]}, or a name, as of train/" in message
+    assert f"train/{more[0]}" in message
+    assert message.endswith("write scheme.by=position or scheme.by=id")
+    assert f"train/{more[0]}" in refusal(train, "4000", "4.0")
+    assert marked(train, "4", by="position") == [train.ids[4].removeprefix("train/")]
+    assert marked(train, "position", "4", name="p.csv") == [train.ids[4].removeprefix("train/")]
+    if len(more) == 1:
+        assert marked(train, "4", by="id") == more
+    else:
+        assert "it can be" in refusal(train, "4", by="id")
+    assert "it can be train/cat/1.png and train/dog/01.png" in refusal(data(folder("dog/01.png", root="two")), "1", by="id")
 
 
 def _made(path: str) -> str:

@@ -2,7 +2,9 @@
 
 import math
 import random
+import unicodedata
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -60,6 +62,28 @@ def test_cells_are_exact() -> None:
     assert chosen("id <= 100", "id,x", *(f"{each},1" for each in ids)) == [3, 4]
     assert chosen("id != 1234567890123456789", "id,x", *(f"{each},1" for each in ids)) == [1, 2, 3, 4]
     assert chosen("id > 5", "id,x", *(f"{each},1" for each in ids[2:3])) == []
+
+
+def test_numbers_with_zeros_in_front_are_text() -> None:
+    assert chosen("id == '007'", "id,x", "007,1", "7,1") == [0]
+    assert "column id holds text ('007' in line 3)" in refusal("id == 7", "id,x", "7,1", "007,1")
+    assert chosen("a < 0.75 and a != -0", "a,x", "0.5,1", "0,1") == [0]
+
+
+@pytest.mark.parametrize("cell", ["1.23457E+18", "1.2345678901234568e+18", "1e+06", "-1.23457e9"])
+def test_a_rounded_number_is_refused(cell: str) -> None:
+    assert f"{cell!r} in line 3 of column id is rounded" in refusal("id == 5", "id,x", "5,1", f"{cell},1")
+
+
+def test_numbers_in_full_are_not_rounded() -> None:
+    assert chosen("a >= 100", "a,x", "1.500000000000000000e+02,1", "1e2,1", "1.2345e-7,1", "1.5E+3,1") == [0, 1, 3]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_text_is_compared_in_one_unicode_form(form: Literal["NFC", "NFD"]) -> None:
+    cells = [f"{unicodedata.normalize(other, 'Köln')},1" for other in ("NFC", "NFD")]
+    for where in ("city == 'Köln'", "city in ['Köln', 'Bonn']"):
+        assert chosen(unicodedata.normalize(form, where), "city,x", *cells, "Bonn,1")[:2] == [0, 1]
 
 
 @pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "N/A", "-", "inf", "1_000"])

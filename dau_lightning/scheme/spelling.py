@@ -1,0 +1,39 @@
+"""The spellings of a path: from another folder or system, in another Unicode form or letter case."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+
+def composed(text: str) -> str:
+    """The text in the Unicode form NFC."""
+    return unicodedata.normalize("NFC", text)
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "": str,
+    " in another Unicode form": composed,
+    " in another letter case": lambda text: composed(text).casefold(),
+}
+
+
+def readings(entry: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The paths relative to the root, given as it is written and without links, that an entry can mean, and how."""
+    quoted = len(entry) > 1 and entry[0] == entry[-1] and entry[0] in "\"'"  # as `ls` writes names with blanks
+    plain = (entry[1:-1] if quoted else entry).replace("\\", "/")
+    texts = [(plain, "path")]
+    with suppress(UnicodeError):
+        texts.append((plain.encode("utf-8", "surrogateescape").decode("cp1252"), "path in a Windows code page"))
+    for text, said in texts[: 1 + (not plain.isascii())]:
+        yield text.removeprefix("./"), said
+        yield f"train/{text.removeprefix('./')}", said
+    full = os.path.abspath(os.path.expanduser(plain))
+    for base, make in zip(roots, (str, os.path.realpath), strict=False):
+        if (path := make(full)).startswith(f"{base}/"):
+            return (yield path.removeprefix(f"{base}/"), "path")
+    parts, names = plain.split("/"), {os.path.basename(base) for base in roots}
+    if not names.isdisjoint(parts) and not os.path.exists(full):  # else it is an image of another folder of the same name
+        for number, part in enumerate(parts):
+            if part in names:
+                yield "/".join(parts[number + 1 :]), f"path after the folder's name, {part},"
