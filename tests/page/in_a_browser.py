@@ -88,7 +88,7 @@ def test_it_fits_is_readable_and_fetches_nothing(browser, pages, kind, width, sc
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (dark == "rgb(255, 255, 255)") is (scheme == "light")
     assert all(page.evaluate("[...document.images].map((image) => image.complete && image.naturalWidth > 100)"))
-    assert page.locator("img").count() == (6 if kind == "run" else 1)
+    assert page.locator("img").count() == (6 if kind == "run" else 2)
     assert all(page.evaluate("[...document.images].map((image) => image.alt.length > 10)"))
 
 
