@@ -78,7 +78,7 @@ def test_a_request_names_what_its_author_means(
         (
             "id\n3.0\n\n24.0\n",
             [],
-            "or a name, as of train/cat/03.png and train/dog/03.png: write scheme.by=position or scheme.by=id",
+            "or a name, as of train/cat/03.png and train/dog/03.png: write scheme.by=",
         ),
     ],
 )

@@ -17,11 +17,11 @@ from dau_lightning.scheme.match import match
 from dau_lightning.scheme.positions import as_positions, imagefolder_order
 from dau_lightning.scheme.where import NUMBER, fulfilling
 
-# Columns that may name samples, and what kind of entries the name promises.
-COLUMNS: dict[str, str | None] = {"position": "position", "positions": "position"}
-COLUMNS |= dict.fromkeys(("index", "indices", "idx", "image", "img"))
-COLUMNS |= dict.fromkeys(("id", "ids", "image_id", "img_id", "sample_id", "path", "paths", "filepath", "file_path"), "id")
-COLUMNS |= dict.fromkeys(("file", "files", "filename", "file_name", "image_path", "img_path", "image_file", "image_name"), "id")
+# Columns that may name samples. A name with one of the words below promises ids or paths, which numbers are not.
+COLUMNS = {"position", "positions", "index", "indices", "idx", "image", "img", "id", "ids", "image_id", "img_id", "sample_id"}
+COLUMNS |= {"path", "paths", "filepath", "file_path", "file", "files", "filename", "file_name", "image_path", "img_path"}
+COLUMNS |= {"image_file", "image_name"}
+ID_WORD = re.compile(r"[^_]*ids?|keys?|(file)?(names?|paths?)|files?")
 
 
 class Indices:
@@ -100,6 +100,7 @@ class Indices:
         else:
             require(column in header.cells, self._no_column(header.cells))
             place = header.cells.index(column)
+            require(header.cells.count(column) == 1, f"{self.file} must have one column {column!r}, not several: rename them")
         if self.where is not None:
             count, rows = len(rows), [rows[index] for index in fulfilling([header, *rows], self.where)]
             require(bool(rows), f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
@@ -107,7 +108,7 @@ class Indices:
         empty = [row.line for row, name in zip(rows, named, strict=True) if not name]
         told = f"{len(empty)} are empty, the first in line {empty[0]}" if empty else ""
         require(not empty, f"{self.file}: column {column} must name a sample in every row, {told}")
-        return named, COLUMNS.get(_plain(column or ""))
+        return named, _promised(column or "")
 
     def _column(self, names: Sequence[str]) -> str | None:
         """The column that names samples; None if the only line above the entries is an entry too."""
@@ -137,7 +138,20 @@ class Indices:
 
 
 def _plain(name: str) -> str:
-    return re.sub("[ -]+", "_", name.strip().lower())
+    """A column's name in small letters with `_` between words, of which camel case may be made: ImageID, imageId."""
+    return re.sub(r"[\s._-]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})", "_", name.strip()).lower()
+
+
+def _promised(column: str) -> str | None:
+    """The kind of entries that a column's name promises, `position` or `id`."""
+    plain = _plain(column)
+    return (
+        "position"
+        if plain in ("position", "positions")
+        else "id"
+        if any(map(ID_WORD.fullmatch, re.split(r"[\W_]+", plain)))
+        else None
+    )
 
 
 class Positions(Indices):

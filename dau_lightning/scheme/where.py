@@ -130,6 +130,7 @@ class _Condition:
     def _column(self, name: str) -> Side:
         known = f"the columns of the table ({', '.join(self.header)})"
         require(name in self.header, f"scheme.where must name {known}, got {name!r}{did_you_mean(name, self.header)}")
+        require(self.header.count(name) == 1, f"scheme.where must name one column, the table has several {name!r}: rename them")
         place = self.header.index(name)
         cells = [(row.cells[place], row.line) for row in self.rows]
         filled = {text for text, _ in cells if text}

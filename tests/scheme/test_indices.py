@@ -143,7 +143,43 @@ def test_the_column_that_names_samples(write: Callable[..., str]) -> None:
     assert marked(FILES, both, "`user id` == 18", column="path") == [3]
     assert marked(FILES, write("train/a/1.png\nb/0.png\n", "bare.csv")) == [1, 3]  # no header
     assert marked(named("007", "7"), write("id,x\n007,1\n", "zeros.csv")) == [0]
-    assert marked(FILES, write("x,id,x\n1,a/1.png,2\n", "twice.csv"), "x == 1") == [1]
+    twice = write("x,id,x\n1,a/1.png,2\n", "twice.csv")
+    assert marked(FILES, twice) == [1]
+    assert "the table has several 'x': rename them" in refusal(FILES, twice, "x == 1")
+    assert "must have one column 'x', not several: rename them" in refusal(FILES, twice, column="x")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ImageID",
+        "photo_id",
+        "imageid",
+        "uuid",
+        "asset_id",
+        "ImageIDs",
+        "imageId",
+        "IDImage",
+        "photo-key",
+        "Photo.Id",
+        "guid",
+        "GUID",
+        "file_uuid",
+        "PhotoFile",
+        "photo_name",
+        "image.file.path",
+        "ids",
+    ],
+)
+def test_numbers_in_a_column_of_ids_are_refused(write: Callable[..., str], name: str) -> None:
+    message = refusal(FILES, write(f"{name},x\n3,1\n", "t.csv"), column=name)
+    assert "'3' can be position 3, which is train/b/0.png, or an id, which no image here has: write scheme.by=" in message
+
+
+@pytest.mark.parametrize("name", ["index", "img", "Index", "Position", "row", "video index"])
+def test_numbers_in_another_column_are_positions(write: Callable[..., str], name: str) -> None:
+    file = write(f"{name},x\n3,1\n", "t.csv")
+    assert marked(FILES, file, column=name) == [3]
 
 
 @pytest.mark.parametrize(
