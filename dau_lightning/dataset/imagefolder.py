@@ -79,7 +79,7 @@ def imagefolder(
     parts = dict(zip(sets, pixels.split([len(listing.files) for listing in sets.values()]), strict=True))
     ids = {name: tuple(file.path for file in listing.files) for name, listing in sets.items()}
     made = {name: Images(parts[name], sets[name].targets, class_names, ids[name], root=base) for name in sets}
-    return Data(**made, turned=remarks["turned"])
+    return Data(**made, turned=remarks["turned"], unturned=remarks["unturned"])
 
 
 def _tell(remarks: Remarks, count: int) -> None:

@@ -52,10 +52,11 @@ class Images:
 class Data:
     """The official sets of a data set: train, test, and val if the data set has one.
 
-    `turned` counts the images that were turned as their EXIF data say.
+    `turned` counts the images that were turned as their EXIF data say, `unturned` those that were left as they are.
     """
 
     train: Images
     test: Images
     val: Images | None = None
     turned: int = 0
+    unturned: int = 0

@@ -38,7 +38,7 @@ def trained_accuracy(num_classes: int) -> float:
 
 
 def fit_warnings(
-    defender: Defender, train: Images, transform: Transform, seed: int, device: torch.device, turned: int
+    defender: Defender, train: Images, transform: Transform, seed: int, device: torch.device, turned: tuple[int, int]
 ) -> list[str]:
     """Warnings about a network that does not fit the images, with what to look at; prints how many images it is right on.
 
@@ -48,7 +48,7 @@ def fit_warnings(
         transform: normalises the images.
         seed: decides which images are looked at.
         device: runs the network.
-        turned: number of images that were turned as their EXIF data say.
+        turned: numbers of images that were turned as their EXIF data say, and that were left although they say it.
 
     Raises:
         InputError: the network is right on nearly all images if its classes stand in another order.
@@ -71,11 +71,13 @@ def fit_warnings(
     chance = 100 / len(names)
     near = f"near chance ({chance:.1f})" if accuracy < chance + (100 - chance) / 10 else "far below that of a trained network"
     size = " x ".join(map(str, some.images.shape[2:]))
+    exif = f"{turned[0]:,} were turned here: dataset.exif=false" if turned[0] else ""
+    exif = f"{turned[1]:,} were not turned here: dataset.exif=true" if turned[1] else exif
     look = [
         order or f"the order of the classes ({', '.join(names[:3])} ...: dataset.classes)",
         _normalisation(defender, some, transform, device, accuracy),
         f"dataset.image_size ({size} pixels)",
-        *([f"whether training turned images by EXIF data ({turned:,} were turned here: dataset.exif=false)"] if turned else []),
+        *([f"whether training turned images by EXIF data ({exif})"] if exif else []),
         "whether the network returns logits",
         "whether these weights were trained at all",
     ]

@@ -128,7 +128,7 @@ class Experiment:
         split = self.plan.split(data, self.scheme, self.training.seed)
         modules = self._modules(split)
         check(self.plan, self.training, split, modules, self.attacks)
-        return split, modules, self._fit(modules["original"], split, data.turned)
+        return split, modules, self._fit(modules["original"], split, (data.turned, data.unturned))
 
     def announce(self, split: Split, modules: Mapping[str, UnlearningModule]) -> None:
         """Print what the run is about to do."""
@@ -147,7 +147,7 @@ class Experiment:
             print(plan.start.load_into(modules["original"].defender.network))
         return modules
 
-    def _fit(self, original: UnlearningModule, split: Split, turned: int) -> list[str]:
+    def _fit(self, original: UnlearningModule, split: Split, turned: tuple[int, int]) -> list[str]:
         """Warnings, printed before anything is done, about given weights that do not fit the images."""
         if not self.plan.start or self.plan.previous or not is_rank_zero():
             return []

@@ -19,7 +19,7 @@ FILTER = Image.Resampling.BICUBIC
 BOMB = Image.DecompressionBombWarning, Image.DecompressionBombError
 MAX_PIXELS = 2**28  # of an image; a phone's largest photograph has 200 million. Its decoding takes 1 GB
 Size = int | tuple[int, int]  # the side of the square to cut out, or height and width to resize to
-Remarks = Counter[str]  # how many images were `turned`, and how many are `dark`: 16 bits that use at most 14
+Remarks = Counter[str]  # how many images were `turned` or left `unturned`, or are `dark`: 16 bits that use at most 14
 
 
 def decode(path: Path, size: Size, channels: int = 3, exif: bool = True, remarks: Remarks | None = None) -> np.ndarray:
@@ -46,9 +46,10 @@ def decode(path: Path, size: Size, channels: int = 3, exif: bool = True, remarks
             warnings.filterwarnings("ignore", "Palette images with Transparency")  # dropped
             with Image.open(io.BytesIO(path.read_bytes())) as image:
                 image.load()  # some formats have their EXIF data behind the pixels
-                if exif and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
-                    remarks["turned"] += 1
-                    ImageOps.exif_transpose(image, in_place=True)
+                if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
+                    remarks["turned" if exif else "unturned"] += 1
+                    if exif:
+                        ImageOps.exif_transpose(image, in_place=True)
                 converted = _converted(image, {1: "L", 3: "RGB"}[channels], remarks)
                 resized = _square(converted, size) if isinstance(size, int) else converted.resize((width, height), FILTER)
                 return np.asarray(resized).reshape(*shape, channels).transpose(2, 0, 1)

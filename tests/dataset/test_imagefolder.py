@@ -169,7 +169,7 @@ def test_turned_images_are_counted_and_can_be_left(root: Path, capsys: pytest.Ca
     assert turned.turned == 2
     assert "2 of 12 images were turned as their EXIF data say; dataset.exif=false" in capsys.readouterr().out
     left = imagefolder(str(root), SIZE, 3, None, None, 0, str(root.parent / "store"), exif=False)
-    assert left.turned == 0
+    assert (left.turned, left.unturned) == (0, 2)
     assert torch.equal(left.train.images[0].flip(1, 2), turned.train.images[0])
 
 

@@ -38,7 +38,7 @@ class Reads(nn.Module):
         return self.head(images.mean((1, 2, 3))[:, None])
 
 
-def warned(network: nn.Module, images: Images, transform: Transform = PLAIN, turned: int = 0) -> list[str]:
+def warned(network: nn.Module, images: Images, transform: Transform = PLAIN, turned: tuple[int, int] = (0, 0)) -> list[str]:
     return fit_warnings(Defender(network), images, transform, 0, CPU, turned)
 
 
@@ -130,10 +130,11 @@ def test_the_normalisation_with_which_the_network_is_right_is_named(
 def test_what_to_look_at_is_said_in_order() -> None:
     untrained = Reads()
     nn.init.zeros_(untrained.head.weight)
-    (warning,) = warned(untrained, painted(), turned=7)
+    (warning,) = warned(untrained, painted(), turned=(7, 0))
     assert "right on 10.0% of 120 of its training images, near chance (10.0): look at" in warning
     looked = ["order of the classes", "transform.mean", "image_size (8 x 8", "(7 were turned", "returns logits", "were trained"]
     assert [warning.index(each) for each in looked] == sorted(warning.index(each) for each in looked)
+    assert "EXIF data (7 were not turned here: dataset.exif=true)" in warned(untrained, painted(), turned=(0, 7))[0]
     assert "EXIF" not in warned(untrained, painted())[0]
 
 
@@ -153,9 +154,9 @@ class LogSoft(Reads):
 
 def test_probabilities_are_told_and_their_logarithms_are_logits() -> None:
     images = painted(tuple("abcdefghij"))
-    (warning,) = fit_warnings(Defender(Soft(), "head"), images, PLAIN, 0, CPU, 0)
+    (warning,) = fit_warnings(Defender(Soft(), "head"), images, PLAIN, 0, CPU, (0, 0))
     assert "returns probabilities" in warning
-    assert fit_warnings(Defender(LogSoft(), "head"), images, PLAIN, 0, CPU, 0) == []
+    assert fit_warnings(Defender(LogSoft(), "head"), images, PLAIN, 0, CPU, (0, 0)) == []
 
 
 def test_halfway_from_chance_looks_trained() -> None:
