@@ -22,9 +22,7 @@ from dau_lightning.storage.atomic import locked, set_aside
 from dau_lightning.storage.decode import Remarks, Size, decode
 from dau_lightning.storage.seal import load_tensors, save_tensors, sha256
 
-VERSION = (
-    4  # Raise it when `decode` gives other values or remarks: file names in the cache contain it, so older files are not read.
-)
+VERSION = 4  # Raise it when `decode` gives other values or remarks: file names have it, so older files are not read.
 BLOCK_BYTES = 256 << 20  # decoded images in a cache file; a killed run loses the file it was making, some seconds of work
 CHUNK_BYTES = 1 << 20  # decoded images that a process returns at once
 PARALLEL_BYTES = 16 << 20  # image files of this size take a second to decode, as long as the start of the processes takes

@@ -211,7 +211,7 @@ def test_remarks_are_kept_with_the_pixels(root: Path) -> None:
         _, remarks = load_images(root, files, (SIZE, 3, True), root.parent / "store")
         assert remarks == {"turned": 1, "dark": 1}
     _, remarks = load_images(root, files, ((4, 6), 3, False), root.parent / "store")
-    assert remarks == {"dark": 1}
+    assert remarks == {"unturned": 1, "dark": 1}
 
 
 def test_a_cache_folder_that_cannot_be_made_is_one_line(root: Path) -> None:
