@@ -90,8 +90,12 @@ class Indices:
             return list(map(str, as_positions(content, len(imagefolder_order(train)[0]), str(self.file)))), None, by
         first = content[0].cells if content else [""]
         if is_table_name(self.file) or self.where or self.column or len(first) > 1 or _plain(first[0]) in COLUMNS:
-            return *self._named(content, train), self.by
-        return [row.cells[0] for row in content], None, self.by
+            entries, kind = self._named(content, train)
+        else:
+            entries, kind = [row.cells[0] for row in content], None
+        if self.by in (None, "position") and {"0", "1"} >= {re.sub(r"\.0+$", "", entry) for entry in entries}:
+            as_positions(np.asarray(entries, float).astype(int), len(imagefolder_order(train)[0]), str(self.file))
+        return entries, kind, self.by
 
     def _named(self, rows: Sequence[Row], train: Images) -> tuple[list[str], str | None]:
         """The cells that name samples in the rows of a table, and the kind of entries that their column promises."""
@@ -155,13 +159,9 @@ def _plain(name: str) -> str:
 def _promised(column: str) -> str | None:
     """The kind of entries that a column's name promises, `position` or `id`."""
     plain = _plain(column)
-    return (
-        "position"
-        if plain in ("position", "positions")
-        else "id"
-        if any(map(ID_WORD.fullmatch, re.split(r"[\W_]+", plain)))
-        else None
-    )
+    if plain in ("position", "positions"):
+        return "position"
+    return "id" if any(map(ID_WORD.fullmatch, re.split(r"[\W_]+", plain))) else None
 
 
 class Positions(Indices):
