@@ -95,7 +95,8 @@ def described(request: Mapping[str, Any]) -> str:
     said = [f"request: {request['count']:,} images ({some})"]
     if "file" in request:
         where = f" where {request['where']}" if "where" in request else ""
-        said.append(f"{request['entries']:,} entries of {request['file']}{where} by {request['matched_by']}")
+        by = request["matched_by"] + (f", column {request['column']}" if "column" in request else "")
+        said.append(f"{request['entries']:,} entries of {request['file']}{where} by {by}")
     notes = {
         "copies_added": "exact copies of named ones added",
         "duplicates": "named twice or more, merged",

@@ -13,7 +13,7 @@ from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.list_file import Row, is_table_name, read_list
-from dau_lightning.scheme.match import match
+from dau_lightning.scheme.match import match, names_some
 from dau_lightning.scheme.positions import as_positions, imagefolder_order
 from dau_lightning.scheme.where import NUMBER, fulfilling
 
@@ -53,6 +53,7 @@ class Indices:
         self.file, self.where, self.column, self.by = Path(file).expanduser(), where, column, by
         self.with_copies, self.wrong_labels = with_copies, wrong_labels
         self.found: dict[str, Any] = {}  # numbers from the last call, for the record of the request
+        self.column_read: str | None = None  # the column of the table that named samples in the last call
         self.how: dict[str, str] = {}  # by the id of a marked sample, the entry and how it was matched
 
     def __call__(self, train: Images, generator: torch.Generator) -> Tensor:
@@ -72,6 +73,7 @@ class Indices:
         self.found |= {"matched_by": matched_by, "first": [printable(name) for name in list(self.how)[:3]]}
         self.found |= {"where": self.where} if self.where else {}
         self.found |= {"wrong_labels": True} if self.wrong_labels else {}
+        self.found |= {"column": self.column_read} if self.column_read and matched_by == "position" else {}
         if self.with_copies:
             self._mark_copies(train, mask)
         return mask
@@ -88,13 +90,17 @@ class Indices:
             return list(map(str, as_positions(content, len(imagefolder_order(train)[0]), str(self.file)))), None, by
         first = content[0].cells if content else [""]
         if is_table_name(self.file) or self.where or self.column or len(first) > 1 or _plain(first[0]) in COLUMNS:
-            return *self._named(content), self.by
-        return [row.cells[0] for row in content], None, self.by
+            entries, kind = self._named(content, train)
+        else:
+            entries, kind = [row.cells[0] for row in content], None
+        if self.by in (None, "position") and {"0", "1"} >= {re.sub(r"\.0+$", "", entry) for entry in entries}:
+            as_positions(np.asarray(entries, float).astype(int), len(imagefolder_order(train)[0]), str(self.file))
+        return entries, kind, self.by
 
-    def _named(self, rows: Sequence[Row]) -> tuple[list[str], str | None]:
+    def _named(self, rows: Sequence[Row], train: Images) -> tuple[list[str], str | None]:
         """The cells that name samples in the rows of a table, and the kind of entries that their column promises."""
         header, *rows = rows
-        column = self.column or self._column(header.cells)
+        self.column_read = column = self.column or self._column(header.cells)
         if column is None:  # a list without a header
             place, rows = 0, [header, *rows]
         else:
@@ -105,6 +111,14 @@ class Indices:
             count, rows = len(rows), [rows[index] for index in fulfilling([header, *rows], self.where)]
             require(bool(rows), f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
         named = [row.cells[place] for row in rows]
+        if self.column is None and self.by is None and all(map(NUMBER.fullmatch, named)):
+            cells = {name: [row.cells[other] for row in rows] for other, name in enumerate(header.cells) if other != place}
+            paths = next((name for name, texts in cells.items() if names_some(texts, train)), None)
+            require(
+                paths is None,
+                f"{self.file}: column {column} has numbers, but column {paths} has names of images: write "
+                f"scheme.column={paths!r} or scheme.column={column!r}",
+            )
         empty = [row.line for row, name in zip(rows, named, strict=True) if not name]
         told = f"{len(empty)} are empty, the first in line {empty[0]}" if empty else ""
         require(not empty, f"{self.file}: column {column} must name a sample in every row, {told}")
@@ -145,13 +159,9 @@ def _plain(name: str) -> str:
 def _promised(column: str) -> str | None:
     """The kind of entries that a column's name promises, `position` or `id`."""
     plain = _plain(column)
-    return (
-        "position"
-        if plain in ("position", "positions")
-        else "id"
-        if any(map(ID_WORD.fullmatch, re.split(r"[\W_]+", plain)))
-        else None
-    )
+    if plain in ("position", "positions"):
+        return "position"
+    return "id" if any(map(ID_WORD.fullmatch, re.split(r"[\W_]+", plain))) else None
 
 
 class Positions(Indices):

@@ -4,6 +4,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -64,6 +65,19 @@ def match(entries: Sequence[str], train: Images, by: str | None, column: str | N
             f"{len(unknown):,} of {len(set(entries)):,} do not: {some}{_hint(entries, unknown, names)}"
         )
     return found
+
+
+def names_some(cells: Sequence[str], train: Images) -> bool:
+    """Whether one of the first thousand different cells, and no number, is the path or the file name of a training image."""
+    names = _Names(train)
+    for cell in list(dict.fromkeys(cell for cell in cells if cell and not WHOLE.fullmatch(cell)))[:1000]:
+        if names.by_name.get(cell):
+            return True
+        with suppress(InputError):  # it names two
+            if not names.find(cell, False, ""):
+                continue
+        return True
+    return False
 
 
 def _by_position(entries: Sequence[str], train: Images) -> tuple[list[Match], list[str]]:

@@ -51,6 +51,7 @@ def test_named_samples_are_forgotten_unless_they_were_held_out(data: Data) -> No
     assert line.startswith("request: 3 images (class class 0: 3); 5 entries of list.txt by id; 2 held out for validation")
     where = described(dict(made.request) | {"where": "user == 17"})
     assert "5 entries of list.txt where user == 17 by id" in where
+    assert "of list.txt by id, column index;" in described(dict(made.request) | {"column": "index"})
     with pytest.raises(InputError, match=r"all 2 samples of the request are held out .* val_from_test"):
         split(data, Named(*held))
     assert split(data, Named(*trained, *held), val_from_test=0.25).request["count"] == 5

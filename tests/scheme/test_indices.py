@@ -102,6 +102,27 @@ def test_names_that_are_no_utf_8_are_those_of_the_file_system(tmp_path: Path, te
     assert r"'caf\udce9.png'" in refusal(FILES, str(file))
 
 
+@pytest.mark.parametrize("photo", ["train/a/0.png", "a/0.PNG", "0.png", "/data/x/train/a/0.png"])
+@pytest.mark.parametrize("name", ["index", "idx", "Position", "id"])
+def test_numbers_beside_a_column_of_images_are_refused(write: Callable[..., str], name: str, photo: str) -> None:
+    train = named("train/a/0.png", "train/b/c.png", "train/b/d.png")
+    file = write(f"{name},label,photo\n1,a,b/none.png\n2,b,{photo}\n", "t.csv")
+    if photo.startswith("/data"):  # of another folder
+        assert name == "id" or marked(train, file) == [1, 2]
+        return
+    message = refusal(train, file)
+    assert f"column {name} has numbers, but column photo has names of images" in message
+    assert message.endswith(f"write scheme.column='photo' or scheme.column={name!r}")
+    assert name == "id" or marked(train, file, column=name) == [1, 2]
+    assert photo == "0.png" or marked(train, write(f"{name},photo\n1,{photo}\n", "u.csv"), column="photo") == [0]
+
+
+def test_the_column_of_positions_is_told(write: Callable[..., str]) -> None:
+    scheme = Indices(write("index,x\n3,1\n", "t.csv"), None, None)
+    scheme(FILES, torch.Generator())
+    assert (scheme.found["matched_by"], scheme.found["column"]) == ("position", "index")
+
+
 def test_the_condition_is_in_the_record(write: Callable[..., str]) -> None:
     scheme = Indices(write(TABLE, "table.csv"), "user_id == 17", None)
     scheme(FILES, torch.Generator())
@@ -152,23 +173,8 @@ def test_the_column_that_names_samples(write: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "ImageID",
-        "photo_id",
-        "imageid",
-        "uuid",
-        "asset_id",
-        "ImageIDs",
-        "imageId",
-        "IDImage",
-        "photo-key",
-        "Photo.Id",
-        "guid",
-        "GUID",
-        "file_uuid",
-        "PhotoFile",
-        "photo_name",
-        "image.file.path",
-        "ids",
+        *("ImageID", "photo_id", "imageid", "uuid", "asset_id", "ImageIDs", "imageId", "IDImage", "photo-key", "Photo.Id"),
+        *("guid", "GUID", "file_uuid", "PhotoFile", "photo_name", "image/path", "ids", "#id"),
     ],
 )
 def test_numbers_in_a_column_of_ids_are_refused(write: Callable[..., str], name: str) -> None:

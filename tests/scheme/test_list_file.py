@@ -82,6 +82,21 @@ def test_arrays(values: object) -> None:
     assert marked("forget.json", json.dumps(np.asarray(values).tolist())) == [1, 3]
 
 
+@pytest.mark.parametrize("form", ["%d", "%.1f"])
+def test_a_mask_as_text_is_refused(form: str) -> None:
+    np.savetxt("mask.txt", np.arange(5) % 2, form)
+    text = Path("mask.txt").read_text()
+    for name, content, settings in [
+        ("mask.txt", text, {}),
+        ("mask.txt", text, {"by": "position"}),
+        ("mask.csv", f"position\n{text}", {}),
+        ("mask.csv", f"forget\n{text}", {"column": "forget"}),
+    ]:
+        assert "5 zeros and ones, as many as train has images: make it a mask" in refusal(name, content, **settings)
+    assert marked("list.txt", "0\n1\n") == [0, 1]
+    assert marked("list.txt", "1\n0\n", ids=("0", "1"), by="id") == [0, 1]
+
+
 def test_arrays_of_bytes_are_read_like_text() -> None:
     assert marked("bytes.npy", array(["maus/猫.png".encode(), "kater/größe.png".encode("cp1252")])) == [1, 3]
     assert "the list is not in UTF-8" in refusal("bytes.npy", array(["kater/größte.png".encode("cp1252")]))
