@@ -1,10 +1,12 @@
 """The base class of the tests of an audit."""
 
+from abc import ABC, abstractmethod
+
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 
 
-class AuditTest:
+class AuditTest(ABC):
     """Base class of the tests. By itself a test asks whether a model's figure lies as far from Retrain's as noise can be.
 
     Args:
@@ -21,6 +23,7 @@ class AuditTest:
     def __init__(self, *, priority: int, meaning: str) -> None:
         self.priority, self.meaning = priority, meaning
 
+    @abstractmethod
     def measure(self, case: Case, kind: str) -> Figure:
         """The figure of a model.
 
@@ -31,7 +34,6 @@ class AuditTest:
         Raises:
             NotEnough: the test needs more samples or models than there are.
         """
-        raise NotImplementedError
 
     def doubt(self, case: Case) -> str:
         """Why the figures of a case are too uncertain for a verdict; empty if they are not."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from dau_lightning.base.error import InputError, require
@@ -82,8 +83,8 @@ class _Condition:
             case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=part):
                 return [not each for each in self.truth(part)]
             case ast.Compare(left=left, ops=operations, comparators=others):
-                pairs = zip([left, *others], others, operations, strict=False)
-                return list(map(all, zip(*(self._compared(*pair) for pair in pairs), strict=True)))
+                pairs = zip(pairwise([left, *others]), operations, strict=True)
+                return list(map(all, zip(*(self._compared(*pair, operation) for pair, operation in pairs), strict=True)))
             case ast.Name():
                 column, wanted = self._side(node), "scheme.where must be true or false for every row"
                 require(column.kind in ("true and false", ""), f"{wanted}, {column.name} is not; got {self.where!r}")

@@ -3,12 +3,20 @@
 import pytest
 
 from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 from dau_lightning.audit.verdict import FAIL, NOT_ENOUGH, PASS, summary_line, verdict
 
 
+class Measured(AuditTest):
+    """A test whose figures are given, not measured."""
+
+    def measure(self, case: Case, kind: str) -> Figure:
+        raise AssertionError(kind)
+
+
 def said(ideal: float | None = None, control: bool = True, error: float = 1.0, **values: float):
-    test = AuditTest(priority=0, meaning="")
+    test = Measured(priority=0, meaning="")
     test.ideal, test.needs_control = ideal, control
     return verdict(test, {kind: Figure(value, error) for kind, value in values.items()})
 
