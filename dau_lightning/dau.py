@@ -1,5 +1,6 @@
 """Discriminative Adversarial Unlearning: the min-max game of defender and attacker (Algorithm 1)."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch, JointLoader
+from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import Query
@@ -20,6 +22,7 @@ from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.game.projector import ProjectedRegulariser
 from dau_lightning.game.regulariser import NoRegulariser, Regulariser
 from dau_lightning.game.sensitivity import Sensitivity
+from dau_lightning.training.attempts import Attempts
 from dau_lightning.training.sgd import SGDMethod
 
 UNEQUAL = (
@@ -54,6 +57,8 @@ class DAU(SGDMethod):
         forget_batch_size: images in a step.
         val_batch_size: images in a step.
         pairing: of forget and val images: `random`, or `class` for the same class at the same position.
+        min_steps: the epochs are raised to make at least this many steps, for small data.
+        attempts: repeats a game that costs too much RA.
         settings: see `SGDMethod`; `batch_norm` is the defender's mode for forget and val images.
 
     Raises:
@@ -85,10 +90,13 @@ class DAU(SGDMethod):
         forget_batch_size: int,
         val_batch_size: int,
         pairing: str,
+        min_steps: int,
+        attempts: Attempts,
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
         self.label, self.automatic_optimization = label, False
+        self.min_steps, self.attempts = min_steps, attempts
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input, joint_batch)
@@ -139,6 +147,32 @@ class DAU(SGDMethod):
         """See `SGDMethod.loader`; the devices share the batches of the pre-training, too."""
         self.attacker.check(world_size)
         return super().loader(part, transform, seed, rank, world_size)
+
+    def check(self, split: Split) -> None:
+        """See `UnlearningModule.check`; on small data, raise the number of epochs to make `min_steps` steps."""
+        super().check(split)
+        steps = math.ceil(len(split.retain) / self.batch_sizes["retain"])
+        self.epochs = max(self.epochs, math.ceil(self.min_steps / steps))
+
+    @property
+    def most_epochs(self) -> int:
+        """See `UnlearningModule.most_epochs`."""
+        return self.attempts.number * self.epochs
+
+    def begin(self) -> None:
+        """Remember where the first attempt starts."""
+        self.attempts.begin(self)
+
+    def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
+        """Set the learning rate of the step and of the attempt."""
+        super().on_train_batch_start(batch, batch_idx)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] *= self.attempts.rate(self)
+
+    def on_train_epoch_end(self) -> None:
+        """Find out at the end of an attempt whether another one has to follow."""
+        if (self.trainer.current_epoch + 1) % self.epochs == 0 and not self.attempts.end(self):
+            self.trainer.should_stop = True
 
     def on_train_start(self) -> None:
         """Let the extra losses change the defender, then the attacker prepare; both count as run time."""

@@ -15,6 +15,7 @@ from dau_lightning.game.penalty import none
 from dau_lightning.game.regulariser import redundancy_reduction
 from dau_lightning.game.sensitivity import Sensitivity
 from dau_lightning.network.defender import Defender
+from dau_lightning.training.attempts import Attempts
 
 State = dict[str, Tensor]
 
@@ -31,6 +32,8 @@ SETTINGS: dict[str, Any] = {
     "forget_batch_size": 6,
     "val_batch_size": 6,
     "pairing": "random",
+    "min_steps": 0,
+    "attempts": Attempts(1, None),
     "attacker": Attacker,
     "attacker_input": "probabilities",
     "joint_batch": "forget_val",

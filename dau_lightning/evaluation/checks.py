@@ -11,6 +11,7 @@ DRAWS_MARGIN = 5.0  # points by which the draws of an attack may differ
 FEW = 20  # forget samples below which percentages say little
 UNSTABLE, UNSURE = "MIA is unstable", "MIA is unsure"  # the warnings on a MIA that depends on the draw
 CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
+UNDONE = "all {} attempts cost too much RA, and were undone: the weights are the original's; set a smaller baseline.lr"
 
 Row = Mapping[str, Any]
 
@@ -111,6 +112,8 @@ def _unstable(row: Row) -> list[str]:
 
 
 def _game(row: Row) -> list[str]:
+    if row.get("undone"):
+        return [UNDONE.format(row["attempts"])]
     accuracy = row.get("balanced_accuracy_pretrained")
     if accuracy is None or accuracy >= 50 + CHANCE_MARGIN:
         return []

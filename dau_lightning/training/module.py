@@ -69,7 +69,7 @@ class UnlearningModule(L.LightningModule):
         return f"{self.label}: one pass of {steps} steps, and one change of the weights at its end"
 
     def check(self, split: Split) -> None:
-        """Raise an `InputError` if the method cannot be used on a split; called before any training."""
+        """Fit settings to a split; raise an `InputError` if the method cannot be used on it. Called before any training."""
 
     @property
     def data(self) -> UnlearningDataModule:
@@ -83,8 +83,14 @@ class UnlearningModule(L.LightningModule):
 
     @property
     def progress(self) -> float:
-        """The share of the training that is done, in [0, 1)."""
-        return self.step / (self.epochs * int(self.trainer.num_training_batches))
+        """The share of the training that is done, in [0, 1); a repeated training begins again at 0."""
+        steps = self.epochs * int(self.trainer.num_training_batches)
+        return self.step % steps / steps
+
+    @property
+    def most_epochs(self) -> int:
+        """The epochs of a training that is repeated as often as the method repeats one."""
+        return self.epochs
 
     def configure_optimizers(self) -> Any:
         """No optimizer."""

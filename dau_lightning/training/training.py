@@ -175,7 +175,7 @@ class Training:
         clock, guard = Clock(bool(self.compile)), Guard(module.label, self.folder / "last_good.safetensors")
         kept = CheckpointWriter(path, {**content, "file": path.name}, self.checkpoint_seconds)
         watching = [clock, guard, TrainingBar(module.label), kept, *callbacks]
-        trainer = self.trainer(watching, self.devices, max_epochs=module.epochs, plugins=[kept.io])
+        trainer = self.trainer(watching, self.devices, max_epochs=module.most_epochs, plugins=[kept.io])
         trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.found())
         if not module.defender.holds_mask():
             raise RuntimeError(f"{module.label} changed pruned weights: call defender.prune() after every change")

@@ -1,0 +1,89 @@
+"""Repeats an unlearning that costs too much accuracy on the retained images, from the same weights at half the rate."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from dau_lightning.base.randomness import generator
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.plain_pass import correct
+
+PROBE = 1000  # retained images, at most, on which an attempt is measured
+RUINED = 5.0  # points of RA: a model that lost more is not handed over
+
+
+class Attempts:
+    """Measures RA on a fixed probe of the retained images after each attempt, and decides how to go on.
+
+    An attempt is a whole training of `epochs` epochs. If RA fell by more than `largest_loss`, the next one starts from the same
+    weights with half the learning rate. After the last attempt, the weights of the one that lost least stay; if it lost more
+    than `RUINED` points, those from before the unlearning do. All state is in the module's memory, and so in its checkpoints.
+
+    Args:
+        number: the most attempts.
+        largest_loss: points of RA that an attempt may cost; None: there is one attempt, and nothing is measured.
+    """
+
+    def __init__(self, number: int, largest_loss: float | None) -> None:
+        self.largest_loss = largest_loss
+        self.number = 1 if largest_loss is None else number
+
+    def begin(self, module: UnlearningModule) -> None:
+        """Remember the weights and RA before the first attempt."""
+        if self.largest_loss is not None:
+            module.memory |= {
+                "start": _copy(module),
+                "start_RA": _retain_accuracy(module),
+                "attempt": 0,
+                "least_loss": torch.inf,
+            }
+
+    def rate(self, module: UnlearningModule) -> float:
+        """Return the factor of the learning rate in this attempt."""
+        return 0.5 ** module.memory.get("attempt", 0)
+
+    def end(self, module: UnlearningModule) -> bool:
+        """Measure an attempt that has just ended.
+
+        Returns:
+            Whether another attempt follows; the module then has the weights from before the unlearning.
+        """
+        memory = module.memory
+        if self.largest_loss is None:
+            return False
+        loss = memory["start_RA"] - _retain_accuracy(module)
+        module.findings["attempts"] = memory["attempt"] + 1
+        if loss < memory["least_loss"]:
+            memory |= {"least_loss": loss, "best": _copy(module)}
+        if loss <= self.largest_loss:
+            return False
+        more = memory["attempt"] + 1 < self.number
+        ending = "again from the original with half the rate" if more else "that was the last attempt"
+        print(f"{module.label}: attempt {memory['attempt'] + 1} cost {loss:.1f} points of RA; {ending}")
+        if more:
+            memory["attempt"] += 1
+            _load(module, memory["start"])
+            return True
+        undone = memory["least_loss"] > RUINED
+        _load(module, memory["start" if undone else "best"])
+        module.findings["undone"] = int(undone)
+        return False
+
+
+def _copy(module: UnlearningModule) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in module.defender.state_dict().items()}
+
+
+def _load(module: UnlearningModule, weights: Mapping[str, Tensor]) -> None:
+    """Load weights, and forget the momentum that led to others."""
+    module.defender.load_state_dict(weights)
+    for optimizer in module.trainer.optimizers:
+        optimizer.state.clear()
+
+
+def _retain_accuracy(module: UnlearningModule) -> float:
+    """The accuracy on the probe, in percent."""
+    retain = module.data.part("retain")
+    drawn = torch.randperm(len(retain), generator=generator(module.seed, module.phase, "probe"))[:PROBE]
+    return 100 * float(correct(module.defender, retain[drawn], module.data.transform).double().mean())

@@ -1,0 +1,112 @@
+"""A game that costs too much RA: RA is set by hand here, everything else is the real training."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dau_lightning.dau import DAU
+from dau_lightning.training import attempts
+from dau_lightning.training.attempts import Attempts
+from tests.killing import Kill, Killed, equal, fit
+from tests.whole_game import StepRecord, game, same
+
+STEPS = 3  # in a game of one epoch
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> dict[int | None, float]:
+    """RA by attempt, from 0; None: before the first one."""
+    found: dict[int | None, float] = {None: 90.0}
+    monkeypatch.setattr(attempts, "_retain_accuracy", lambda module: found[module.memory.get("attempt")])
+    return found
+
+
+def three_attempts(tiny: Any) -> DAU:
+    return game(tiny.defender(), attempts=Attempts(3, 2.0), batch_norm="update")
+
+
+def played(tiny: Any) -> tuple[DAU, StepRecord, dict[str, Tensor]]:
+    """A game to its end: the module, its steps, and its final defender."""
+    module, record = three_attempts(tiny), StepRecord()
+    fit(tiny, module, record, seconds=60)
+    return module, record, dict(module.defender.state_dict())
+
+
+def test_a_game_within_the_margin_is_played_once(tiny: Any, measured: dict[int | None, float]) -> None:
+    measured |= {0: 88.0}
+    module, record, final = played(tiny)
+    assert len(record.starts) == STEPS
+    assert same(final, record.ends[-1][0])
+    assert module.findings["attempts"] == 1
+    assert "undone" not in module.findings
+
+
+def test_each_further_game_starts_from_the_same_weights_with_half_the_rate(
+    tiny: Any, measured: dict[int | None, float]
+) -> None:
+    measured |= {0: 80.0, 1: 85.5, 2: 88.5}
+    rates: list[float] = []
+    module, record = three_attempts(tiny), StepRecord()
+    record.on_before_optimizer_step = lambda trainer, _, optimizer: rates.append(trainer.optimizers[0].param_groups[0]["lr"])  # type: ignore[method-assign]
+    fit(tiny, module, record, seconds=60)
+    starts = [record.starts[number][0] for number in (0, STEPS, 2 * STEPS)]
+    assert len(record.starts) == 3 * STEPS
+    assert same(starts[0], starts[1])
+    assert same(starts[0], starts[2])
+    assert sorted(set(rates), reverse=True) == pytest.approx([0.05, 0.025, 0.0125])
+    assert module.findings["attempts"] == 3
+
+
+def test_the_game_that_lost_least_stays(tiny: Any, measured: dict[int | None, float], capsys: Any) -> None:
+    measured |= {0: 80.0, 1: 86.0, 2: 84.0}
+    module, record, final = played(tiny)
+    assert same(final, record.ends[2 * STEPS - 1][0])  # 4 points: less than what ruins a model
+    assert module.findings["undone"] == 0
+    told = capsys.readouterr().out
+    assert "attempt 1 cost 10.0 points of RA; again from the original with half the rate" in told
+    assert "attempt 3 cost 6.0 points of RA; that was the last attempt" in told
+
+
+def test_games_that_all_ruin_the_model_are_undone(tiny: Any, measured: dict[int | None, float]) -> None:
+    measured |= {0: 60.0, 1: 70.0, 2: 80.0}
+    module, record, final = played(tiny)
+    assert same(final, record.starts[0][0])
+    assert module.findings["undone"] == 1
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6, 8])
+def test_killed_in_any_attempt_it_ends_with_the_same_weights(tiny: Any, measured: dict[int | None, float], step: int) -> None:
+    measured |= {0: 80.0, 1: 86.0, 2: 84.0}
+    expected = fit(tiny, three_attempts(tiny), seconds=60)
+    with pytest.raises(Killed):
+        fit(tiny, three_attempts(tiny), Kill(step))
+    assert equal(fit(tiny, three_attempts(tiny)), expected)
+
+
+def test_without_a_margin_nothing_is_measured(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "correct", lambda *_: pytest.fail("measured"))
+    module = game(tiny.defender(), attempts=Attempts(3, None))
+    fit(tiny, module, seconds=60)
+    assert "attempts" not in module.findings
+
+
+def test_ra_is_that_of_the_retained_images_in_evaluation_mode(tiny: Any) -> None:
+    module = game(tiny.defender(), attempts=Attempts(1, 100.0))
+    fit(tiny, module, seconds=60)
+    retain = tiny.split().retain
+    before = tiny.defender().eval()
+    with torch.no_grad():
+        predicted = before(tiny.transform.normalise(retain.images))[0].argmax(1)
+    assert module.memory["start_RA"] == pytest.approx(100 * float((predicted == retain.targets).double().mean()))
+
+
+def test_small_data_gets_more_epochs(tiny: Any) -> None:
+    module = game(tiny.defender(), min_steps=10)
+    module.check(tiny.split())
+    assert module.epochs == 4  # of 3 steps
+    module.min_steps = 9
+    module.epochs = 5
+    module.check(tiny.split())
+    assert module.epochs == 5
