@@ -1,4 +1,4 @@
-"""The base class of the tests of an audit."""
+"""The base class of the attacks and tests of an audit."""
 
 from abc import ABC, abstractmethod
 
@@ -7,11 +7,11 @@ from dau_lightning.audit.figure import Figure
 
 
 class AuditTest(ABC):
-    """Base class of the tests. By itself a test asks whether a model's figure lies as far from Retrain's as noise can be.
+    """Base class of the tests. By itself, a test asks whether noise explains the distance of a model's figure to Retrain's.
 
     Args:
-        priority: tests run in this order, so that a limit of time leaves out the less telling and the slower ones.
-        meaning: the figure in a few words, with its unit.
+        priority: the place of the test in the order, from 0; a time limit leaves out the last ones.
+        meaning: what the figure (the test's number) is, in a few words, with its unit.
     """
 
     ideal: float | None = None  # what an exact unlearning gives by theory, where theory says so
@@ -25,7 +25,7 @@ class AuditTest(ABC):
 
     @abstractmethod
     def measure(self, case: Case, kind: str) -> Figure:
-        """The figure of a model.
+        """Compute the figure of a model.
 
         Args:
             case: the run under audit.
@@ -36,11 +36,11 @@ class AuditTest(ABC):
         """
 
     def doubt(self, case: Case) -> str:
-        """Why the figures of a case are too uncertain for a verdict; empty if they are not."""
+        """Say why the figures of a case are too uncertain for a verdict; an empty text if they are not."""
         return ""
 
     def passes(self, figure: Figure, retrain: Figure, tolerance: float) -> bool:
-        """Whether a model passes.
+        """Return whether a model passes.
 
         Args:
             figure: the model's.

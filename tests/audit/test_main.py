@@ -38,7 +38,7 @@ def test_the_command_audits_a_run_and_goes_on_where_it_was_left(finished, capsys
     assert set(first["tests"]["tow"]["figures"]) == {"method", "retrain", "original"}
     assert first["tests"]["tow"]["figures"]["retrain"]["value"] == 1
     assert "no whole class" in first["tests"]["classwise_spread"]["why"]
-    monkeypatch.setattr("dau_lightning.audit.test.tow.ToW.measure", None)  # is not asked again
+    monkeypatch.setattr("dau_lightning.audit.measure.tow.ToW.measure", None)  # is not asked again
     command.main([str(finished), *QUICK])
     assert content(finished) == first
     command.main(

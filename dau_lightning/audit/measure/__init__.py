@@ -1,1 +1,1 @@
-"""The tests of an audit, a file each; `conf/audit/` has a yaml file with the settings of each."""
+"""The attacks and tests of an audit, one in each file; `conf/audit/` has a yaml file with the settings of each."""

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 from dau_lightning.audit.trained_attack import PARTS, Half, trained_attack

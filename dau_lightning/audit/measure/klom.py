@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 from dau_lightning.audit.shadows import jackknife, members, shadow_margins

@@ -5,7 +5,7 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 from dau_lightning.base.randomness import reseed

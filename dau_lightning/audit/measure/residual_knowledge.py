@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, NotEnough
 from dau_lightning.dataset.images import Images

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
 from dau_lightning.audit.further_models import reference_halves, references

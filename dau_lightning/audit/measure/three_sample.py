@@ -6,7 +6,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import norm
 from sklearn.metrics.pairwise import rbf_kernel
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
 

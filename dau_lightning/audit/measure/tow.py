@@ -2,7 +2,7 @@
 
 from math import prod
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 

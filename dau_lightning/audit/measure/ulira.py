@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 from dau_lightning.audit.low_rates import low_rates

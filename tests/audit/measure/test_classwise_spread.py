@@ -6,7 +6,7 @@ import torch
 
 from dau_lightning.audit.case import Outputs
 from dau_lightning.audit.figure import NotEnough
-from dau_lightning.audit.test.classwise_spread import ClasswiseSpread, total_variation
+from dau_lightning.audit.measure.classwise_spread import ClasswiseSpread, total_variation
 
 SPREAD = ClasswiseSpread(priority=0, meaning="")
 

@@ -5,7 +5,7 @@ import torch
 
 from dau_lightning.audit.case import Outputs
 from dau_lightning.audit.figure import Figure
-from dau_lightning.audit.test.differential import Differential
+from dau_lightning.audit.measure.differential import Differential
 
 TEST = Differential(priority=0, meaning="")
 

@@ -5,8 +5,8 @@ from math import inf, log
 import numpy as np
 import pytest
 
+from dau_lightning.audit.measure.epsilon import Epsilon, epsilon
 from dau_lightning.audit.shadows import members
-from dau_lightning.audit.test.epsilon import Epsilon, epsilon
 from tests.audit.conftest import shadowed
 
 DELTA = 1e-5

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from dau_lightning.audit.test.fresh_attacker import FreshAttacker
+from dau_lightning.audit.measure.fresh_attacker import FreshAttacker
 from dau_lightning.audit.verdict import NOT_ENOUGH, verdict
 from dau_lightning.game.attacker import Attacker, StatisticsAttacker
 

@@ -5,7 +5,7 @@ from math import log
 import numpy as np
 import pytest
 
-from dau_lightning.audit.test.klom import KLOM, divergences
+from dau_lightning.audit.measure.klom import KLOM, divergences
 from dau_lightning.audit.verdict import PASS, verdict
 from tests.audit.conftest import shadowed
 

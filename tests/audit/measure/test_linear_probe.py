@@ -5,7 +5,7 @@ import torch
 
 from dau_lightning.audit.case import Outputs
 from dau_lightning.audit.figure import NotEnough
-from dau_lightning.audit.test.linear_probe import LinearProbe
+from dau_lightning.audit.measure.linear_probe import LinearProbe
 
 PROBE = LinearProbe(priority=0, meaning="", most=200)
 

@@ -5,7 +5,7 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from dau_lightning.audit.test.relearning import Relearning
+from dau_lightning.audit.measure.relearning import Relearning
 from dau_lightning.data.order import Order
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dau_lightning.audit.figure import NotEnough
-from dau_lightning.audit.test.residual_knowledge import ResidualKnowledge
+from dau_lightning.audit.measure.residual_knowledge import ResidualKnowledge
 
 TEST = ResidualKnowledge(priority=0, meaning="", noise=0.03, draws=4, most=50)
 

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from dau_lightning.audit.case import Outputs
 from dau_lightning.audit.figure import NotEnough
 from dau_lightning.audit.further_models import reference_halves
-from dau_lightning.audit.test.rmia import RMIA
+from dau_lightning.audit.measure.rmia import RMIA
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import stratified
 from tests.audit.conftest import answers

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from dau_lightning.audit.figure import NotEnough
-from dau_lightning.audit.test.three_sample import ThreeSample, relative_similarity
+from dau_lightning.audit.measure.three_sample import ThreeSample, relative_similarity
 from dau_lightning.audit.verdict import PASS, verdict
 
 TEST = ThreeSample(priority=0, meaning="")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dau_lightning.audit.test.tow import PARTS, ToW
+from dau_lightning.audit.measure.tow import PARTS, ToW
 
 TOW = ToW(priority=0, meaning="")
 

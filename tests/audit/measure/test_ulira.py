@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from dau_lightning.audit.measure.ulira import ULiRA, area, likelihood_ratios, vulnerable
 from dau_lightning.audit.shadows import members
-from dau_lightning.audit.test.ulira import ULiRA, area, likelihood_ratios, vulnerable
 from tests.audit.conftest import shadowed
 
 
