@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any
 
 RA_MARGIN = 5.0  # points of RA that unlearning may cost
-AUC_MARGIN = 5.0  # points below the reference: forgotten so hard that it shows (Streisand effect)
+AUC_MARGIN = 5.0  # points below the reference from which forgotten images stand out (Streisand effect)
 STANDARD_ERRORS = 2  # that a difference of AUC must exceed as well
 DRAWS_MARGIN = 5.0  # points by which the draws of an attack may differ
 FEW = 20  # forget samples below which percentages say little
@@ -18,12 +18,14 @@ Row = Mapping[str, Any]
 def row_warnings(
     rows: Mapping[str, Row], unpredicted: float, first_RA: float | None = None, wrong_labels: bool = False
 ) -> dict[str, list[str]]:
-    """The warnings about each row of a run; an empty list where there is nothing to say.
+    """Return the warnings about each row of a run; the list is empty if there are none.
 
     Args:
         rows: by kind of model, as in `result.json`, in percent.
-        unpredicted: share of the forget set on which a model that forgot it is wrong, see `split.unpredicted_share`.
-        first_RA: RA of the original of the first request, in percent, so that many small losses add up; None in a first one.
+        unpredicted: share of the forget set that the unlearned model should misclassify: 1 for whole classes and wrong labels,
+            0 for single images; see `split.unpredicted_share`.
+        first_RA: RA of the original of the first request, in percent; RA loss is measured from it, so that losses of several
+            requests add up. None for the first request.
         wrong_labels: whether the labels of the forget set are wrong. Then unseen images, whose labels are right, are no
             standard for its AUC; only Retrain is.
     """
@@ -69,7 +71,8 @@ def _broken(row: Row) -> list[str]:
 def _doubtful_request(retrain_UA: float, unpredicted: float, wrong_labels: bool) -> list[str]:
     """What Retrain knows of the forget set although it should not."""
     if wrong_labels and retrain_UA < 50:
-        return [f"Retrain predicts {100 - retrain_UA:.1f}% of the labels that the request calls wrong: look at some of them"]
+        right = f"Retrain predicts {100 - retrain_UA:.1f}% of the labels that you called wrong"
+        return [f"{right}; these labels may be right. Check some of these images."]
     if not wrong_labels and retrain_UA < 100 * unpredicted - RA_MARGIN:
         return ["Retrain recognises a class that it never saw: do images of it lie in the retain set?"]
     return []
@@ -106,7 +109,7 @@ def _unstable(row: Row) -> list[str]:
     spread = highest - lowest > DRAWS_MARGIN
     found = [f"{UNSTABLE}: its draws range from {lowest:.1f} to {highest:.1f}"] if spread else []
     if draws["voided"] > draws["draws"] / 2:
-        found.append(f"{UNSURE}: the SVM of {draws['voided']} of {draws['draws']} draws is inverted")
+        found.append(f"{UNSURE}: {draws['voided']} of {draws['draws']} draws are void")
     return found
 
 
@@ -114,7 +117,7 @@ def _game(row: Row) -> list[str]:
     accuracy = row.get("balanced_accuracy_pretrained")
     if accuracy is None or accuracy >= 50 + CHANCE_MARGIN:
         return []
-    return ["the attacker is at chance after its pre-training: the game has nothing to tell"]
+    return ["the attacker is no better than chance after pre-training, so the game cannot teach the model anything"]
 
 
 def _outcome(row: Row) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from dau_lightning.evaluation.fit_check import fit_warnings
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
 from dau_lightning.run.announcement import announce
 from dau_lightning.run.plan import Plan
-from dau_lightning.run.requirements import check
+from dau_lightning.run.requirements import check_requirements
 from dau_lightning.storage.run_folder import RunFolder
 from dau_lightning.storage.seal import tensors_digest
 from dau_lightning.tracking.metrics_csv import MetricsCSV
@@ -127,7 +127,7 @@ class Experiment:
         data = self.dataset()
         split = self.plan.split(data, self.scheme, self.training.seed)
         modules = self._modules(split)
-        check(self.plan, self.training, split, modules, self.attacks)
+        check_requirements(self.plan, self.training, split, modules, self.attacks)
         return split, modules, self._fit(modules["original"], split, (data.turned, data.unturned))
 
     def announce(self, split: Split, modules: Mapping[str, UnlearningModule]) -> None:
@@ -163,7 +163,7 @@ class Experiment:
         """Train a module, or load its weights; return seconds and findings."""
         module = modules[kind]
         if self.plan.start and kind == "original":
-            module.defender.hold(mask)
+            module.defender.set_mask(mask)
             return {"seconds": 0.0}
         if module.from_scratch:
             return self.training.from_scratch(module, split, mask)

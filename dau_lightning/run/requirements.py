@@ -11,7 +11,7 @@ from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.training import Training
 
 
-def check(
+def check_requirements(
     plan: Plan, training: Training, split: Split, modules: Mapping[str, UnlearningModule], attacks: Collection[str]
 ) -> None:
     """Check that a run can be trained to its end.

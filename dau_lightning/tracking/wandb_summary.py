@@ -37,10 +37,10 @@ def place(names: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -
     }
 
 
-def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def flat_numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """All numbers of a row of `result.json` by name; those of `gaps` and `attacks` as `gaps/UA`.
 
-    >>> numbers({"label": "DAU", "UA": 1.5, "gaps": {"UA": 0.5}})
+    >>> flat_numbers({"label": "DAU", "UA": 1.5, "gaps": {"UA": 0.5}})
     {'UA': 1.5, 'gaps/UA': 0.5}
     """
     return {name: value for name, value in flatten(row, "/").items() if isinstance(value, int | float)}
@@ -72,7 +72,7 @@ def images(pictures: Mapping[str, bytes]) -> dict[str, Any]:
 def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], folder: Path) -> None:
     import wandb
 
-    rows = {kind: numbers(row) for kind, row in result["rows"].items()}
+    rows = {kind: flat_numbers(row) for kind, row in result["rows"].items()}
     method = {f"method/{name}": value for name, value in rows[result["baseline"]].items()}  # the same keys for all methods
     for name in LOWER:
         run.define_metric(f"method/{name}", summary="min")

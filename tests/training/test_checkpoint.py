@@ -204,7 +204,7 @@ def test_a_checkpoint_that_cannot_be_used_is_set_aside(tiny: Any, spoil: Callabl
     path.write_bytes(spoil(path.read_bytes()))
     spoiled, watch = path.read_bytes(), Kill(-1)
     with pytest.warns(UserWarning, match=r"it\.checkpoint cannot be used .* set aside as it\.checkpoint\.bad"):
-        assert CheckpointWriter(path, {"who": "unlearned"}, 60).found() is None
+        assert CheckpointWriter(path, {"who": "unlearned"}, 60).usable_path() is None
     assert equal(fit(tiny, descent(tiny), watch), expected)
     assert watch.steps == list(range(9))
     assert path.with_name(f"{path.name}.bad").read_bytes() == spoiled
@@ -218,5 +218,5 @@ def test_code_in_a_checkpoint_never_runs(tiny: Any, save: Callable[..., None], s
     seal = partial(kept.io._seal, file.getvalue()) if sealed else bytes
     kept.path.write_bytes(seal() + file.getvalue())
     with pytest.warns(UserWarning, match="cannot be used"):
-        assert kept.found() is None
+        assert kept.usable_path() is None
     assert not written.exists()
