@@ -136,7 +136,7 @@ def test_only_a_logged_step_reads_a_number(tiny: Any, method: list[str], amount:
     training.fit(module, split, tiny.folder / "checkpoint", {}, [watched])
     assert watched.reads[0] > 0  # the logged one
     assert watched.reads[1:] == [0] * 11
-    if method[0] == "baseline=dau":
+    if method[0] == "baseline=dau_paper":
         first, *others = (after - before for before, after in pairwise(watched.before))
         assert first > 0
         assert others == [0] * 3
