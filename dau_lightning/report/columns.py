@@ -39,6 +39,13 @@ COLUMNS = {
         Column("RA", "RA", "accuracy", "accuracy on the retain set, percent"),
         Column("TA", "TA", "accuracy", "accuracy on test images of retained classes, percent"),
         Column("AUC", "AUC", "accuracy", "forget against unseen images by the confidence, percent: 50 cannot be told apart"),
+        Column(
+            "trigger_rate",
+            "trigger_rate",
+            "accuracy",
+            "share of unseen images of other classes that, with the backdoor's trigger, get the trigger's class, percent",
+            noted=True,
+        ),
         Column("judge_error", "judge_error", "score", "error on validation images kept for the score, percent"),
         Column("judge_MIA", "judge_MIA", "score", "share of these images that the attack calls nonmember, percent"),
         Column("judge_AUC", "judge_AUC", "score", "AUC of the forget set against these images, percent"),
