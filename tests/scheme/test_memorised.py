@@ -160,6 +160,15 @@ def test_given_weights_choose_by_their_own_margins(run: Callable[..., str]) -> N
     assert forgotten(Path("after")) == first(train, margins(Path("before/unlearned.safetensors"), train), 20)
 
 
+def test_a_later_request_chooses_among_what_is_left_by_the_model_before_it(run: Callable[..., str]) -> None:
+    run(*QUICK, "hydra.run.dir=first", "reference=off")
+    run(*QUICK, "scheme=memorised", "continue_from=first", "hydra.run.dir=second", "reference=off")
+    train, before = trained_on(), forgotten(Path("first"))
+    left = train[torch.tensor([place for place, name in enumerate(train.ids) if name not in before])]
+    new = first(left, margins(Path("first/unlearned.safetensors"), left), 16)
+    assert forgotten(Path("second")) == before | new
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
