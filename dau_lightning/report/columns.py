@@ -43,6 +43,13 @@ COLUMNS = {
         Column("RA", "RA", "accuracy", "accuracy on the retain set, percent"),
         Column("TA", "TA", "accuracy", "accuracy on test images of retained classes, percent"),
         Column("AUC", "AUC", "accuracy", "forget against unseen images by the confidence, percent: 50 cannot be told apart"),
+        Column(
+            "trigger_rate",
+            "trigger_rate",
+            "accuracy",
+            "share of unseen images of other classes that, with the backdoor's trigger, get the trigger's class, percent",
+            noted=True,
+        ),
         Column("judge_error", "judge_error", "score", "error on the held-out validation images, percent"),
         Column(
             "judge_MIA",

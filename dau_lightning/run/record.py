@@ -16,7 +16,7 @@ from dau_lightning.tracking.wandb_summary import flat_numbers
 from dau_lightning.training.module import log
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
-PARTS = "train", "retain", "forget", "val", "judge", "judge_nonmembers", "test_retain", "test_forget"
+PARTS = "train", "retain", "forget", "val", "judge", "judge_nonmembers", "test_retain", "test_forget", "triggered"
 IN_LEDGER = "seed", "data_hash", "split_hash", "request", "files", "warnings"
 
 
@@ -51,7 +51,7 @@ def record(experiment: Experiment, outcome: Outcome, command: str, settings: Map
         "request": dict(split.request),
         "files": folder.files,
         "forgotten_classes": emptied_classes(split),
-        "counts": {part: len(getattr(split, part)) for part in PARTS},
+        "counts": {part: len(images) for part in PARTS if (images := getattr(split, part)) is not None},
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "hardware": hardware(training.device) | {"devices": training.devices},
         "settings": settings,
