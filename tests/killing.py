@@ -1,8 +1,10 @@
 """Kills a training before a step, and trains as a run does, from a checkpoint if there is one."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
+import pytest
 import torch
 from torch import Tensor
 
@@ -34,3 +36,20 @@ def fit(tiny: Any, module: UnlearningModule, *callbacks: L.Callback, seconds: fl
 
 def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def killed_before_each_step(
+    tiny: Any, make: Callable[[], UnlearningModule], steps: Sequence[int], rest: Sequence[int], expected: dict[str, Tensor]
+) -> UnlearningModule:
+    """Train with a kill before each of the steps, each time from the last checkpoint; then to the end, which is the rest."""
+    taken: list[int] = []
+    for step in steps:
+        kill = Kill(step)
+        with pytest.raises(Killed):
+            fit(tiny, make(), kill)
+        assert kill.steps == [*taken, step]  # nothing is done twice
+        taken = [step]
+    module, end = make(), Kill(-1)
+    assert equal(fit(tiny, module, end), expected)
+    assert end.steps == [*rest]
+    return module

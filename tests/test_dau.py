@@ -14,7 +14,7 @@ from dau_lightning.base.error import InputError
 from dau_lightning.baseline.finetune import FineTune
 from dau_lightning.dau import DAU
 from dau_lightning.game.attacker import Attacker, Several, StatisticsAttacker
-from dau_lightning.game.extra_loss.gradient_ascent import GradientAscent
+from dau_lightning.game.extra_loss.gradient_ascent import GradientAscentLoss
 from dau_lightning.game.objective import MinMax, Wasserstein
 from dau_lightning.game.penalty import dragan, interpolated
 from dau_lightning.game.projector import mlp
@@ -59,7 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "statistics": {"attacker": partial(StatisticsAttacker, attacker_input="probabilities")},
     "several": {"attacker": several, "penalty": partial(interpolated, weight=10.0)},
     "class pairs": {"pairing": "class"},
-    "gradient ascent": {"term": {"gradient_ascent": GradientAscent(0.1)}},
+    "gradient ascent": {"term": {"gradient_ascent": GradientAscentLoss(0.1)}},
 }
 
 
@@ -315,7 +315,7 @@ def test_the_projector_is_trained_with_the_defender_and_not_part_of_it(tiny: Any
 def test_gradient_ascent_raises_the_loss_on_forget_images(tiny: Any, build: Build) -> None:
     losses = []
     for weight in (0.0, 1.0):
-        module = build(term={"gradient_ascent": GradientAscent(weight)}, epochs=3)
+        module = build(term={"gradient_ascent": GradientAscentLoss(weight)}, epochs=3)
         tiny.fit(module)
         forget = tiny.split().forget
         with torch.no_grad():

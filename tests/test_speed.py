@@ -132,11 +132,11 @@ def test_only_a_logged_step_reads_a_number(tiny: Any, method: list[str], amount:
     config = composed("baseline.epochs=4", *method)
     training, split, watched = tiny.training([MetricsCSV(tiny.folder / "metrics.csv")]), tiny.split(), Watched()
     module = training.module(instantiate(config.baseline), split)
-    module.defender.hold(OMP(amount, 0)(module.defender.network) if amount else {})
+    module.defender.set_mask(OMP(amount, 0)(module.defender.network) if amount else {})
     training.fit(module, split, tiny.folder / "checkpoint", {}, [watched])
     assert watched.reads[0] > 0  # the logged one
     assert watched.reads[1:] == [0] * 11
-    if method[0] == "baseline=dau":
+    if method[0] == "baseline=dau_paper":
         first, *others = (after - before for before, after in pairwise(watched.before))
         assert first > 0
         assert others == [0] * 3

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
 from dau_lightning.audit.plan import Planned

@@ -8,41 +8,14 @@ from torch import Tensor
 
 from dau_lightning.audit.case import Case, joined
 from dau_lightning.audit.figure import NotEnough, TimeOver
-from dau_lightning.base.randomness import generator, key
+from dau_lightning.base.randomness import key
 from dau_lightning.data.request import ids_hash
 from dau_lightning.data.split import Split
-from dau_lightning.dataset.draw import stratified
 from dau_lightning.dataset.images import Images
 from dau_lightning.network.defender import Defender
 from dau_lightning.storage.seal import sha256
-from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.reference import Reference, halves, reference_split
 from dau_lightning.training.training import Training
-
-
-class Reference(SGDMethod):
-    """SGD by the original's recipe on some images of `D`."""
-
-    label = "Reference"
-    phase = "reference"
-    from_scratch = True
-
-
-def halves(targets: Tensor, count: int, *name: object) -> list[Tensor]:
-    """Bool masks `(N,)` of `count` random halves of samples, every second one the complement of the one before.
-
-    Classes are halved too. In an even number of halves each sample is in exactly half of them.
-
-    Args:
-        targets: int64 `(N,)`.
-        count: number of halves.
-        name: keys the draws.
-    """
-    masks: list[Tensor] = []
-    for pair in range(-(-count // 2)):
-        mask = targets < 0
-        mask[stratified(targets, len(targets) // 2, generator(*name, pair))] = True
-        masks += [mask, ~mask]
-    return masks[:count]
 
 
 def reference(case: Case, images: Images, *name: object) -> Defender:
@@ -57,8 +30,7 @@ def reference(case: Case, images: Images, *name: object) -> Defender:
         NotEnough: the time is over.
     """
     require_time(case, *name)
-    split = replace(case.split, retain=images, split_hash=sha256(case.split.data_hash, ids_hash(images.ids)))
-    training = training_of(case, *name)
+    split, training = reference_split(case.split, images), training_of(case, *name)
     module = training.module(Reference, split)
     training.from_scratch(module, split, case.mask)
     return module.defender

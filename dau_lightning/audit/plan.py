@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from dau_lightning.report.model_card import model_card
-from dau_lightning.report.page import draw
+from dau_lightning.report.page import write_run_page
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import write_text
 from dau_lightning.tracking.wandb import WandB, loggers
@@ -24,7 +24,7 @@ def publish(run: Run, content: Mapping[str, Any]) -> None:
         content: of its `audit.json`.
     """
     if (run.folder / "report.html").is_file():
-        draw(run.result, run.folder)
+        write_run_page(run.result, run.folder)
     if (run.folder / "model_card.md").is_file():
         write_text(run.folder / "model_card.md", model_card(run.result, content["summary"]))
     settings = run.result["settings"]

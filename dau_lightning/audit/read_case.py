@@ -18,6 +18,7 @@ from dau_lightning.network.defender import Defender
 from dau_lightning.report.read import Run
 from dau_lightning.run.job import plan_of, training_of
 from dau_lightning.run.plan import Plan
+from dau_lightning.run.scores import scored_split
 from dau_lightning.storage.run_folder import RunFolder
 from dau_lightning.storage.seal import load_tensors, tensors_digest
 from dau_lightning.storage.store import get
@@ -44,7 +45,8 @@ def read_case(run: Run, references: int) -> Case:
     folder = RunFolder(run.folder, "", "", {}, ".", overwrite=False)
     plan, training = plan_of(settings, folder), training_of(settings, folder, [])
     training.trainer([])  # finds the device
-    split = plan.split(instantiate(settings["dataset"])(), instantiate(settings["scheme"]), training.seed)
+    data, scheme = instantiate(settings["dataset"])(), instantiate(settings["scheme"])
+    split = scored_split(plan, training, scheme, data, lambda split: split, may_train=False)
     require(
         split.split_hash == result["split_hash"],
         f"{run.folder} has another split than the images of today give: {AGAIN}, or give it the images that it had",

@@ -10,9 +10,10 @@ import numpy as np
 
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import NotEnough
-from dau_lightning.audit.further_models import halves, reference, require_time, shadow_split, training_of
+from dau_lightning.audit.further_models import reference, require_time, shadow_split, training_of
 from dau_lightning.metric.auc import confidence_margin
 from dau_lightning.network.defender import Defender
+from dau_lightning.training.reference import halves
 
 FEWEST_SHADOWS = 8  # two Gaussians for each sample, without the target: three models each
 FOLDER = "shadows"  # in the run folder, for the unlearned ones

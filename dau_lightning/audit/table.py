@@ -7,17 +7,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = {"method": "unlearned", "retrain": "Retrain", "original": "original"}
+HEADINGS = {"method": "unlearned", "retrain": "Retrain", "original": "original"}
 
 
 def print_audit(content: Mapping[str, Any]) -> None:
     """Print a line for each test, then the reasons for missing verdicts and the summary."""
     table = Table("test", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in (*COLUMNS.values(), "noise", "tolerance"):
+    for heading in (*HEADINGS.values(), "noise", "tolerance"):
         table.add_column(heading, justify="right")
     table.add_column("verdict")
     for name, test in content["tests"].items():
-        figures = [test["figures"].get(kind, {}).get("value") for kind in COLUMNS]
+        figures = [test["figures"].get(kind, {}).get("value") for kind in HEADINGS]
         table.add_row(name, *map(_shown, (*figures, test["noise"], test["tolerance"])), test["verdict"])
     Console().print(table)
     for name, test in content["tests"].items():

@@ -9,7 +9,7 @@ passes if its difference is within the tolerance and it is not nearer to the ori
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.figure import Figure
 
 PASS, FAIL, NOT_ENOUGH = "pass", "fail", "not enough data"

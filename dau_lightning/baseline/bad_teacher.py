@@ -38,7 +38,7 @@ class BadTeacher(SGDMethod):
         self.original, self.untrained = Teacher(self.defender), Teacher(self.defender)
 
     def begin(self) -> None:
-        """Let one teacher be the original, and draw the weights of the other."""
+        """Copy the original model into one teacher, and draw the weights of the other."""
         self.original.copy_from(self.defender)
         reset(self.untrained.modules(), self.seed, self.phase, "untrained teacher")
 
@@ -51,4 +51,4 @@ class BadTeacher(SGDMethod):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam on the defender."""
-        return self.adam()
+        return self.adamw()

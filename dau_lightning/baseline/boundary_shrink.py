@@ -1,4 +1,4 @@
-"""Boundary Shrink (Chen et al. 2023): train on the forget set, each image with its nearest other class as the label."""
+"""Boundary Shrink (Chen et al. 2023): train on the forget set with the nearest wrong class as the label."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +15,11 @@ from dau_lightning.training.teacher import Teacher
 
 
 class BoundaryShrink(SGDMethod):
-    """SGD on the cross-entropy over `D_f` alone; the labels are the classes across the original's nearest boundary.
+    """Trains on the forget set alone. The label of each image is the nearest wrong class of the original model.
 
-    The label of an image is the original's prediction after one FGSM step on it, the true class excluded. The original is
-    in evaluation mode. With `batch_norm="running"` the student's running statistics are those of `D`, used and unchanged;
-    in the other modes the student's outputs would come from statistics of the forget set.
+    This is the most probable wrong class after one FGSM step on the image. The original is in evaluation mode. With
+    `batch_norm="running"`, the trained model uses the stored statistics and does not change them; the other modes compute
+    statistics from the forget batch.
 
     Args:
         fgsm_step: length of the step, in pixel units: pixels are in [0, 1].
@@ -34,12 +34,12 @@ class BoundaryShrink(SGDMethod):
         self.fgsm_step, self.teacher = fgsm_step, Teacher(self.defender)
 
     def begin(self) -> None:
-        """Let the teacher be the original."""
+        """Copy the original model into the teacher."""
         self.teacher.copy_from(self.defender)
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
-        """The cross-entropy with the other labels."""
-        images, targets = batch["forget"]
+        """Return the cross-entropy with the nearest wrong class as the label."""
+        images, targets = batch[self.part]
         transform = self.data.transform
         moved = fgsm(self.teacher.network, transform, transform.pixels(images), targets, self.fgsm_step)
         outputs = self.teacher(transform.standardise(moved))

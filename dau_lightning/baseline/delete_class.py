@@ -27,7 +27,7 @@ class Delete(SGDMethod):
         self.teacher = Teacher(self.defender)
 
     def begin(self) -> None:
-        """Let the teacher be the original."""
+        """Copy the original model into the teacher."""
         self.teacher.copy_from(self.defender)
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:

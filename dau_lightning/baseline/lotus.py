@@ -44,7 +44,7 @@ class LoTUS(SGDMethod):
         self.shares = {"retain": retain_share}
 
     def begin(self) -> None:
-        """Let the teacher be the original, and measure its accuracies."""
+        """Copy the original model into the teacher, and measure its accuracies."""
         self.teacher.copy_from(self.defender)
         unseen = (1 - unpredicted_share(self.data.split)) * self._accuracy("val")  # acc_v
         self.memory |= {"unseen": unseen, "distance": self._accuracy("forget") - unseen}
@@ -68,4 +68,4 @@ class LoTUS(SGDMethod):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on the defender."""
-        return self.adam()
+        return self.adamw()

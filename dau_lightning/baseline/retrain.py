@@ -1,4 +1,4 @@
-"""The gold standard: trained from scratch on `D_r` by the original's recipe, as if `D_f` had never been there."""
+"""The reference: trained from scratch on `D_r` by the original's recipe, as if `D_f` had never been there."""
 
 from dau_lightning.training.sgd import SGDMethod
 

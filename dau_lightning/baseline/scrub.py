@@ -62,8 +62,12 @@ class SCRUB(SGDMethod):
         known = bool(torch.isin(split.val.targets, split.forget.targets).any())
         require(known or not self.rewind, "baseline.rewind=true needs a validation image of a class of the forget set")
 
+    def plan(self, steps: int, split: Split) -> str:
+        """See `UnlearningModule.plan`."""
+        return f"{super().plan(steps, split)}, in the first {min(self.forget_epochs, self.epochs)} epochs only"
+
     def begin(self) -> None:
-        """Let the teacher be the original."""
+        """Copy the original model into the teacher."""
         self.teacher.copy_from(self.defender)
         self.memory["epochs"] = []  # error on the forget set and weights after each, for SCRUB+R
 

@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from dau_lightning.base.devices import gather_shares
 from dau_lightning.data.loader import Batch, PlainLoader
+from dau_lightning.data.split import Split
 from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.per_sample_gradient import shaped, squared_gradients
 from dau_lightning.training.sgd import SGDMethod, rate_factor
@@ -40,6 +41,10 @@ class SFRon(SGDMethod):
         self.automatic_optimization, self.forgetting = False, False
         self.ascent_weight, self.interval_steps, self.clip_norm = ascent_weight, interval_steps, clip_norm
         self.batch_sizes = {"retain": self.batch_size, "forget": forget_batch_size}
+
+    def forget_visits(self, steps: int, split: Split) -> float:
+        """See `SGDMethod.forget_visits`."""
+        return super().forget_visits(steps, split) / self.interval_steps
 
     def begin(self) -> None:
         """Find the weights that a forget step moves, bool `(P,)`."""

@@ -104,5 +104,6 @@ def described(request: Mapping[str, Any]) -> str:
         "forgotten_before": "forgotten before",
     }
     said += [f"{request[name]:,} {words}" for name, words in notes.items() if request.get(name)]
+    said += [f"chosen by {request['chosen_by']}"] if "chosen_by" in request else []
     said += ["their labels are wrong"] if request.get("wrong_labels") else []
     return "; ".join([*said, f"the first: {', '.join(request['first'])}"] if request.get("first") else said)

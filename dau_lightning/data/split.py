@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,6 +35,8 @@ class Split:
         judge_nonmembers: for the selection score, images never seen, the nonmembers that the attacks are fitted on.
         test_retain: test images of classes with retain samples.
         test_forget: test images of classes without retain samples.
+        triggered: unseen images of other classes with a backdoor's trigger and the label of its class: test images, or with a
+            selection score those kept for it; None where `D` has no backdoor.
         data_hash: hash of the images, `D` and `D_v`; originals carry it.
         split_hash: hash of `data_hash` and `D_f`; Retrain, unlearned models and results carry it.
         request: the record of the request, see `request.asked_for`.
@@ -51,11 +53,17 @@ class Split:
     data_hash: str
     split_hash: str
     request: Mapping[str, Any] = field(default_factory=dict)
+    triggered: Images | None = None
 
     @property
     def wrong_labels(self) -> bool:
         """Whether the request says that the labels of the forget set are wrong."""
         return self.request.get("wrong_labels", False)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether a score chose the forget set, so that a model without it does not treat it like unseen images."""
+        return "chosen_by" in self.request
 
 
 def make_split(
@@ -68,6 +76,7 @@ def make_split(
     hold_out: bool = True,
     forgotten: Collection[str] = (),
     corruption: Corruption | None = None,
+    scores: Tensor | None = None,
 ) -> Split:
     """Split a data set. `D` and `D_v` depend on data and seed alone, not on the scheme.
 
@@ -79,7 +88,8 @@ def make_split(
         val_from_test: the share of the test set that becomes `D_v` and is not tested on; None if `D_v` comes from elsewhere.
         hold_out: whether `D_v` may be held out of the training set; False for a network that has seen all of it.
         forgotten: ids of samples of `D` that were forgotten before; they belong to `D_f` too.
-        corruption: changes images or labels of `D` alone; None for none.
+        corruption: changes images or labels of `D` alone; None for none. If it has a trigger, its `triggered` shows it.
+        scores: of each image of `D`, for a scheme that asks for them, see `Images.scores`.
 
     Raises:
         InputError: there is no sample to forget, none to retain, or no validation or test image.
@@ -87,6 +97,7 @@ def make_split(
     kept, val, test = _validation(data, seed, val_from_test, hold_out)
     train = data.train if len(kept) == len(data.train) else data.train[kept]
     train = corruption(train, generator(seed, "corruption")) if corruption else train
+    train = train if scores is None else replace(train, scores=scores)
     mask, request = asked_for(data.train, train, kept, scheme, seed, forgotten)
     request |= {"copies": find_copies(train, mask, val, test)}
     retain, forget = train[(~mask).nonzero().flatten()], train[mask.nonzero().flatten()]
@@ -106,7 +117,10 @@ def make_split(
         not selection or len(judge) > 0,
         "selection=true needs at least 4 validation images of retained classes, as does reference=off with your own weights",
     )
-    return Split(train, retain, forget, val, judge, judge_nonmembers, test_retain, test_forget, data_hash, split_hash, request)
+    shown = getattr(corruption, "triggered", None)
+    triggered = shown(rest if selection else test) if shown else None
+    tests = test_retain, test_forget
+    return Split(train, retain, forget, val, judge, judge_nonmembers, *tests, data_hash, split_hash, request, triggered)
 
 
 def _halve(images: Images, seed: int, name: str) -> tuple[Images, Images]:

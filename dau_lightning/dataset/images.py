@@ -21,6 +21,8 @@ class Images:
         levels: labels `(N,)` and class names by level, if the data set has several levels of labels; `targets` is one of them.
         root: the folder to which the ids are relative paths; None if the images have no files of their own.
         corrupted: marks the images whose pixels or label a corruption changed, bool `(N,)`; None without a corruption.
+        scores: of each image, the number by which a scheme chooses, float64 `(N,)`: the original's margin, or the memorisation
+            by reference models; None for a scheme that asks for none.
     """
 
     images: Tensor
@@ -30,6 +32,7 @@ class Images:
     levels: Mapping[str, tuple[Tensor, tuple[str, ...]]] = field(default_factory=dict)
     root: Path | None = None
     corrupted: Tensor | None = None
+    scores: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -40,7 +43,8 @@ class Images:
         ids = tuple(self.ids[i] for i in index.tolist())
         levels = {name: (targets[index], names) for name, (targets, names) in self.levels.items()}
         corrupted = None if self.corrupted is None else self.corrupted[index]
-        return Images(self.images[index], self.targets[index], self.class_names, ids, levels, self.root, corrupted)
+        scores = None if self.scores is None else self.scores[index]
+        return Images(self.images[index], self.targets[index], self.class_names, ids, levels, self.root, corrupted, scores)
 
     @cached_property
     def digests(self) -> tuple[bytes, ...]:

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from dau_lightning.data.split import Split
+
 RA_MARGIN = 5.0  # points of RA that unlearning may cost
-AUC_MARGIN = 5.0  # points below the reference: forgotten so hard that it shows (Streisand effect)
+AUC_MARGIN = 5.0  # points below the reference from which forgotten images stand out (Streisand effect)
 STANDARD_ERRORS = 2  # that a difference of AUC must exceed as well
 DRAWS_MARGIN = 5.0  # points by which the draws of an attack may differ
+TRIGGER_MARGIN = 5.0  # points of the trigger rate above Retrain's
 FEW = 20  # forget samples below which percentages say little
 UNSTABLE, UNSURE = "MIA is unstable", "MIA is unsure"  # the warnings on a MIA that depends on the draw
 CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
@@ -17,24 +20,32 @@ Row = Mapping[str, Any]
 
 
 def row_warnings(
-    rows: Mapping[str, Row], unpredicted: float, first_RA: float | None = None, wrong_labels: bool = False
+    rows: Mapping[str, Row],
+    unpredicted: float,
+    first_RA: float | None = None,
+    wrong_labels: bool = False,
+    chosen: bool = False,
 ) -> dict[str, list[str]]:
-    """The warnings about each row of a run; an empty list where there is nothing to say.
+    """Return the warnings about each row of a run; the list is empty if there are none.
 
     Args:
         rows: by kind of model, as in `result.json`, in percent.
-        unpredicted: share of the forget set on which a model that forgot it is wrong, see `split.unpredicted_share`.
-        first_RA: RA of the original of the first request, in percent, so that many small losses add up; None in a first one.
-        wrong_labels: whether the labels of the forget set are wrong. Then unseen images, whose labels are right, are no
-            standard for its AUC; only Retrain is.
+        unpredicted: share of the forget set that the unlearned model should misclassify: 1 for whole classes and wrong labels,
+            0 for single images; see `split.unpredicted_share`.
+        first_RA: RA of the original of the first request, in percent; RA loss is measured from it, so that losses of several
+            requests add up. None for the first request.
+        wrong_labels: whether the labels of the forget set are wrong.
+        chosen: whether a score chose the forget set. Here, as where labels are wrong, unseen images are no standard for its
+            AUC; only Retrain is.
     """
     original, retrain = rows["original"], rows.get("retrain")
     found = {}
     for kind, row in rows.items():
         found[kind] = [*_broken(row), *_lost(row, original, first_RA), *_unstable(row), *_game(row)]
+        found[kind] += _triggered(row, retrain) if retrain else []
         if kind == "retrain":
             found[kind] += _doubtful_request(row["UA"], unpredicted, wrong_labels)
-        if kind != "original" and not (wrong_labels and retrain is None):
+        if kind != "original" and not ((wrong_labels or chosen) and retrain is None):
             found[kind] += _over_forgotten(row, original, retrain)
         if kind not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
             found[kind].append("nothing forgotten: UA, RA and every attack are the original's")
@@ -46,6 +57,16 @@ def few_samples(count: int) -> list[str]:
     if count >= FEW:
         return []
     return [f"only {count} images are forgotten: each of them is {100 / count:.1f} points of UA and MIA"]
+
+
+def chosen_samples(split: Split, with_score: bool) -> list[str]:
+    """A warning about a selection score whose standard, unseen images, is none for the forget set."""
+    if not (with_score and split.chosen):
+        return []
+    return [
+        f"the forget set was chosen by {split.request['chosen_by']}: a model without it does not treat it like unseen images, "
+        "with which the score compares it; compare with a Retrain"
+    ]
 
 
 def all_warnings(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -70,7 +91,8 @@ def _broken(row: Row) -> list[str]:
 def _doubtful_request(retrain_UA: float, unpredicted: float, wrong_labels: bool) -> list[str]:
     """What Retrain knows of the forget set although it should not."""
     if wrong_labels and retrain_UA < 50:
-        return [f"Retrain predicts {100 - retrain_UA:.1f}% of the labels that the request calls wrong: look at some of them"]
+        right = f"Retrain predicts {100 - retrain_UA:.1f}% of the labels that you called wrong"
+        return [f"{right}; these labels may be right. Check some of these images."]
     if not wrong_labels and retrain_UA < 100 * unpredicted - RA_MARGIN:
         return ["Retrain recognises a class that it never saw: do images of it lie in the retain set?"]
     return []
@@ -98,6 +120,14 @@ def _over_forgotten(row: Row, original: Row, retrain: Row | None) -> list[str]:
     ]
 
 
+def _triggered(row: Row, retrain: Row) -> list[str]:
+    """A backdoor that the model still has; Retrain, which never saw the trigger, shows chance."""
+    rate, chance = row.get("trigger_rate"), retrain.get("trigger_rate")
+    if rate is None or chance is None or rate <= chance + TRIGGER_MARGIN:
+        return []
+    return [f"the trigger works: {rate:.1f}% of unseen images with it get its class, {chance:.1f}% by Retrain"]
+
+
 def _unstable(row: Row) -> list[str]:
     """An attack whose result depends on the draw of its members."""
     draws = row.get("MIA_draws")
@@ -107,7 +137,7 @@ def _unstable(row: Row) -> list[str]:
     spread = highest - lowest > DRAWS_MARGIN
     found = [f"{UNSTABLE}: its draws range from {lowest:.1f} to {highest:.1f}"] if spread else []
     if draws["voided"] > draws["draws"] / 2:
-        found.append(f"{UNSURE}: the SVM of {draws['voided']} of {draws['draws']} draws is inverted")
+        found.append(f"{UNSURE}: {draws['voided']} of {draws['draws']} draws are void")
     return found
 
 
@@ -117,7 +147,7 @@ def _game(row: Row) -> list[str]:
     accuracy = row.get("balanced_accuracy_pretrained")
     if accuracy is None or accuracy >= 50 + CHANCE_MARGIN:
         return []
-    return ["the attacker is at chance after its pre-training: the game has nothing to tell"]
+    return ["the attacker is no better than chance after pre-training, so the game cannot teach the model anything"]
 
 
 def _outcome(row: Row) -> tuple[Any, ...]:

@@ -43,11 +43,13 @@ class Evaluator:
     first_RA: float | None = None
 
     def row(self, module: UnlearningModule) -> Row:
-        """Accuracies and attacks of a module's defender, in percent."""
+        """Accuracies and attacks of a module's defender, in percent; with a backdoor in `D`, the trigger rate too."""
         tests = ("test_retain", "test_forget") if self.with_test else ()
-        callback = self._measure(module, ["retain", "forget", *tests, "judge", "judge_nonmembers"], self._measures())
+        shown = ("triggered",) if self.split.triggered else ()
+        callback = self._measure(module, ["retain", "forget", *tests, *shown, "judge", "judge_nonmembers"], self._measures())
         accuracy, found = callback.accuracy(), callback.measured()
         row = {"UA": 100 - accuracy["forget"], "RA": accuracy["retain"]}
+        row |= {"trigger_rate": accuracy["triggered"]} if shown else {}
         row["sparsity"] = measured_sparsity(module.defender.network)
         if self.with_score:
             judges = {part: len(getattr(self.split, part)) for part in ("judge", "judge_nonmembers")}
@@ -108,7 +110,8 @@ class Evaluator:
                 row |= time_ratio(row, rows["retrain"])
                 if row["AUC"] is not None and rows["retrain"]["AUC"] is not None:
                     row["AUC_gap"] = abs(row["AUC"] - rows["retrain"]["AUC"])
-        for name, found in row_warnings(rows, unpredicted, self.first_RA, self.split.wrong_labels).items():
+        about = self.split.wrong_labels, self.split.chosen
+        for name, found in row_warnings(rows, unpredicted, self.first_RA, *about).items():
             rows[name]["flags"] = found
 
     def validation_set_was_trained_on(self, original: Row, module: UnlearningModule) -> str | None:

@@ -66,8 +66,8 @@ class MetricsCallback(L.Callback):
         if part not in self.kept:
             self.kept[part] = logits.new_empty((size, *logits.shape[1:])), targets.new_empty(size)
             self.seen = 0
-        for room, batch in zip(self.kept[part], (logits, targets), strict=True):
-            room[self.seen : self.seen + len(batch)] = batch
+        for stored, batch in zip(self.kept[part], (logits, targets), strict=True):
+            stored[self.seen : self.seen + len(batch)] = batch
         self.seen += len(targets)
         if self.seen == size:
             for metric, roles in self.measures.values():

@@ -14,16 +14,16 @@ class Objective(Protocol):
     """The losses that attacker and defender minimise."""
 
     def attacker_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """The attacker's loss, before its penalty."""
+        """Compute the attacker's loss, before its penalty."""
         ...
 
     def defender_loss(self, forget_logits: Tensor, val_logits: Tensor) -> Tensor:
-        """The defender's loss, before its weight alpha."""
+        """Compute the defender's loss, before its weight alpha."""
         ...
 
 
 class MinMax:
-    """The binary game of Eq. 1.
+    """The binary game of Eq. 1, whose equations are in `losses.py`.
 
     Args:
         saturating: True for the defender's loss as Eq. 1 prints it; False for the non-saturating form of section 3.3.

@@ -1,15 +1,14 @@
-"""The attacker as a player of the game: its network, its ascent, and the defender's loss against it (section 3)."""
+"""The attacker's side of the game (section 3): what every attacker does, and how an attacker network does it."""
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import AttackerInputs, join
-from dau_lightning.game.exact_critic import ExactCritic
 from dau_lightning.game.objective import Objective
 from dau_lightning.game.penalty import Penalty
 from dau_lightning.game.pretraining import Pretraining
@@ -18,6 +17,39 @@ from dau_lightning.training.mode import batch_norm, evaluating, float32, frozen
 from dau_lightning.training.sgd import SGDMethod
 
 ATTENTION = 2**24  # attention weights of a head, K^2 a sample, that a pass outside of steps may make
+
+
+@runtime_checkable
+class Player(Protocol):
+    """An attacker as `DAU` uses it: a module, with or without a network.
+
+    Of the two kinds, `AttackerPlayer` trains an attacker network, and `exact_critic.ExactCritic` computes its loss by a
+    formula. `baseline/attacker` makes a network, or a module that has these methods itself.
+    """
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Make the optimizers of the attacker, in a list of one or none."""
+        ...
+
+    def check(self, world_size: int) -> None:
+        """Raise an `InputError` if the attacker cannot play on this number of devices."""
+        ...
+
+    def step(self, forget: AttackerInputs, val: AttackerInputs, descend: Callable[[Tensor], None]) -> Tensor:
+        """Take the attacker's part of a step, while the defender is fixed; return the loss for the log."""
+        ...
+
+    def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
+        """Compute what the defender minimises, a scalar, before its weight alpha; the attacker is fixed."""
+        ...
+
+    def before_game(self, module: SGDMethod) -> None:
+        """Do the work before the first step of the game."""
+        ...
+
+    def findings(self, module: SGDMethod) -> dict[str, float | None]:
+        """Return the numbers of the row that say where the game ended; None for a number that there is not."""
+        ...
 
 
 class AttackerPlayer(nn.Module):
@@ -124,6 +156,6 @@ class AttackerPlayer(nn.Module):
         return [self.outputs(inputs) for inputs in self.pretraining.inputs(module, parts)]
 
 
-def player(made: nn.Module, *settings: Any) -> AttackerPlayer | ExactCritic:
-    """What `baseline/attacker` makes, as a player: the exact critic as it is, a network with settings."""
-    return made if isinstance(made, ExactCritic) else AttackerPlayer(made, *settings)
+def player(made: nn.Module, *settings: Any) -> Player:
+    """Return what `baseline/attacker` makes as it is if it is a `Player`, else as the network of an `AttackerPlayer`."""
+    return made if isinstance(made, Player) else AttackerPlayer(made, *settings)

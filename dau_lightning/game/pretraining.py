@@ -53,7 +53,7 @@ class Pretraining:
             TrainingError: a loss is not finite.
         """
         optimizer = module.trainer.optimizers[1]
-        steps = range(module.remember(pretrained=0)["pretrained"], self.steps)
+        steps = range(module.fill_memory(pretrained=0)["pretrained"], self.steps)
         inputs = self.training_inputs(module, steps.start // self.refresh if self.refresh else 0)
         sizes = zip(("members", "nonmembers"), inputs, strict=True)
         orders = [Order(len(part.targets), self.batch_size, module.seed, name) for name, part in sizes]

@@ -22,10 +22,10 @@ class Draws(NamedTuple):
     """The efficacy of one attack over several draws of its members and nonmembers, in percent.
 
     Attributes:
-        efficacy: the median over the draws whose SVM is not inverted (`is_inverted`); over all draws if every SVM is.
+        efficacy: the median over the draws that are not void (`is_void`); over all draws if all are void.
         lowest: the minimum over the same draws.
         highest: the maximum over the same draws.
-        voided: number of draws whose SVM is inverted.
+        voided: number of void draws.
     """
 
     efficacy: float
@@ -34,8 +34,8 @@ class Draws(NamedTuple):
     voided: int
 
 
-def is_inverted(svm: SVC, members: np.ndarray, certain: np.ndarray) -> bool:
-    """Whether an SVM calls most of its own members nonmembers, or most predictions with `p_y = 1`.
+def is_void(svm: SVC, members: np.ndarray, certain: np.ndarray) -> bool:
+    """Return whether a draw is void: its SVM calls most of its own members nonmembers, or most predictions with `p_y = 1`.
 
     Args:
         svm: the SVM, see `fitted`.
@@ -98,6 +98,6 @@ class SVMAttack(Metric):
             members, nonmembers = drawn
             svm = fitted(members, nonmembers, self.resolution)
             found.append(100 * float((~is_member(svm, forget)).mean()))
-            voided.append(is_inverted(svm, members, certain))
+            voided.append(is_void(svm, members, certain))
         votes = [efficacy for efficacy, void in zip(found, voided, strict=True) if not void] or found
         return Draws(median(votes), min(votes), max(votes), sum(voided))

@@ -32,7 +32,7 @@ class Defender(nn.Module):
                 "name the layer whose output are the features with network.features"
             )
         self.num_features, self.num_classes = (linear[-1].in_features, linear[-1].out_features) if linear else (0, 0)
-        self.mask: Mapping[str, Tensor] = {}  # see `hold`
+        self.mask: Mapping[str, Tensor] = {}  # see `set_mask`
         self._last = linear[-1:] if features is None else []  # in a list, so that its weights are not registered twice
         if features is None:
             linear[-1].register_forward_pre_hook(self._keep)
@@ -116,8 +116,8 @@ class Defender(nn.Module):
         features, self._features = self._features, None
         return logits, cast(Tensor, features).flatten(1)
 
-    def hold(self, mask: Mapping[str, Tensor]) -> None:
-        """Prune weights now, and in every later call of `prune`.
+    def set_mask(self, mask: Mapping[str, Tensor]) -> None:
+        """Set the mask, and prune: now, and in every later call of `prune`.
 
         Args:
             mask: bool tensors by name of the network's parameters, True for the weights to keep; empty for a dense network.

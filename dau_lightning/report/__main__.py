@@ -13,7 +13,7 @@ from rich.console import Console
 from dau_lightning.base.error import InputError, one_line, require
 from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
 from dau_lightning.report.figure.cost import cost_pictures
-from dau_lightning.report.page import draw, sweep_page
+from dau_lightning.report.page import sweep_page, write_run_page
 from dau_lightning.report.read import read, unfinished
 from dau_lightning.report.rows import rows_of
 from dau_lightning.report.section import Section, sections
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         files[options.html] = page.encode()
     if options.redraw:
         for run in runs:
-            draw(run.result, run.folder)
+            write_run_page(run.result, run.folder)
             print(f"written: {run.folder / 'report.html'}", file=sys.stderr)
     write_all(files)
     print("" if options.output else text, end="")

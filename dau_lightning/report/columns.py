@@ -1,12 +1,16 @@
-"""Every column of the tables. A new one is one line in `COLUMNS`: tables, page, CSV, model card and W&B upload then have it."""
+"""The columns of the tables. Add a line to `COLUMNS`, and the tables, the page and the CSV show the column.
+
+The number must be in the row already: `Evaluator.row`, `UnlearningModule.findings` or `report/rows.py` puts it there. The model
+card shows the families `accuracy`, `score`, `disparity` and `attack` only.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from dau_lightning.base.nested import flatten
 
-AUDIT = "audit_"  # a column for each test of an audit: `audit_rmia`
-ATTACK = "attack_"  # a column for each attack that a run has: `attack_entropy`
+AUDIT = "audit_"  # prefix of the column of a test in an audit: `audit_rmia`
+ATTACK = "attack_"  # prefix of the column of an attack that a run has: `attack_entropy`
 
 
 class Column(NamedTuple):
@@ -17,7 +21,7 @@ class Column(NamedTuple):
         heading: in the tables.
         family: columns of one family stand together.
         meaning: what the number is, with its unit: the tooltip of the page.
-        key: where the number stands in a row of `result.json`, with a dot for each level; None: under `name`, or computed here.
+        key: dotted path of the number in a row of `result.json`; None: `name` itself, or `rows.py` or `summary.py` computes it.
         decimals: how many are printed.
         noted: whether the meaning also stands below the tables.
     """
@@ -35,16 +39,34 @@ COLUMNS = {
     column.name: column
     for column in (
         Column("UA", "UA", "accuracy", "100 - accuracy on the forget set, percent"),
-        Column("MIA", "MIA", "accuracy", "share of the forget set that the attack calls nonmember, percent"),
+        Column("MIA", "MIA", "accuracy", "share of the forget set that the attack calls never seen, percent"),
         Column("RA", "RA", "accuracy", "accuracy on the retain set, percent"),
         Column("TA", "TA", "accuracy", "accuracy on test images of retained classes, percent"),
         Column("AUC", "AUC", "accuracy", "forget against unseen images by the confidence, percent: 50 cannot be told apart"),
-        Column("judge_error", "judge_error", "score", "error on validation images kept for the score, percent"),
-        Column("judge_MIA", "judge_MIA", "score", "share of these images that the attack calls nonmember, percent"),
-        Column("judge_AUC", "judge_AUC", "score", "AUC of the forget set against these images, percent"),
+        Column(
+            "trigger_rate",
+            "trigger_rate",
+            "accuracy",
+            "share of unseen images of other classes that, with the backdoor's trigger, get the trigger's class, percent",
+            noted=True,
+        ),
+        Column("judge_error", "judge_error", "score", "error on the held-out validation images, percent"),
+        Column(
+            "judge_MIA",
+            "judge_MIA",
+            "score",
+            "share of the held-out validation images that the attack calls never seen, percent",
+        ),
+        Column("judge_AUC", "judge_AUC", "score", "AUC of the forget set against the held-out validation images, percent"),
         Column("score", "score", "score", "the selection score, which needs no Retrain; lower is better", noted=True),
         Column("disparity", "disparity", "disparity", "mean of the distances ΔUA, ΔMIA, ΔRA, ΔTA; lower is better", noted=True),
-        Column("disparity_of_means", "of means", "disparity", "disparity of the means over seeds", noted=True),
+        Column(
+            "disparity_of_means",
+            "of means",
+            "disparity",
+            "disparity computed from the mean UA, MIA, RA and TA over seeds",
+            noted=True,
+        ),
         Column("paper_disparity", "paper disparity", "disparity", "disparity of the paper's printed means"),
         Column("seconds", "seconds", "time", "run time of the method without evaluation and pictures"),
         Column("time_ratio", "time_ratio", "time", "run time divided by Retrain's", decimals=3),
@@ -67,15 +89,21 @@ COLUMNS = {
 
 
 def column(name: str) -> Column:
-    """The column of a name, those of attacks and of an audit's tests included."""
-    meaning = "share of the forget set that this attack calls nonmember, percent"
+    """Return the column of a name, which may be that of an attack or of an audit's test.
+
+    Raises:
+        KeyError: there is no such column.
+    """
     if name.startswith(AUDIT):
-        return Column(name, name.removeprefix(AUDIT), "audit", "figure in a test of the audit, see docs/audit.md")
-    return COLUMNS.get(name) or Column(name, name.removeprefix(ATTACK), "attack", meaning)
+        return Column(name, name.removeprefix(AUDIT), "audit", "result of this test of the audit, see docs/audit.md")
+    if name.startswith(ATTACK):
+        meaning = "share of the forget set that this attack calls never seen, percent"
+        return Column(name, name.removeprefix(ATTACK), "attack", meaning)
+    return COLUMNS[name]
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """The names that are columns, in the order of the tables, attacks last; `_mean` and `_std` are cut off.
+    """Return the names that are columns, in the order of the tables, attacks last, without `_mean` and `_std`.
 
     >>> ordered(["seed", "attack_entropy_std", "attack_entropy_mean", "TA_mean", "UA"])
     ['UA', 'TA', 'attack_entropy']
@@ -84,8 +112,8 @@ def ordered(names: Iterable[str]) -> list[str]:
     return [name for name in COLUMNS if name in found] + [name for name in found if name.startswith((AUDIT, ATTACK))]
 
 
-def numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a row of `result.json` by the name of their column."""
+def values_of(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a row of `result.json` by the name of their column."""
     found = {ATTACK + name: value for name, value in row.get("attacks", {}).items()}
     flat = flatten(row, ".")
     found |= {name: flat.get(column.key or name) for name, column in COLUMNS.items()}

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from dau_lightning.base.error import InputError
-from dau_lightning.metric.disparity import COLUMNS as COMPARED
+from dau_lightning.metric.disparity import COMPARED
 
 GROUP = ["dataset", "network", "scheme", "selection"]  # the rows of a group share a table
 CELL = [*GROUP, "sparsity"]

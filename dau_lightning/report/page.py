@@ -1,6 +1,6 @@
-"""The page of a run and that of a sweep: one HTML file that needs no other file and no network.
+"""The page of a run and the page of a sweep: each is one HTML file that needs no other file and no network.
 
-The page of a run is written with its pictures: as the run ends, or again from the outputs that it kept.
+A run writes its page and pictures as it ends. They can be made again from the outputs that it kept.
 """
 
 import base64
@@ -25,18 +25,18 @@ from dau_lightning.report.text import headings
 from dau_lightning.storage.atomic import write_all
 from dau_lightning.storage.audit_file import scores_of
 
-PIXELS = 1.5  # for a point: the 9 points of the pictures' letters become 13.5 pixels
+PIXELS_PER_POINT = 1.5  # the letters of the pictures, 9 points high, become 13.5 pixels
 
 
-def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
+def write_run_page(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
     """Draw the pictures of a finished run into `figures/` and write its `report.html`.
 
     Args:
         result: the content of its `result.json`.
-        folder: of the run.
+        folder: the run folder.
 
     Returns:
-        The files in `figures/` by name, PNG and SVG; none where the run kept no outputs.
+        The files in `figures/` by name, PNG and SVG; empty if the run kept no outputs and was not audited with RMIA.
 
     Raises:
         InputError: the outputs cannot be read, or a file cannot be written.
@@ -55,7 +55,7 @@ def draw(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
 def sweep_page(
     runs: Sequence[Run], shown: Sequence[Section], drawn: Sequence[Picture], command: str, path: Path, left_out: list[str]
 ) -> str:
-    """The page of many runs.
+    """Return the page of many runs.
 
     Args:
         runs: all of them.
@@ -82,8 +82,8 @@ def _html(template: str, settings: Iterable[tuple[str, str]], drawn: Iterable[Pi
 
 
 def _embedded(picture: Picture) -> dict[str, Any]:
-    """A picture as SVG inside the page, which is sharp at every size; its letters are as large as those of the page."""
+    """Embed a picture as SVG, which is sharp at every size; its letters are as large as those of the page."""
     (svg,) = (content for name, content in picture.files.items() if name.endswith(".svg"))
     points = float(ElementTree.fromstring(svg).attrib["width"].removesuffix("pt"))
     source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    return {"name": picture.name, "caption": picture.caption, "source": source, "width": round(points * PIXELS)}
+    return {"name": picture.name, "caption": picture.caption, "source": source, "width": round(points * PIXELS_PER_POINT)}

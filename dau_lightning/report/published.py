@@ -13,7 +13,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from dau_lightning.base.config_folder import CONFIG_FOLDER
-from dau_lightning.metric.disparity import COLUMNS as COMPARED
+from dau_lightning.metric.disparity import COMPARED
 from dau_lightning.report.comparable import REFERENCES
 from dau_lightning.report.read import Run, texts
 
@@ -23,7 +23,7 @@ PRESETS = "tuned/{dataset}-{baseline}-{scheme}-{sparsity}.yaml", "paper/{baselin
 
 
 @cache
-def numbers() -> pd.DataFrame:
+def paper_rows() -> pd.DataFrame:
     """The paper's rows by name, such as `cifar10-dau_paper-random-dense`.
 
     `paper_disparity` is computed from the printed means; `printed_disparity` differs from it in some rows.
@@ -42,7 +42,7 @@ def name(run: Run, kind: str) -> str | None:
     dataset, scheme, sparsity = (run.result[group] for group in CELL)
     row = f"{dataset}-{kind}-{scheme}-{sparsity}"
     limited = any(run.settings.get(f"dataset.{part}_limit", "null") != "null" for part in ("train", "test"))
-    if row not in numbers().index or run.result["network"] != "resnet18" or run.result["selection"] or limited:
+    if row not in paper_rows().index or run.result["network"] != "resnet18" or run.result["selection"] or limited:
         return None
     compared = ("recipe.", "scheme.", "sparsity.", *(() if kind in REFERENCES else ("baseline.",)))
     expected = _expected(dataset, kind, scheme, sparsity)
@@ -52,7 +52,7 @@ def name(run: Run, kind: str) -> str | None:
     if kind == "dau_paper" and _no_regulariser(run.settings):
         different = {setting for setting in different if not setting.startswith("baseline.regulariser")}
         row = row.replace("-dau_paper-", "-dau_without_regulariser-")  # of Table 2
-    return row if row in numbers().index and not different else None
+    return row if row in paper_rows().index and not different else None
 
 
 def _no_regulariser(settings: dict[str, str]) -> bool:

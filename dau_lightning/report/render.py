@@ -4,7 +4,7 @@ from typing import Any
 
 
 def render(template: str, **values: Any) -> str:
-    """The text of a template; what an HTML template shows is escaped."""
+    """Fill a file in `template/` with values, and return its text; in an HTML file, values are escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(

@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from dau_lightning.metric.disparity import COLUMNS as COMPARED
-from dau_lightning.metric.disparity import disparity, gaps, time_ratio
+from dau_lightning.metric.disparity import COMPARED, disparity, gaps, time_ratio
 from dau_lightning.report import comparable, published
-from dau_lightning.report.columns import AUDIT, numbers
+from dau_lightning.report.columns import AUDIT, values_of
 from dau_lightning.report.comparable import CELL, GROUP, REFERENCES
 from dau_lightning.report.read import Run
 
@@ -56,7 +55,7 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
     about |= {"warnings": result.get("warnings", [])}
     records = []
     for kind, row in result["rows"].items():
-        measured = numbers(row) | (_distances(row, retrain) if retrain else {})
+        measured = values_of(row) | (_distances(row, retrain) if retrain else {})
         measured |= _audited(run, kind)
         if not run.amount:
             measured.pop("zeros", None)

@@ -18,6 +18,7 @@ PARTS = {  # whose images the percentages of a column count
     "RA": ["retain"],
     "TA": ["test_retain"],
     "TA_forgotten": ["test_forget"],
+    "trigger_rate": ["triggered"],
     "judge_error": ["judge", "judge_nonmembers"],
     "judge_MIA": ["judge"],
 }

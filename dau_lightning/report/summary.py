@@ -26,7 +26,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     differences = [name for name in rows if str(name).startswith("difference_")]  # signed: seeds cancel before the sum
     if differences:
         numbers["disparity_of_means"] = methods[differences].agg("mean").abs().mean(axis=1, skipna=False)
-    paper = published.numbers().filter(like="paper_").reindex(methods.published.first().fillna("")).set_index(about.index)
+    paper = published.paper_rows().filter(like="paper_").reindex(methods.published.first().fillna("")).set_index(about.index)
     return about.assign(std=DEVIATIONS).join(numbers).join(paper.dropna(axis=1, how="all")).reset_index()
 
 

@@ -14,13 +14,14 @@ from dau_lightning.data.copies import copy_warnings
 from dau_lightning.data.request import Scheme
 from dau_lightning.data.split import Split
 from dau_lightning.dataset.images import Data
-from dau_lightning.evaluation.checks import few_samples
+from dau_lightning.evaluation.checks import chosen_samples, few_samples
 from dau_lightning.evaluation.evaluator import Evaluator, Row
 from dau_lightning.evaluation.fit_check import fit_warnings
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
 from dau_lightning.run.announcement import announce
 from dau_lightning.run.plan import Plan
-from dau_lightning.run.requirements import check
+from dau_lightning.run.requirements import check_reference, check_requirements
+from dau_lightning.run.scores import scored_split
 from dau_lightning.storage.run_folder import RunFolder
 from dau_lightning.storage.seal import tensors_digest
 from dau_lightning.tracking.metrics_csv import MetricsCSV
@@ -103,7 +104,7 @@ class Experiment:
         first_RA = plan.previous.first_RA if plan.previous else None
         evaluator = Evaluator(training, split, self.attacks, not plan.selection, plan.with_score, first_RA)
         mask, rows = training.mask(split, Original), dict[str, Row]()
-        warnings += [*few_samples(len(split.forget)), *copy_warnings(split.request)]
+        warnings += few_samples(len(split.forget)) + copy_warnings(split.request) + chosen_samples(split, plan.with_score)
         for kind, module in modules.items():
             trained = self._train(kind, modules, split, mask, collector.watchers() if collector else [])
             if is_rank_zero():
@@ -121,13 +122,15 @@ class Experiment:
         start |= {"recipe": plan.recipe(training.recipe), "RA": rows["original"]["RA"] if first_RA is None else first_RA}
         return Outcome(split, method, rows, warnings, start)
 
-    def prepared(self) -> tuple[Split, dict[str, UnlearningModule], list[str]]:
-        """The split, the modules of the run by kind, and warnings, after all checks; for the errors see `run`."""
+    def prepared(self, may_train: bool = True) -> tuple[Split, dict[str, UnlearningModule], list[str]]:
+        """The split, the modules by kind, and warnings, after all checks; errors: see `run`; `may_train`: see `run.scores`."""
         self.training.trainer([], self.training.devices)  # a missing accelerator is an error before any data is read
         data = self.dataset()
-        split = self.plan.split(data, self.scheme, self.training.seed)
+        split = scored_split(self.plan, self.training, self.scheme, data, self._modules, may_train)
         modules = self._modules(split)
-        check(self.plan, self.training, split, modules, self.attacks)
+        check_reference(self.plan, self.training, split, modules)
+        if self.plan.start:
+            print(self.plan.start.load_into(modules["original"].defender.network))
         return split, modules, self._fit(modules["original"], split, (data.turned, data.unturned))
 
     def announce(self, split: Split, modules: Mapping[str, UnlearningModule]) -> None:
@@ -137,14 +140,13 @@ class Experiment:
         announce(self.names, self.training.seed, split, method.plan(steps, split))
 
     def _modules(self, split: Split) -> dict[str, UnlearningModule]:
-        """The modules of the run by kind, in the order in which they are trained."""
+        """The modules of the run by kind, in the order in which they are trained, after the checks of `requirements`."""
         training, plan = self.training, self.plan
         training.transform.check(split.train.images)
         modules = {"retrain": training.module(Retrain, split)} if plan.with_retrain else {}
         modules["original"] = training.module(Original, split)
         modules.setdefault(self.names["baseline"], training.module(self.method, split))
-        if plan.start:
-            print(plan.start.load_into(modules["original"].defender.network))
+        check_requirements(plan, training, split, modules, self.attacks)
         return modules
 
     def _fit(self, original: UnlearningModule, split: Split, turned: tuple[int, int]) -> list[str]:
@@ -163,7 +165,7 @@ class Experiment:
         """Train a module, or load its weights; return seconds and findings."""
         module = modules[kind]
         if self.plan.start and kind == "original":
-            module.defender.hold(mask)
+            module.defender.set_mask(mask)
             return {"seconds": 0.0}
         if module.from_scratch:
             return self.training.from_scratch(module, split, mask)

@@ -54,9 +54,9 @@ def run(config: DictConfig, job: HydraConf) -> None:
         raise
     print("finished before; overwrite=true runs it again, with the images as they are now")
     if config.figures and not (folder.path / "report.html").is_file():  # the run was killed while it drew
-        from dau_lightning.report.page import draw
+        from dau_lightning.report.page import write_run_page
 
-        draw(result, folder.path)
+        write_run_page(result, folder.path)
     _show(result, folder, job)
 
 
@@ -92,7 +92,7 @@ def make(
     Returns:
         The content of `result.json`; empty in a quiet process and after a preview.
     """
-    from dau_lightning.report.page import draw  # imports torch, so after the checks that do not need it
+    from dau_lightning.report.page import write_run_page  # imports torch, so after the checks that do not need it
     from dau_lightning.run.experiment import Experiment
     from dau_lightning.run.preview import preview
     from dau_lightning.run.record import record
@@ -122,7 +122,7 @@ def make(
         if (outcome := preview(experiment) if settings["preview"] else experiment.run()) is None:
             return {}
         result = record(experiment, outcome, command, settings)
-        show(made, result, draw(result, folder.path) if settings["figures"] else {}, folder.path)
+        show(made, result, write_run_page(result, folder.path) if settings["figures"] else {}, folder.path)
     return result
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from dau_lightning.base.error import require
 from dau_lightning.data.copies import refuse_training_set
 from dau_lightning.data.request import Scheme
@@ -46,8 +48,8 @@ class Plan:
         """
         return self.selection or (self.start is not None and self.reference == "off")
 
-    def split(self, data: Data, scheme: Scheme, seed: int) -> Split:
-        """The split of the run."""
+    def split(self, data: Data, scheme: Scheme, seed: int, scores: Tensor | None = None) -> Split:
+        """The split of the run; for `scores` see `run.scores`."""
         require(
             not (self.corruption and self.start and not self.previous),
             "original.checkpoint was not trained on the corrupted images: leave it out, or use corruption=none",
@@ -62,6 +64,7 @@ class Plan:
             hold_out=not (self.start and self.start.trained_on_all),
             forgotten=self.previous.ids if self.previous else (),
             corruption=self.corruption,
+            scores=scores,
         )
 
     def recipe(self, ours: Mapping[str, Any]) -> Mapping[str, Any] | None:

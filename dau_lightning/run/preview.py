@@ -27,7 +27,7 @@ def preview(experiment: Experiment) -> None:
     Raises:
         InputError: as the run would raise it.
     """
-    split, modules, _ = experiment.prepared()
+    split, modules, _ = experiment.prepared(may_train=False)
     experiment.announce(split, modules)
     how: Mapping[str, str] = getattr(experiment.scheme, "how", {})  # in the order of the list
     before = set(experiment.plan.previous.ids) if experiment.plan.previous else set[str]()

@@ -24,12 +24,13 @@ LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many a
 
 # Keys hold patterns for the last part of a name, or more parts, with wildcards as in fnmatch; the first match counts.
 TABLE = {
-    "seed dynamics crop_padding copies pretraining_steps min_steps rewind_epochs": "an integer of at least 0",
+    "seed references dynamics crop_padding copies pretraining_steps min_steps rewind_epochs": "an integer of at least 0",
     "train_limit test_limit samples pretraining_refresh l1_epochs": "null or an integer of at least 1",
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
     "largest_loss": "null or a finite number of at least 0",
-    "*epochs last_layers *batch_size *steps width images_per_pass attempts.number trainer.devices": "an integer of at least 1",
+    "*epochs last_layers *batch_size *steps width images_per_pass patch_size trainer.devices": "an integer of at least 1",
+    "attempts.number": "an integer of at least 1",
     "image_size": f"null or {SIDE} or a list, each {SIDE}",  # digits have 8; an image of 1024 takes 3 MB
     "dataset.channels": "1 or 3",
     "lr attacker_lr noise_scale temperature scale checkpoint.seconds": "a finite number above 0",
@@ -58,6 +59,7 @@ TABLE = {
     "compile": "null or one of inductor, cudagraphs, aot_eager, eager",
     "dataset.level": "one of fine, coarse",
     "scheme.by": "null or one of position, path, id",
+    "corruption.target": CLASS,
     "target": f"null or {CLASS} or a list, each {CLASS}",
     "_target_ root file network.name": TEXT,
     "level column where checkpoint continue_from network.features original.key": f"null or {TEXT}",

@@ -12,11 +12,11 @@ from dau_lightning.run.experiment import Experiment, Outcome
 from dau_lightning.run.ledger import write as write_ledger
 from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.seal import save_tensors, tensors_digest
-from dau_lightning.tracking.wandb_summary import numbers
+from dau_lightning.tracking.wandb_summary import flat_numbers
 from dau_lightning.training.module import log
 
 PACKAGES = "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn", "dau-lightning"
-PARTS = "train", "retain", "forget", "val", "judge", "judge_nonmembers", "test_retain", "test_forget"
+PARTS = "train", "retain", "forget", "val", "judge", "judge_nonmembers", "test_retain", "test_forget", "triggered"
 IN_LEDGER = "seed", "data_hash", "split_hash", "request", "files", "warnings"
 
 
@@ -35,7 +35,7 @@ def record(experiment: Experiment, outcome: Outcome, command: str, settings: Map
     training, split, weights = experiment.training, outcome.split, outcome.module.defender.network.state_dict()
     folder, method = experiment.folder, experiment.names["baseline"]
     for kind, row in outcome.rows.items():
-        log(training.loggers, f"row/{kind}", 0, numbers(row))
+        log(training.loggers, f"row/{kind}", 0, flat_numbers(row))
     if outcome.module.from_scratch:
         hashes = {"data_hash": split.data_hash, "split_hash": split.split_hash}
         save_tensors(folder.path / "unlearned.safetensors", weights, hashes)
@@ -51,7 +51,7 @@ def record(experiment: Experiment, outcome: Outcome, command: str, settings: Map
         "request": dict(split.request),
         "files": folder.files,
         "forgotten_classes": emptied_classes(split),
-        "counts": {part: len(getattr(split, part)) for part in PARTS},
+        "counts": {part: len(images) for part in PARTS if (images := getattr(split, part)) is not None},
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "hardware": hardware(training.device) | {"devices": training.devices},
         "settings": settings,

@@ -11,7 +11,7 @@ from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.training import Training
 
 
-def check(
+def check_requirements(
     plan: Plan, training: Training, split: Split, modules: Mapping[str, UnlearningModule], attacks: Collection[str]
 ) -> None:
     """Check that a run can be trained to its end.
@@ -34,6 +34,14 @@ def check(
         module.check(split)
         _check_batches(training, module, split)
     training.store.check_writable()
+
+
+def check_reference(plan: Plan, training: Training, split: Split, modules: Mapping[str, UnlearningModule]) -> None:
+    """Check that a Retrain of the split is in the store, if the run must not train it.
+
+    Raises:
+        InputError: there is none.
+    """
     if plan.with_retrain and plan.reference == "cached":
         content = training.content(modules["retrain"], split)
         known = get(training.store.path("retrain", content), content)

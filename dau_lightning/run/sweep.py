@@ -19,7 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from dau_lightning.base.error import expected, line
-from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.metric.disparity import COMPARED
 from dau_lightning.run.composition import parsed, values
 from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.run_folder import read_result
@@ -117,5 +117,5 @@ def names(config: DictConfig) -> tuple[str, ...]:
 def _row(result: Mapping[str, Any]) -> str:
     """The most important numbers in the method's row of a result, as text."""
     row = result["rows"][result["baseline"]]
-    columns = ("score",) if result["selection"] else (*COLUMNS, "disparity", "score")
+    columns = ("score",) if result["selection"] else (*COMPARED, "disparity", "score")
     return "".join(f", {column} {row[column]:.2f}" for column in columns if row.get(column) is not None)

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from dau_lightning.base.error import InputError
-from dau_lightning.base.nearest import did_you_mean
+from dau_lightning.dataset.class_index import Class, class_index
 from dau_lightning.dataset.images import Images
-
-Class = int | str
 
 
 def classwise(
@@ -40,7 +38,7 @@ def classwise(
         target = int(torch.randint(len(names), (), generator=generator))
     several = [target] if isinstance(target, int | str) else list(target)
     mask = torch.zeros(len(train), dtype=torch.bool)
-    for label in sorted({_class_index(names, each) for each in several}):
+    for label in sorted({class_index(names, each, "scheme.target") for each in several}):
         members = (targets == label).nonzero().flatten()
         if fraction is not None:
             members = members[torch.randperm(len(members), generator=generator)[: max(1, round(fraction * len(members)))]]
@@ -56,23 +54,3 @@ def _labels(train: Images, level: str | None) -> tuple[Tensor, tuple[str, ...]]:
         levels = " or ".join(train.levels) if train.levels else "null: the data set has labels of one level"
         raise InputError(f"scheme.level must be {levels}; got {level!r}")
     return train.levels[level]
-
-
-def _class_index(class_names: tuple[str, ...], target: Class) -> int:
-    """The index of a class: by its name, or by a number that is not the name of another class."""
-    named = [name for name in class_names if isinstance(target, int) and name.isdecimal() and int(name) == target]
-    at = class_names[target] if isinstance(target, int) and 0 <= target < len(class_names) else None
-    if at is not None and named and named != [at]:
-        raise InputError(
-            f"scheme.target={target} can be class {named[0]!r}, or index {target}, which is class {at!r}: write a name within "
-            f"two pairs of quotes, \"scheme.target='{named[0]}'\" or \"scheme.target='{at}'\""
-        )
-    if str(target) in class_names:
-        return class_names.index(str(target))
-    if isinstance(target, int) and 0 <= target < len(class_names):
-        return target
-    some = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
-    raise InputError(
-        f"scheme.target must be a class index in [0, {len(class_names) - 1}] or one of {some}; got {target!r}"
-        + did_you_mean(target, class_names)
-    )

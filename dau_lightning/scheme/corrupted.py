@@ -24,5 +24,7 @@ class Corrupted:
             InputError: the run has no corruption.
         """
         if train.corrupted is None:
-            raise InputError("scheme=corrupted needs a corruption: add corruption=wrong_labels, or choose another scheme")
+            raise InputError(
+                "scheme=corrupted needs a corruption: add corruption=wrong_labels or backdoor, or choose another scheme"
+            )
         return train.corrupted.clone()

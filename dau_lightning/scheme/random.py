@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from dau_lightning.base.error import InputError
 from dau_lightning.dataset.images import Images
+from dau_lightning.scheme.ranked import share_of
 
 
 def random(train: Images, generator: torch.Generator, fraction: float | None) -> Tensor:
@@ -21,14 +21,4 @@ def random(train: Images, generator: torch.Generator, fraction: float | None) ->
     Raises:
         InputError: `fraction` is out of range, or a class would keep no sample.
     """
-    if fraction is None or not 0 < fraction < 1:
-        raise InputError(
-            f"scheme.fraction must be a number above 0 and below 1, got {'null' if fraction is None else fraction}"
-        )
-    mask = torch.zeros(len(train), dtype=torch.bool)
-    mask[torch.randperm(len(train), generator=generator)[: max(1, round(fraction * len(train)))]] = True
-    emptied = sorted(set(train.targets.tolist()) - set(train.targets[~mask].tolist()))
-    if emptied:
-        names = ", ".join(train.class_names[label] for label in emptied[:5])
-        raise InputError(f"scheme.fraction must leave every class a sample to retain, {fraction} takes all of {names}")
-    return mask
+    return share_of(train, torch.randperm(len(train), generator=generator), fraction)

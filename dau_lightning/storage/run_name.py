@@ -32,10 +32,11 @@ def run_name(
             content += tuple(filter(None, (scheme.get("by"), scheme.get("with_copies"))))
             words.append(hashlib.sha256(repr(content).encode()).hexdigest()[:8])
         words += [Path(path).name, *(["with wrong labels"] if scheme.get("wrong_labels") else [])]
+    words += [f"by {scheme['references']} references"] if scheme.get("references") else []
     if previous := settings.get("continue_from"):
         words.append(f"after {Path(previous).name}")
     if condition := scheme.get("where"):
         words.append(f"where {condition}")
-    corruption = settings.get("corruption", {}).get("_target_", "").rpartition(".")[2]
+    corruption = settings.get("corruption", {}).get("_target_", "").rpartition(".")[2].lower()
     dataset = f"{choices['dataset']} with {corruption}" if corruption else choices["dataset"]
     return dataset, " ".join(filter(None, [choices["network"], own_class, network.get("name")])), " ".join(words)

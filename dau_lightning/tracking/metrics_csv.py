@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from dau_lightning.base.error import InputError
 from dau_lightning.storage.atomic import atomic_write, set_aside, write_text
 
-Row = dict[str, Any]
+CSVRow = dict[str, Any]
 Key = tuple[int, frozenset[str]]  # step and names of the metrics: what identifies a row
 
 
@@ -78,7 +78,7 @@ class MetricsCSV(Logger):
                 os.fsync(file.fileno())
 
     @cached_property
-    def rows(self) -> dict[Key, Row]:
+    def rows(self) -> dict[Key, CSVRow]:
         """All rows so far, read with `columns` when the first is logged; an incomplete line of a killed run is cut off."""
         text = self.path.read_text() if self.path.is_file() else ""
         lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
@@ -93,6 +93,6 @@ class MetricsCSV(Logger):
         self.columns = next(csv.reader(lines), [])
         return rows
 
-    def _write(self, path: Path, mode: str, rows: Iterable[Row]) -> None:
+    def _write(self, path: Path, mode: str, rows: Iterable[CSVRow]) -> None:
         with open(path, mode, newline="") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerows(rows)

@@ -16,7 +16,8 @@ from dau_lightning.storage.run_folder import user_files
 from dau_lightning.storage.run_name import run_name
 from dau_lightning.tracking.wandb import WandB
 
-LOWER = "gaps/*", "disparity", "score*", "seconds", "time_ratio"  # are better when lower: the summary keeps the lowest
+# Are better when lower: the summary keeps the lowest.
+LOWER = "gaps/*", "disparity", "score*", "trigger_rate", "seconds", "time_ratio"
 BINS = np.linspace(0, 1, 51)
 
 
@@ -37,10 +38,10 @@ def place(names: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -
     }
 
 
-def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def flat_numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """All numbers of a row of `result.json` by name; those of `gaps` and `attacks` as `gaps/UA`.
 
-    >>> numbers({"label": "DAU", "UA": 1.5, "gaps": {"UA": 0.5}})
+    >>> flat_numbers({"label": "DAU", "UA": 1.5, "gaps": {"UA": 0.5}})
     {'UA': 1.5, 'gaps/UA': 0.5}
     """
     return {name: value for name, value in flatten(row, "/").items() if isinstance(value, int | float)}
@@ -72,7 +73,7 @@ def images(pictures: Mapping[str, bytes]) -> dict[str, Any]:
 def _show(run: Any, result: Mapping[str, Any], pictures: Mapping[str, bytes], folder: Path) -> None:
     import wandb
 
-    rows = {kind: numbers(row) for kind, row in result["rows"].items()}
+    rows = {kind: flat_numbers(row) for kind, row in result["rows"].items()}
     method = {f"method/{name}": value for name, value in rows[result["baseline"]].items()}  # the same keys for all methods
     for name in LOWER:
         run.define_metric(f"method/{name}", summary="min")

@@ -22,13 +22,14 @@ from dau_lightning.storage.atomic import atomic_write, set_aside
 from dau_lightning.storage.seal import sha256
 
 SEAL = 64  # bytes at the start of a file: the hex digits of a SHA-256
-STRIDE = 10  # steps between two looks at the clock on several devices, which have to ask the first one for the time
+STRIDE = 10  # on several devices, steps between two looks at the clock: the first device has to send its time to the others
 
 
 class SealedCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, preceded by a SHA-256 of the file and of everything that the training depends on.
+    """Lightning's checkpoint with a SHA-256 in front.
 
-    Reading a file accepts tensors and plain values alone, so a file with code in it is refused.
+    The hash covers the file and all settings and data that the training depends on. `torch.load` cannot read the file
+    directly. Reading accepts tensors and plain values only, and refuses a file with code in it.
 
     Args:
         content: everything that the training depends on, in types that JSON has.
@@ -64,10 +65,10 @@ class SealedCheckpointIO(TorchCheckpointIO):
 
 
 class CheckpointWriter(L.Callback):
-    """Writes a checkpoint before a step, or when the module calls `save_checkpoint`, once the last one is `seconds` old.
+    """Writes a checkpoint before a step if the last one is older than `seconds`, and when the module calls `save_checkpoint`.
 
-    Before a step, all of Lightning's counters agree. A step depends on its number and the weights alone, so a checkpoint
-    needs no random state.
+    Before a step, all of Lightning's counters agree. A step depends only on its number and on the state in the checkpoint
+    (weights, optimizer state, buffers, memory), so the checkpoint stores no random state.
 
     Args:
         path: the checkpoint file.
@@ -79,8 +80,8 @@ class CheckpointWriter(L.Callback):
         self.path, self.seconds, self.io = path, seconds, SealedCheckpointIO(content)
         self.written, self.asked = time.monotonic(), 0
 
-    def found(self) -> Path | None:
-        """The path if it holds a checkpoint of this training, else None; a file that cannot be used is renamed."""
+    def usable_path(self) -> Path | None:
+        """Return the path if it holds a checkpoint of this training, else None; rename a file that cannot be used."""
         return broadcast(self.path if is_rank_zero() and self._usable() else None)
 
     def _usable(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a method can add to its loss and do before its first step, whatever the method: `baseline/term` on the command line."""
+"""The interface of an extra loss, which any SGD method can add (`baseline/term=[NAME]`)."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class ExtraLoss(Protocol):
-    """A loss that a method adds to its own, and a change that it makes before its first step.
+    """A loss that a method adds to its own. It can also change the model once, before the first step.
 
     Attributes:
-        part: the part whose images the loss is about; steps without a batch of it have no such loss.
+        part: the part (retain, forget, ...) whose images the loss uses. A step without a batch of this part skips the loss.
     """
 
     part: str
@@ -25,11 +25,12 @@ class ExtraLoss(Protocol):
         ...
 
     def loss(self, module: "SGDMethod", batch: Mapping[str, Batch], forget_logits: Tensor | None) -> Tensor:
-        """A scalar.
+        """Return the loss, a scalar.
 
         Args:
             module: the method.
             batch: the batches of the step.
-            forget_logits: the defender's logits `(B, K)` for the forget images of all devices, if the step has them anyway.
+            forget_logits: the defender's logits `(B, K)` for the forget images of all devices, or None: the loss then computes
+                them.
         """
         ...

@@ -23,8 +23,9 @@ LOG_EVERY = 50  # steps; each logged step costs a synchronisation of the device
 class UnlearningModule(L.LightningModule):
     """Base class of the methods. By itself it fits one-shot methods: no optimizer, one pass over the parts of the split.
 
-    A one-shot method sums over samples in `training_step` and changes the weights in `on_train_epoch_end`. Methods that
-    minimise a loss by SGD derive from `sgd.SGDMethod`.
+    The defender is the network that the method changes, with its mask of pruned weights (`network.defender`); docs/extend.md
+    explains the other words. A one-shot method sums over samples in `training_step` and changes the weights in
+    `on_train_epoch_end`. Methods that minimise a loss by SGD derive from `sgd.SGDMethod`.
 
     Args:
         defender: the model to change, in place.
@@ -33,7 +34,7 @@ class UnlearningModule(L.LightningModule):
     """
 
     label = "unlearned"  # the name of the method in tables
-    phase = "unlearning"  # prefix of logged values, and a key of the randomness: one phase gets one order of retain batches
+    phase = "unlearning"  # names the training: prefix of logged values, and a key of the randomness
     part = "retain"
     from_scratch = False  # whether the method trains new weights by the recipe, which the store keeps
     epochs = 1
@@ -44,15 +45,15 @@ class UnlearningModule(L.LightningModule):
         self.defender, self.seed, self.batch_size = defender, seed, batch_size
         self.batch_sizes: Mapping[str, int] = {self.part: batch_size}  # by part; an epoch visits the first part once
         self.limits: Mapping[str, int] = {}  # by part, the most samples that a one-shot method visits
-        self.findings: dict[str, float | None] = {}  # from the training, for the row of results; None: there is no such number
+        self.findings: dict[str, float | None] = {}  # numbers from the training for the row of results; None: there is none
         self.untimed = 0.0  # seconds of the training that do not count as run time
-        self.memory: dict[str, Any] = {}  # further tensors and numbers that a checkpoint has to hold
+        self.memory: dict[str, Any] = {}  # tensors and numbers, beside weights and buffers, that a checkpoint must keep
         self.resumed = False  # whether the training goes on from a checkpoint
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader | PassLoader:
-        """The training batches; in this class they visit every sample of the parts once.
+        """Make the training batches; in this class they visit every sample of the parts once.
 
         Args:
             part: returns the images of a part, on the device, for the part's name.
@@ -65,7 +66,7 @@ class UnlearningModule(L.LightningModule):
         return PassLoader(parts, self.batch_sizes, transform, seed, self.limits, world_size)
 
     def plan(self, steps: int, split: Split) -> str:
-        """One line that says what the method will do, for `steps` steps in an epoch."""
+        """Say in one line what the method will do, for `steps` steps in an epoch."""
         return f"{self.label}: one pass of {steps} steps, and one change of the weights at its end"
 
     def check(self, split: Split) -> None:
@@ -93,17 +94,17 @@ class UnlearningModule(L.LightningModule):
         return self.epochs
 
     def configure_optimizers(self) -> Any:
-        """No optimizer."""
+        """Make the optimizers: none."""
         return []
 
     def on_train_start(self) -> None:
         """Call `begin`, unless the training is resumed, and move the memory to the device."""
         if not self.resumed:
             self.begin()
-        self.remember()
+        self.fill_memory()
 
     def begin(self) -> None:
-        """The work before the first step; a method puts what later steps need into `memory`. A resumed training skips it."""
+        """Do the work before the first step, and put what later steps need into `memory`; a resumed training skips it."""
 
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
         """Key the noise and dropout of the step by (seed, phase, step), so that they are the same on every device."""
@@ -117,8 +118,8 @@ class UnlearningModule(L.LightningModule):
         if self.step % LOG_EVERY == 0:
             log(self.loggers, self.phase, self.step, values)
 
-    def remember(self, **start: Any) -> dict[str, Any]:
-        """The memory, on the device; each value comes from the checkpoint if there is one, otherwise from `start`."""
+    def fill_memory(self, **start: Any) -> dict[str, Any]:
+        """Move the memory to the device and return it; a value in `start` is used if the memory does not have it yet."""
         self.memory = move_data_to_device({**start, **self.memory}, self.device)
         return self.memory
 
@@ -142,7 +143,7 @@ class UnlearningModule(L.LightningModule):
         self.resumed = True
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """The defender's logits, float32 `(B, K)`."""
+        """Return the defender's logits, float32 `(B, K)`."""
         with float32(self.device), eager():
             return self.defender(batch.images)[0].float()
 

@@ -11,7 +11,7 @@ class PruneAtEpoch(L.Callback):
     """Prunes the defender after some epochs and clears the optimizer's momentum; the training then continues.
 
     Args:
-        mask: the weights to keep, bool tensors by parameter name, see `Defender.hold`.
+        mask: the weights to keep, bool tensors by parameter name, see `Defender.set_mask`.
         epochs: number of dense epochs before the pruning.
     """
 
@@ -22,6 +22,6 @@ class PruneAtEpoch(L.Callback):
         """Prune at the first step after the dense epochs, or at once in a training that is resumed after that step."""
         first = self.epochs * int(trainer.num_training_batches)
         if pl_module.step >= first and not pl_module.defender.mask:
-            pl_module.defender.hold(self.mask)
+            pl_module.defender.set_mask(self.mask)
         if pl_module.step == first:
             trainer.optimizers[0].state.clear()

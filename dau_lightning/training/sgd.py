@@ -21,7 +21,7 @@ from dau_lightning.training.extra_loss import ExtraLoss
 from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.module import UnlearningModule
 
-NO_TERMS: Mapping[str, ExtraLoss] = MappingProxyType({})
+NO_EXTRA_LOSSES: Mapping[str, ExtraLoss] = MappingProxyType({})
 
 
 class SGDMethod(UnlearningModule):
@@ -35,11 +35,11 @@ class SGDMethod(UnlearningModule):
         schedule: `constant`, `linear`, `cosine`, `one_cycle` or `step`, see `rate_factor`.
         milestones: epochs after each of which `schedule="step"` divides the learning rate by ten.
         batch_norm: see `mode.batch_norm`; `update`, as in ordinary training, moves the running statistics to the part's.
-        term: extra losses, by name.
+        term: extra losses by name, chosen with `baseline/term=[NAME]`.
         settings: further arguments, see `UnlearningModule`.
     """
 
-    alternating = False  # whether an epoch visits the parts one after another; else a step has a batch of each part
+    alternating = False  # if true, an epoch visits the parts in turn; if false, each step has a batch of every part
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class SGDMethod(UnlearningModule):
         schedule: str,
         milestones: Sequence[int],
         batch_norm: str = "update",
-        term: Mapping[str, ExtraLoss] = NO_TERMS,
+        term: Mapping[str, ExtraLoss] = NO_EXTRA_LOSSES,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
@@ -60,18 +60,18 @@ class SGDMethod(UnlearningModule):
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
         self.extra_losses = dict(term)
         self.pairs: Mapping[str, str] = {}  # see `JointLoader`
-        self.shares: Mapping[str, float] = {}  # by part, the share of its images that are used; others are used completely
+        self.shares: Mapping[str, float] = {}  # for each part, the share of images to use; parts not named are used whole
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
-        """Augmented batches of the parts, joint or alternating; for the arguments see `UnlearningModule.loader`."""
-        parts = {name: self._drawn(name, part(name)) for name in self.batch_sizes}
+        """Make augmented batches of the parts, joint or alternating; for the arguments see `UnlearningModule.loader`."""
+        parts = {name: self._sample_share(name, part(name)) for name in self.batch_sizes}
         kind = AlternatingLoader if self.alternating else JointLoader
         return kind(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
 
-    def _drawn(self, name: str, part: Images) -> Images:
-        """The images of a part that are used, drawn at random; at least one."""
+    def _sample_share(self, name: str, part: Images) -> Images:
+        """Draw the images of a part that the method uses; at least one."""
         if name not in self.shares:
             return part
         count = max(1, round(self.shares[name] * len(part)))
@@ -80,40 +80,44 @@ class SGDMethod(UnlearningModule):
     def check(self, split: Split) -> None:
         """See `UnlearningModule.check`."""
         for name, extra in self.extra_losses.items():
-            needed = f"baseline/term={name} needs steps with {extra.part} images, {self.label} has none: choose another term"
+            needed = f"baseline/term={name} needs steps with {extra.part} images, {self.label} has none: choose another"
             require(extra.part in self.batch_sizes, needed)
 
     def on_train_start(self) -> None:
-        """Begin, then let the extra losses change the defender."""
+        """Call `begin`, then `begin` of each extra loss; skip both if the training resumes."""
         super().on_train_start()
         if not self.resumed:
             for extra in self.extra_losses.values():
                 extra.begin(self)
 
     def plan(self, steps: int, split: Split) -> str:
-        """One line with the epochs, the steps, and how often an epoch visits a forget sample."""
+        """Say in one line how many epochs and steps there are, and how often an epoch visits a forget sample."""
         plan = f"{self.label}: {self.epochs} epochs of {steps} steps"
         if "forget" not in self.batch_sizes:
             return plan
-        visits = 1.0 if self.alternating else steps * self.batch_sizes["forget"] / len(split.forget)
-        return f"{plan}, each visits every forget sample {visits:.1f} times"
+        return f"{plan}; an epoch visits every forget sample {self.forget_visits(steps, split):.1f} times"
+
+    def forget_visits(self, steps: int, split: Split) -> float:
+        """Return how often an epoch visits a forget sample."""
+        return 1.0 if self.alternating else steps * self.batch_sizes["forget"] / len(split.forget)
 
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
-        """An SGD optimizer of the defender and other modules; after each step it sets pruned weights to zero again."""
+        """Make SGD on the defender and other modules."""
         parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
-        return self._pruning(torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True))
+        sgd = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
+        return self._prune_after_each_step(sgd)
 
-    def adam(self) -> torch.optim.Optimizer:
-        """An Adam optimizer of the defender, with `momentum` as beta 1 and a decoupled weight decay (AdamW)."""
+    def adamw(self) -> torch.optim.Optimizer:
+        """Make AdamW on the defender, with `momentum` as beta 1."""
         options = {"betas": (self.momentum, 0.999), "weight_decay": self.weight_decay, "fused": True}
-        return self._pruning(torch.optim.AdamW(self.defender.parameters(), self.lr, **options))
+        return self._prune_after_each_step(torch.optim.AdamW(self.defender.parameters(), self.lr, **options))
 
-    def _pruning(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    def _prune_after_each_step(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         optimizer.register_step_post_hook(lambda *_: self.defender.prune())
         return optimizer
 
     def configure_optimizers(self) -> Any:
-        """SGD on the defender."""
+        """Make the optimizers: SGD on the defender."""
         return self.sgd()
 
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
@@ -125,13 +129,13 @@ class SGDMethod(UnlearningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Average gradients over the devices, so that all take the same step."""
-        # The defender's batch-norm statistics are averaged at its own step alone: before an attacker's step the defender's
-        # graph still needs them unchanged.
+        # Average the defender's batch-norm statistics only before its own step. Before an attacker's step, the backward pass
+        # of the defender is still to come and needs them unchanged.
         defenders = [self.defender] if optimizer is self.trainer.optimizers[0] else []
         average_over_devices(optimizer, *defenders)
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
-        """The loss of the step, which the optimizer minimises."""
+        """Return the loss of the step, which the optimizer minimises."""
         with batch_norm(self.defender, self.batch_norm):
             extra = self.extra_values(batch)
             loss = self.loss(batch) + sum(extra.values())
@@ -139,17 +143,17 @@ class SGDMethod(UnlearningModule):
         return loss
 
     def extra_values(self, batch: Mapping[str, Batch], forget_logits: Tensor | None = None) -> dict[str, Tensor]:
-        """The extra losses of a step, by name; for the arguments see `ExtraLoss.loss`."""
+        """Compute the extra losses of a step, by name; for the arguments see `ExtraLoss.loss`."""
         extras = {name: extra for name, extra in self.extra_losses.items() if extra.part in batch}
         return {name: extra.loss(self, batch, forget_logits) for name, extra in extras.items()}
 
     def second_view(self, part: str) -> Batch:
-        """Another augmentation of the images of a part's batch, this device's share."""
+        """Augment the images of a part's batch once more; return this device's share."""
         loader: JointLoader = self.trainer.train_dataloader  # pyright: ignore[reportAssignmentType]
         return loader.batch(part, loader.number(part), "second view")
 
     def descend(self, number: int, loss: Tensor) -> None:
-        """One step of an optimizer, 0 being the defender's; for methods that take their steps themselves."""
+        """Take a step with optimizer `number` (0: the defender's); for methods with `automatic_optimization = False`."""
         optimizers = self.optimizers()
         optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
         optimizer.zero_grad()
@@ -157,20 +161,20 @@ class SGDMethod(UnlearningModule):
         optimizer.step()
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
-        """The cross-entropy on the batch of `part`, a scalar."""
+        """Return the cross-entropy on the batch of `part`, a scalar."""
         return self.cross_entropy(batch[self.part])
 
     def cross_entropy(self, batch: Batch) -> Tensor:
-        """`L_D` of a batch, a scalar in nats, float32."""
+        """Return the cross-entropy of a batch (`L_D`), a scalar in nats, float32."""
         return F.cross_entropy(self.logits(batch.images), gather_shares(batch.targets))
 
     def logits(self, images: Tensor) -> Tensor:
-        """The defender's logits for the whole batch of which this device has a share, float32 `(B, K)`."""
+        """Return the logits of the defender for the batch of all devices, of which `images` is a share, float32 `(B, K)`."""
         return gather_shares(self.defender(images)[0].float())
 
 
 def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()) -> float:
-    """The learning rate divided by its highest value, at a progress in [0, 1).
+    """Return the learning rate divided by its highest value, at a progress in [0, 1).
 
     `constant` is 1; `linear` falls to 0, `cosine` along half a wave; `one_cycle` rises from 0.1 over the first fifth and then
     falls linearly to 0; `step` divides by ten at each milestone, which is a progress too.

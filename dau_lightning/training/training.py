@@ -131,14 +131,14 @@ class Training:
         if mask and self.sparsity and module.part == "train":  # its first steps are those of the dense original
             pruning = [PruneAtEpoch(mask, self.sparsity.made.rewind_epochs)]
         else:
-            module.defender.hold(mask)
+            module.defender.set_mask(mask)
         content = self.content(module, split, sparse=bool(mask))
         path = self.store.path(module.phase, content)
         return self._trained(module, split, path, content, mask, pruning) | {"store": str(path)}
 
     def unlearned(self, module: UnlearningModule, split: Split, mask: Mask, watchers: Callbacks = ()) -> dict[str, Any]:
         """Unlearn: train a method whose defender holds the original, write the weights; return seconds and findings."""
-        module.defender.hold(mask)
+        module.defender.set_mask(mask)
         content = {"configuration": self.configuration, "data_hash": split.data_hash, "split_hash": split.split_hash}
         content |= {"recipe_number": RECIPE_NUMBER, "original": tensors_digest(module.defender.network.state_dict())}
         return self._trained(module, split, self.folder / "unlearned.safetensors", content, mask, watchers)
@@ -156,7 +156,7 @@ class Training:
 
         entry, trained = on_rank_zero(partial(get_or_train, path, content), train)
         module.defender.network.load_state_dict(entry.weights)
-        module.defender.hold(mask)
+        module.defender.set_mask(mask)
         print(f"{module.label}: {'trained into' if trained else 'taken from'} {entry.path}")
         return {"seconds": entry.seconds, **entry.findings}
 
@@ -176,7 +176,7 @@ class Training:
         kept = CheckpointWriter(path, {**content, "file": path.name}, self.checkpoint_seconds)
         watching = [clock, guard, TrainingBar(module.label), kept, *callbacks]
         trainer = self.trainer(watching, self.devices, max_epochs=module.most_epochs, plugins=[kept.io])
-        trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.found())
+        trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.usable_path())
         if not module.defender.holds_mask():
             raise RuntimeError(f"{module.label} changed pruned weights: call defender.prune() after every change")
         return clock.seconds - module.untimed

@@ -1,24 +1,38 @@
 """The real command on real runs of tiny data."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from dau_lightning.audit import __main__ as command
 from dau_lightning.base.error import InputError
+from dau_lightning.run.command_line import main as train
 from dau_lightning.storage.audit_file import read_audit
 from tests.tiny import TINY, results
 
 QUICK = ["fresh_attacker.epochs=1", "fresh_statistics.epochs=1", "residual_knowledge.draws=2", "relearning.most_steps=2"]
-LARGER = ["dataset.train_limit=600", "dataset.test_limit=200", "scheme.fraction=0.3"]
+LARGER = ["dataset.train_limit=600", "dataset.test_limit=200", "scheme.fraction=0.3", "metric=[confidence]"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A working directory in which a run is finished, for copies."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["train.py", *TINY, *LARGER, "baseline=finetune", "baseline.epochs=1"])
+        train()
+    return folder
 
 
 @pytest.fixture
-def finished(run, tmp_path, monkeypatch) -> Path:
-    """The folder of a finished run, in an empty working directory."""
+def finished(made, tmp_path, monkeypatch) -> Path:
+    """The folder of a finished run, in a working directory of its own."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    run(*TINY, *LARGER, "baseline=finetune", "baseline.epochs=1")
     (folder,) = results()
     return folder
 
@@ -38,7 +52,7 @@ def test_the_command_audits_a_run_and_goes_on_where_it_was_left(finished, capsys
     assert set(first["tests"]["tow"]["figures"]) == {"method", "retrain", "original"}
     assert first["tests"]["tow"]["figures"]["retrain"]["value"] == 1
     assert "no whole class" in first["tests"]["classwise_spread"]["why"]
-    monkeypatch.setattr("dau_lightning.audit.test.tow.ToW.measure", None)  # is not asked again
+    monkeypatch.setattr("dau_lightning.audit.measure.tow.ToW.measure", None)  # is not asked again
     command.main([str(finished), *QUICK])
     assert content(finished) == first
     command.main(
@@ -48,8 +62,8 @@ def test_the_command_audits_a_run_and_goes_on_where_it_was_left(finished, capsys
     assert content(finished)["tests"]["tow"] == first["tests"]["tow"]
 
 
-def test_retrain_against_itself_and_a_second_retrain(run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_retrain_against_itself_and_a_second_retrain(run, finished):
+    shutil.rmtree(finished)  # its original and Retrain stay in the store
     run(*TINY, *LARGER, "baseline=retrain")
     run(*TINY, *LARGER, "baseline=retrain_again")
     for folder, found in results().items():
@@ -89,7 +103,7 @@ def test_references_and_shadows_are_trained_once_for_all_methods(finished, run, 
 
 def test_a_forgotten_class(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run(*TINY, *LARGER[:2], "scheme=classwise", "baseline=finetune", "baseline.epochs=1")
+    run(*TINY, *LARGER[:2], LARGER[3], "scheme=classwise", "baseline=finetune", "baseline.epochs=1")
     (folder,) = results()
     command.main([str(folder), *QUICK])
     tests = content(folder)["tests"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dau_lightning.audit.audit_test import AuditTest
+from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 from dau_lightning.audit.verdict import FAIL, NOT_ENOUGH, PASS, summary_line, verdict

@@ -10,13 +10,17 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from dau_lightning import unlearn
+from dau_lightning.data.split import make_split
+from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.images import Data
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.clock import Clock
 from dau_lightning.training.guard import Guard
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.progress_bar import TrainingBar
 from tests.composed import choices, composed
-from tests.killing import Kill, Killed, equal, fit
+from tests.killing import Kill, fit, killed_before_each_step
+from tests.world import random_images
 
 METHODS = choices("baseline")
 FROM_SCRATCH = {"original", "retrain", "retrain_again"}
@@ -29,7 +33,7 @@ TWO_EPOCHS = QUICK | {"epochs": 2, "batch_size": 18, "forget_batch_size": 9}
 
 def make(name: str, tiny: Any, defender: Defender, changes: dict[str, Any] = QUICK) -> UnlearningModule:
     node = composed(f"baseline={name}").baseline
-    changes = changes | STRONGER.get(name, {}) | DEEPER.get(name, {})
+    changes = changes | STRONGER.get(name, {})
     kind = instantiate(OmegaConf.merge(node, {key: value for key, value in changes.items() if key in node}))
     return kind(defender=defender, seed=0, **(tiny.training().recipe if kind.func.from_scratch else {}))
 
@@ -39,47 +43,34 @@ def weights(defender: Defender) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_it_keeps_its_mask_to_the_bit(name: str, tiny: Any) -> None:
-    defender = tiny.defender()
-    defender.mask = {name: torch.rand_like(weight) < 0.5 for name, weight in weights(defender).items() if weight.dim() == 4}
-    defender.prune()
-    before = weights(defender)
-    tiny.fit(make(name, tiny, defender))
-    after = weights(defender)
-    assert len(defender.mask) == 3
-    for layer, kept in defender.mask.items():
-        assert not after[layer][~kept].any()
-        assert not torch.equal(after[layer][kept], before[layer][kept])
-    assert not torch.equal(after["6.weight"], before["6.weight"])  # what has no mask moves too
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_it_runs_under_the_callbacks_of_a_run_and_repeats_to_the_bit(name: str, tiny: Any, tmp_path: Path) -> None:
+def test_it_repeats_to_the_bit_under_the_callbacks_of_a_run_and_keeps_its_mask(name: str, tiny: Any, tmp_path: Path) -> None:
     found = []
     for noise in range(2):
-        module, clock, bar = make(name, tiny, tiny.defender()), Clock(), TrainingBar("method")
+        defender, clock, bar = tiny.defender(), Clock(), TrainingBar("method")
+        kernels = {layer: weight for layer, weight in weights(defender).items() if weight.dim() == 4}
+        defender.set_mask({layer: torch.rand_like(weight) < 0.5 for layer, weight in kernels.items()})
+        before, module = weights(defender), make(name, tiny, defender, QUICK | DEEPER.get(name, {}))
         torch.manual_seed(noise)  # what ran before must not matter
         tiny.fit(module, clock, Guard("method", tmp_path / "last_good.safetensors"), bar)
-        found.append(weights(module.defender))
+        found.append(after := weights(defender))
         assert clock.seconds > 0
         assert bar.bar.finished
+        assert len(defender.mask) == 3
+        for layer, kept in defender.mask.items():
+            assert not after[layer][~kept].any()
+            assert not torch.equal(after[layer][kept], before[layer][kept])
+        assert not torch.equal(after["6.weight"], before["6.weight"])  # what has no mask moves too
     assert all(torch.equal(found[0][layer], found[1][layer]) for layer in found[0])
 
 
 @pytest.mark.parametrize("name", sorted({*METHODS} - GAME - FROM_SCRATCH))
-def test_killed_at_any_step_it_ends_with_the_same_weights(name: str, tiny: Any) -> None:
+def test_killed_before_each_step_it_ends_with_the_same_weights(name: str, tiny: Any) -> None:
     def module() -> UnlearningModule:
-        return make(name, tiny, tiny.defender(), TWO_EPOCHS)
+        return make(name, tiny, tiny.defender(), TWO_EPOCHS | DEEPER.get(name, {}))
 
     whole, watch = module(), Kill(-1)
     expected = fit(tiny, whole, watch, seconds=60)
-    for step in watch.steps:
-        with pytest.raises(Killed):
-            fit(tiny, module(), Kill(step))
-        resumed, rest = module(), Kill(-1)
-        assert equal(fit(tiny, resumed, rest), expected)
-        assert rest.steps == [taken for taken in watch.steps if taken >= step]  # nothing is done twice
-        assert resumed.findings == whole.findings
+    assert killed_before_each_step(tiny, module, watch.steps, watch.steps[-1:], expected).findings == whole.findings
 
 
 def own_model() -> nn.Module:
@@ -89,17 +80,30 @@ def own_model() -> nn.Module:
 
 
 @pytest.mark.parametrize("name", sorted({*METHODS} - FROM_SCRATCH))
-def test_it_unlearns_from_a_model_of_ones_own(name: str, tmp_path: Path) -> None:
-    images = torch.randint(256, (48, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(48) % 2
-    settings = composed(f"baseline={name}").baseline
-    changes = QUICK | STRONGER.get(name, {})
-    quick = [f"baseline.{key}={value}" for key, value in changes.items() if key in settings]
+def test_it_unlearns_a_network_of_ones_own(name: str, tiny: Any) -> None:
+    """With the parts of a run that starts from given weights and is scored without a Retrain."""
+    data = Data(*(random_images(12, 2, (3, 8, 8), part) for part in ("train", "test")))
+    where = torch.isin(torch.arange(24), torch.tensor([3, 5, 18, 19]))
+    split = make_split(data, lambda *_: where, 0, True, val_from_test=0.5, hold_out=False)
+    transform = Transform(mean=(0.5,) * 3, std=(0.5,) * 3, crop_padding=0, flip=False)
+    defender = Defender(own_model())
+    defender.try_on(transform.normalise(split.train.images[:2]), 2)
+    module = make(name, tiny, defender)
+    module.check(split)
+    tiny.fit(module, split=split, transform=transform)
+    before, after = own_model().state_dict(), defender.network.state_dict()
+    assert any(not torch.equal(before[layer], after[layer]) for layer in before)
+
+
+@pytest.mark.parametrize("name", ["dau", "influence"])
+def test_python_unlearns_with_it(name: str, tmp_path: Path) -> None:
+    train, test = (random_images(12, 2, (3, 8, 8), part) for part in ("train", "test"))
+    quick = [f"baseline.{key}={value}" for key, value in QUICK.items() if key in composed(f"baseline={name}").baseline]
     done = unlearn(
         own_model(),
-        (images[:24], labels[:24]),
-        (images[24:], labels[24:]),
-        [3, 5, 8, 9],
+        (train.images, train.targets),
+        (test.images, test.targets),
+        [3, 5, 18, 19],
         val_from_test=0.5,
         mean=[0.5] * 3,
         std=[0.5] * 3,

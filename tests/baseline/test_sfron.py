@@ -48,6 +48,11 @@ def test_two_steps_are_those_of_the_formula(tiny: Any, clip: float) -> None:
     assert_equal(module.defender.parameters(), parameters)
 
 
+def test_the_plan_counts_the_forget_steps(tiny: Any) -> None:
+    plan = tiny.module(SFRon, **SETTINGS | {"forget_batch_size": 12}, clip_norm=7.0).plan(6, tiny.split())
+    assert plan.endswith("of 6 steps; an epoch visits every forget sample 3.0 times")  # 12 forget images, every second step
+
+
 def test_the_ascent_fades_out(tiny: Any) -> None:
     weights: list[float] = []
 

@@ -14,7 +14,7 @@ from dau_lightning.baseline.coun import CoUn
 from dau_lightning.baseline.finetune import FineTune
 from dau_lightning.baseline.random_label import RandomLabel
 from dau_lightning.baseline.sfron import SFRon
-from dau_lightning.game.extra_loss.gradient_ascent import GradientAscent
+from dau_lightning.game.extra_loss.gradient_ascent import GradientAscentLoss
 from dau_lightning.game.penalty import interpolated
 from dau_lightning.game.projector import mlp
 from dau_lightning.network.defender import Defender
@@ -46,7 +46,7 @@ def methods(tiny: Tiny) -> dict[str, Any]:
         epochs=7,
         penalty=partial(interpolated, weight=10.0),
         projector=partial(mlp, width=8),
-        term={"ascent": GradientAscent(0.1)},
+        term={"ascent": GradientAscentLoss(0.1)},
         sensitivity=sensitivity(copies=3, gradient=True, images_per_pass=8),
         adversarial_steps=15,
         pairing="class",

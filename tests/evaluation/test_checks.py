@@ -57,11 +57,11 @@ def test_a_good_run_has_none() -> None:
         ({"MIA_draws": {"range": [4.0, 9.1], "draws": 9, "voided": 4}}, "MIA is unstable: its draws range from 4.0 to 9.1"),
         (
             {"MIA_draws": {"range": [4.0, 9.0], "draws": 9, "voided": 5}},
-            "MIA is unsure: the SVM of 5 of 9 draws is inverted",
+            "MIA is unsure: 5 of 9 draws are void",
         ),
         (
             {"balanced_accuracy_pretrained": 50.9},
-            "the attacker is at chance after its pre-training: the game has nothing to tell",
+            "the attacker is no better than chance after pre-training, so the game cannot teach the model anything",
         ),
         ({"MIA": float("nan")}, "not finite: MIA"),
         ({"seconds": float("inf")}, "not finite: seconds"),
@@ -128,7 +128,8 @@ def test_retrain_that_predicts_most_wrong_labels() -> None:
     rows = {"retrain": RETRAIN | {"UA": 90.0}, "original": ORIGINAL}  # wrong labels can be right by chance
     assert row_warnings(rows, **WRONG)["retrain"] == []
     found = row_warnings(rows | {"retrain": RETRAIN}, **WRONG)["retrain"]
-    assert found == ["Retrain predicts 94.0% of the labels that the request calls wrong: look at some of them"]
+    right = "Retrain predicts 94.0% of the labels that you called wrong"
+    assert found == [f"{right}; these labels may be right. Check some of these images."]
 
 
 def test_an_attacker_that_was_not_pretrained_may_be_at_chance() -> None:

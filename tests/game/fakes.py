@@ -38,7 +38,7 @@ def method(weights: nn.Module | None = None, transform: Transform = AS_THEY_ARE,
         loggers=[logger],
         logged=found,
         memory={},
-        remember=lambda pretrained: {"pretrained": first},
+        fill_memory=lambda pretrained: {"pretrained": first},
         save_checkpoint=lambda only_if_due: None,
     )
 

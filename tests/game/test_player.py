@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from dau_lightning.dau import DAU
 from dau_lightning.game.attacker import Attacker
 from dau_lightning.game.attacker_input import AttackerInputs, join
+from dau_lightning.game.exact_critic import ExactCritic
 from dau_lightning.game.objective import MinMax
 from dau_lightning.game.penalty import none
-from dau_lightning.game.player import AttackerPlayer
+from dau_lightning.game.player import AttackerPlayer, Player
+from dau_lightning.game.player import player as as_player
 from dau_lightning.game.unseen import balanced_accuracy
 from tests.game.fakes import Stored, method, random_inputs
 from tests.whole_game import StepRecord, changed, game, logged, same, sensitivity, state
@@ -24,6 +26,15 @@ def build(tiny: Any) -> Callable[..., DAU]:
 
 def player(network: nn.Module, pretraining: Any = None) -> AttackerPlayer:
     return AttackerPlayer(network, MinMax(True), none, pretraining, lr=1e-3, steps=1, mode="eval")
+
+
+def test_a_network_becomes_a_player_and_a_player_stays_as_it_is() -> None:
+    made = as_player(Attacker(3), MinMax(True), none, None, 1e-3, 1, "eval")
+    assert isinstance(made, AttackerPlayer)
+    assert isinstance(made, Player)
+    assert as_player(made) is made
+    critic = ExactCritic(3, 6, 6, 1, 2.0, 8.0, 1.0)
+    assert as_player(critic) is critic
 
 
 # Membership

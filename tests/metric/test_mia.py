@@ -11,7 +11,7 @@ from torch import Tensor
 from dau_lightning.base.randomness import generator
 from dau_lightning.metric import mia, svm_attack
 from dau_lightning.metric.mia import efficacy, fitted
-from dau_lightning.metric.svm_attack import DRAWS, SVMAttack, is_inverted
+from dau_lightning.metric.svm_attack import DRAWS, SVMAttack, is_void
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
 VECTOR = torch.tensor([[0.7, 0.2, 0.1]])
@@ -249,16 +249,16 @@ def test_the_median_of_the_draws_counts(monkeypatch: pytest.MonkeyPatch) -> None
     assert attack.compute() == pytest.approx((np.median(found), min(found), max(found), 0))
 
 
-def test_an_inverted_svm_does_not_vote() -> None:
+def test_a_void_draw_does_not_vote() -> None:
     """Members whose confidence is 1 in all but a few cases, and nonmembers that reach 1 as well: the SVM may turn around."""
     members = np.concatenate([np.full(60, 0.9), np.full(40, 0.999)])[:, None]
     nonmembers = np.concatenate([np.full(95, 1.0), np.full(5, 0.3)])[:, None]
     certain = np.ones((10, 1))
-    assert is_inverted(fitted(members, nonmembers), members, certain)  # calls p_y = 1 a nonmember
-    assert not is_inverted(fitted(nonmembers, members), nonmembers, certain)
+    assert is_void(fitted(members, nonmembers), members, certain)  # calls p_y = 1 a nonmember
+    assert not is_void(fitted(nonmembers, members), nonmembers, certain)
     few = np.concatenate([np.full(30, 1.0), np.full(70, 0.5)])[:, None]
     others = np.concatenate([np.full(10, 1.0), np.full(90, 0.5)])[:, None]
-    assert is_inverted(fitted(few, others), few, certain)  # wrong on most of its own members
+    assert is_void(fitted(few, others), few, certain)  # wrong on most of its own members
     attack = SVMAttack("confidence", seed=0)
     for role, scores in (("member", members), ("nonmember", nonmembers), ("forget", certain)):
         column = torch.from_numpy(scores[:, 0]).float().clamp(max=1 - 1e-7)

@@ -111,7 +111,7 @@ def test_a_held_mask_is_exact_and_can_be_lost() -> None:
     mask = {"1.0.weight": torch.rand(8, 4, 3, 3) < 0.5}
     assert defender.holds_mask()  # without a mask
     before = defender.network.get_parameter("1.0.weight").detach().clone()
-    defender.hold(mask)
+    defender.set_mask(mask)
     weight = defender.network.get_parameter("1.0.weight")
     assert torch.equal(weight, torch.where(mask["1.0.weight"], before, 0.0))
     assert defender.holds_mask()
@@ -127,7 +127,7 @@ def test_a_held_mask_is_exact_and_can_be_lost() -> None:
 def test_a_mask_is_moved_once_after_its_weights() -> None:
     defender, kept = Defender(convnet(3, 1, 4)), torch.rand(8, 4, 3, 3) < 0.5
     mask = {"1.0.weight": kept}
-    defender.hold(mask)
+    defender.set_mask(mask)
     assert defender.mask["1.0.weight"] is kept
     defender.to("meta").prune()
     moved = defender.mask["1.0.weight"]

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dau_lightning.report.__main__ import main
-from dau_lightning.report.page import draw
+from dau_lightning.report.page import write_run_page
 from tests.report.conftest import writer
 from tests.report.figure.conftest import make
 
@@ -55,7 +55,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
             if name == "dau":
                 outputs.write(folder)
                 own = folder
-    draw(json.loads((own / "result.json").read_text()), own)
+    write_run_page(json.loads((own / "result.json").read_text()), own)
     main([str(tmp_path / "runs"), "--html", str(tmp_path / "sweep.html")])
     return {"run": own / "report.html", "sweep": tmp_path / "sweep.html"}
 

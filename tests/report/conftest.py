@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from dau_lightning.metric.disparity import COLUMNS, disparity, gaps
+from dau_lightning.metric.disparity import COMPARED, disparity, gaps
 from dau_lightning.report.read import read
 from dau_lightning.report.rows import rows_of
 from tests.composed import composed
@@ -108,9 +108,9 @@ def _rows(seed: int, name: str, sparse: bool, selection: bool) -> dict[str, dict
     shift = 0.5 * sparse
     numbers = {"retrain": RETRAIN[seed] - shift, "original": RETRAIN[seed] + 1, name: METHOD[seed] + shift}
     rows: dict[str, dict[str, Any]] = {}
-    retrain = dict(zip(COLUMNS, map(float, numbers["retrain"]), strict=True))
+    retrain = dict(zip(COMPARED, map(float, numbers["retrain"]), strict=True))
     for kind, values in numbers.items():
-        row: dict[str, Any] = dict(zip(COLUMNS, map(float, values), strict=True))
+        row: dict[str, Any] = dict(zip(COMPARED, map(float, values), strict=True))
         if selection:
             row = {column: row[column] for column in ("UA", "MIA", "RA")} | SCORE
         else:

@@ -41,7 +41,7 @@ def page_of(folder):
 
 
 def draw(folder):
-    return pages.draw(json.loads((folder / "result.json").read_text()), folder)
+    return pages.write_run_page(json.loads((folder / "result.json").read_text()), folder)
 
 
 def test_the_page_of_a_run(write):

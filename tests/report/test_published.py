@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.metric.disparity import COMPARED
 from dau_lightning.report import published
 from dau_lightning.report.read import Run
 from dau_lightning.report.section import sections
@@ -29,14 +29,14 @@ PRINTED = [
 @pytest.mark.parametrize("printed", PRINTED, ids=lambda row: " ".join(row[:4]))
 def test_disparities_are_recomputed_from_the_printed_means(printed):
     dataset, scheme, sparsity, kind, *numbers = printed
-    row = published.numbers().loc[f"{dataset}-{kind}-{scheme}-{sparsity}"]
-    assert [row[f"paper_{column}_mean"] for column in COLUMNS] == numbers[:4]
+    row = published.paper_rows().loc[f"{dataset}-{kind}-{scheme}-{sparsity}"]
+    assert [row[f"paper_{column}_mean"] for column in COMPARED] == numbers[:4]
     assert row.paper_disparity == pytest.approx(numbers[5], abs=0.01)
 
 
 def test_averages_that_agree_with_their_rows_do_so_to_the_last_digit():
     """A check of the transcription: of the averages for CIFAR-10 only four differ from their rows."""
-    rows = published.numbers().query("dataset == 'cifar10'").dropna(subset="paper_disparity")
+    rows = published.paper_rows().query("dataset == 'cifar10'").dropna(subset="paper_disparity")
     differ = (rows.paper_disparity - rows.printed_disparity).abs() > 0.02
     assert len(rows) == 22
     assert list(rows.index[differ]) == [
@@ -47,7 +47,7 @@ def test_averages_that_agree_with_their_rows_do_so_to_the_last_digit():
 
 
 def test_damaged_cells_are_empty_and_have_no_disparity():
-    rows = published.numbers().filter(like="paper_")
+    rows = published.paper_rows().filter(like="paper_")
     assert "cifar100-influence-classwise-dense" not in rows.index
     dense, sparse = (rows.loc[f"cifar100-dau_paper-classwise-{sparsity}"].dropna() for sparsity in ("dense", "omp95"))
     columns = {f"paper_{column}_{part}" for column in ("RA", "TA") for part in ("mean", "std")}

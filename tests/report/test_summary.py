@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.metric.disparity import COMPARED
 from dau_lightning.report import columns, summary
 from dau_lightning.report.columns import Column
 from dau_lightning.report.section import sections
@@ -26,7 +26,7 @@ def test_means_and_deviations_over_seeds_against_numpy(numbers, made):
     def found(name: str) -> list[float]:
         return numbers.loc["DAU", [f"{name}_mean", f"{name}_std"]].tolist()
 
-    for column, values, distances in zip(COLUMNS, made.method.T, np.abs(made.method - made.retrain).T, strict=True):
+    for column, values, distances in zip(COMPARED, made.method.T, np.abs(made.method - made.retrain).T, strict=True):
         assert found(column) == both(values)
         assert found(f"gap_{column}") == both(distances)
     assert found("disparity") == both(np.abs(made.method - made.retrain).mean(axis=1))

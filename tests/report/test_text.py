@@ -1,6 +1,6 @@
 import re
 
-from dau_lightning.metric.disparity import COLUMNS
+from dau_lightning.metric.disparity import COMPARED
 from dau_lightning.report.section import sections
 from dau_lightning.report.text import latex, markdown
 
@@ -25,13 +25,13 @@ def test_markdown_of_one_sparsity(write, rows):
     assert dau["UA"] == "6.17±3.01"
     assert dau["time_ratio"] == "0.156±0.051"
     assert list(dau)[1:] == [
-        *COLUMNS,
+        *COMPARED,
         "disparity",
         "of means",
         "seconds",
         "time_ratio",
         "speed-up",
-        *(f"Δ{column}" for column in COLUMNS),
+        *(f"Δ{column}" for column in COMPARED),
     ]
 
 

@@ -56,7 +56,7 @@ def test_help_lists_choices_and_settings_without_torch(tmp_path: Path) -> None:
     (tmp_path / "baseline" / "mine.yaml").write_text("_target_: mine.Mine\nstrength: 0.5\n")
     done = command("--help", "--config-dir", str(tmp_path), "baseline=mine")
     assert done.returncode == 0, done.stderr
-    assert "scheme: classwise, corrupted, indices, random\n" in done.stdout
+    assert "scheme: classwise, confident, corrupted, indices, memorised, random\n" in done.stdout
     assert "influence, l1_sparse, lotus, mine, negation, neggrad_plus, original" in done.stdout
     assert "  strength: 0.5\n" in done.stdout
     assert "tuned: " not in done.stdout

@@ -27,7 +27,7 @@ def test_marks_go_with_their_images(make_images: Callable[..., Images]) -> None:
 
 
 def test_nothing_is_marked_without_a_corruption(make_images: Callable[..., Images]) -> None:
-    with pytest.raises(InputError, match="needs a corruption: add corruption=wrong_labels, or choose another scheme"):
+    with pytest.raises(InputError, match="needs a corruption: add corruption=wrong_labels or backdoor, or choose"):
         Corrupted(True)(make_images(10), torch.Generator())
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from dau_lightning.run.command_line import main
-from dau_lightning.tracking.wandb_summary import numbers, place
+from dau_lightning.tracking.wandb_summary import flat_numbers, place
 from tests.offline import without_credentials
 from tests.tiny import TINY
 
@@ -83,8 +83,8 @@ def kept(run, kind):
 def test_every_number_of_the_rows_is_in_the_summary(run):
     rows = run.result["rows"]
     assert list(rows) == ["retrain", "original", "finetune"]
-    expected = {f"row/{kind}/{name}": value for kind, row in rows.items() for name, value in numbers(row).items()}
-    for name, value in numbers(rows["finetune"]).items():  # the lowest of distances and times
+    expected = {f"row/{kind}/{name}": value for kind, row in rows.items() for name, value in flat_numbers(row).items()}
+    for name, value in flat_numbers(rows["finetune"]).items():  # the lowest of distances and times
         lower = name in ("disparity", "seconds", "time_ratio") or name.startswith("gaps/")
         expected[f"method/{name}"] = {"min": value} if lower else value
     assert len(expected) > 60

@@ -96,7 +96,7 @@ def test_a_method_that_moves_pruned_weights_is_stopped(tiny: Any) -> None:
             return torch.optim.SGD(self.defender.parameters(), 0.1)
 
     module = tiny.module(Forgets)
-    module.defender.hold(OMP(0.5, 0)(module.defender.network))
+    module.defender.set_mask(OMP(0.5, 0)(module.defender.network))
     with pytest.raises(RuntimeError, match=r"changed pruned weights: call defender\.prune\(\)"):
         tiny.training().fit(module, tiny.split(), tiny.folder / "checkpoint", {})
 

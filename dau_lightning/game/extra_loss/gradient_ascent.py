@@ -11,8 +11,8 @@ from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.sgd import SGDMethod
 
 
-class GradientAscent:
-    """The defender ascends the cross-entropy of forget images.
+class GradientAscentLoss:
+    """Ascends the cross-entropy of forget images.
 
     Args:
         weight: weight of the cross-entropy (nats), which has no upper bound.

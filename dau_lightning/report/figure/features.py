@@ -1,4 +1,4 @@
-"""Features of forget, val and retain images in the plane of their two main directions, before and after."""
+"""Plots the features of forget, val and retain images on their first two principal components, one panel per model."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +12,7 @@ LOOKS = {"retain": {"s": 7, "alpha": 0.35}, "val": {"s": 12, "alpha": 0.8}, "for
 
 
 def draw(outputs: Outputs) -> Figure:
-    """A panel for each model, with its own plane: networks trained apart share no directions."""
+    """Draw a panel per model, each with its own components: networks that were trained separately share none."""
     figure, panels = model_panels(outputs, 3.2, sharey=False)
     for model, axis in panels.items():
         features = {part: outputs.arrays[f"{model}/{part}/features"].astype(np.float32) for part in LOOKS}

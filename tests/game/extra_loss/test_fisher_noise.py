@@ -70,7 +70,7 @@ def test_looks_at_retain_images_only(tiny: Any, samples: int | None, count: int)
 def test_pruned_weights_stay_zero(tiny: Any) -> None:
     module = method(tiny)
     name, weight = next(iter(module.defender.network.named_parameters()))
-    module.defender.hold({name: torch.arange(weight.numel()).view_as(weight) % 2 == 0})
+    module.defender.set_mask({name: torch.arange(weight.numel()).view_as(weight) % 2 == 0})
     FisherNoise(0.04, 0.1, None).begin(module)
     assert torch.equal(weight.detach() != 0, module.defender.mask[name])
     assert module.defender.holds_mask()

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from dau_lightning.baseline.neggrad_plus import NegGradPlus
 from dau_lightning.data.loader import Batch
-from dau_lightning.game.extra_loss.gradient_ascent import GradientAscent
+from dau_lightning.game.extra_loss.gradient_ascent import GradientAscentLoss
 from dau_lightning.training.sgd import SGDMethod
 
 
 def loss(weight: float, logits: Tensor, targets: Tensor) -> Tensor:
-    return GradientAscent(weight).loss(cast(SGDMethod, None), {"forget": Batch(torch.zeros(2), targets)}, logits)
+    return GradientAscentLoss(weight).loss(cast(SGDMethod, None), {"forget": Batch(torch.zeros(2), targets)}, logits)
 
 
 def test_is_minus_the_cross_entropy() -> None:
@@ -36,4 +36,4 @@ def test_a_method_without_forget_logits_takes_a_pass_for_it(tiny: Any) -> None:
     forget = tiny.images("forget", 12)
     batch = {"forget": Batch(tiny.transform.normalise(forget.images), forget.targets)}
     expected = -0.3 * module.cross_entropy(batch["forget"])
-    torch.testing.assert_close(GradientAscent(0.3).loss(module, batch, None), expected)
+    torch.testing.assert_close(GradientAscentLoss(0.3).loss(module, batch, None), expected)

@@ -4,7 +4,7 @@ from dau_lightning.report.figure.dynamics import draw
 
 def test_lines_and_what_they_are_to_meet(outputs):
     figure = draw(outputs)
-    assert [axis.get_title() for axis in figure.axes] == ["UA", "MIA-efficacy", "RA", "TA", "attacker's accuracy"]
+    assert [axis.get_title() for axis in figure.axes] == ["UA", "MIA", "RA", "TA", "attacker's accuracy"]
     for axis in figure.axes:
         way, reference = axis.lines
         assert way.get_xydata().tolist() == [[0, 1], [5, 4], [10, 3]]
@@ -12,6 +12,7 @@ def test_lines_and_what_they_are_to_meet(outputs):
         assert set(reference.get_ydata()) == {expected}
         low, high = axis.get_ylim()
         assert low < min(1, expected) < max(4, expected) < high
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["DAU", "Retrain", "chance"]
 
 
 def test_without_attacker_and_retrain_there_is_less(outputs):
@@ -19,6 +20,12 @@ def test_without_attacker_and_retrain_there_is_less(outputs):
     figure = draw(Outputs(left, outputs.labels, "dau", []))
     assert len(figure.axes) == 4
     assert [len(axis.lines) for axis in figure.axes] == [1] * 4
+
+
+def test_without_retrain_chance_is_named(outputs):
+    left = {name: array for name, array in outputs.arrays.items() if "reference" not in name}
+    figure = draw(Outputs(left, outputs.labels, "dau", []))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["DAU", "chance"]
 
 
 def test_nothing_measured_nothing_drawn(alone):

@@ -1,0 +1,43 @@
+"""Linear probe: can a linear classifier on the frozen features still sort the forgotten images into their classes?"""
+
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dau_lightning.audit.base import AuditTest
+from dau_lightning.audit.case import Case
+from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
+
+
+class LinearProbe(AuditTest):
+    """Accuracy, in percent, on half of `D_f`, of a logistic regression fitted on features of `D_r` and of the other half.
+
+    Args:
+        most: retain images to fit on, drawn at random.
+        settings: see `AuditTest`.
+    """
+
+    def __init__(self, *, most: int, **settings: object) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self.most = most
+
+    def measure(self, case: Case, kind: str) -> Figure:
+        """See `AuditTest.measure`. The error is that of a share (binomial)."""
+        draws = case.draws("linear probe")
+        retain = torch.randperm(len(case.part("retain")), generator=draws)[: self.most]
+        forget = torch.randperm(len(case.part("forget")), generator=draws)
+        half = len(forget) // 2
+        if half < FEWEST:
+            raise NotEnough(f"the probe is scored on half of the {len(forget)} forgotten images, it needs {FEWEST}")
+        fitted, scored = forget[:half], forget[half:]
+        features = {part: case.outputs(kind, part).features for part in ("retain", "forget")}
+        targets = {part: case.part(part).targets for part in ("retain", "forget")}
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        probe.fit(
+            torch.cat([features["retain"][retain], features["forget"][fitted]]).double().numpy(),
+            torch.cat([targets["retain"][retain], targets["forget"][fitted]]).numpy(),
+        )
+        share = float(probe.score(features["forget"][scored].double().numpy(), targets["forget"][scored].numpy()))
+        smoothed = (share * len(scored) + 1) / (len(scored) + 2)  # an error above 0 at 0% and 100%
+        return Figure(100 * share, 100 * (smoothed * (1 - smoothed) / len(scored)) ** 0.5)

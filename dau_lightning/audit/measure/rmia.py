@@ -1,0 +1,87 @@
+"""RMIA, offline, with 1 to 4 reference models (Zarifzadeh et al. 2024)."""
+
+import numpy as np
+import torch
+
+from dau_lightning.audit.base import AuditTest
+from dau_lightning.audit.case import Case
+from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
+from dau_lightning.audit.further_models import reference_halves, references
+from dau_lightning.audit.low_rates import low_rates
+from dau_lightning.base.randomness import generator
+from dau_lightning.dataset.draw import stratified
+from dau_lightning.metric.auc import auc
+
+
+class RMIA(AuditTest):
+    """AUC, in percent, of forgotten against unseen images by the score of RMIA; 50 cannot be told apart.
+
+    `ratio_x = p_model(x) / p(x)`, `p(x) = ((1 + a) mean p_out(x) + 1 - a) / 2`; the score of x is the share of population
+    images z with `ratio_x / ratio_z > gamma`. `p_out` are the reference models that never saw x. The population is half of
+    the test images; the other half is scored.
+
+    Args:
+        a: the offline correction of `p(x)`.
+        gamma: see above.
+        settings: see `AuditTest`.
+    """
+
+    ideal = 50.0
+    trains = "references"
+
+    def __init__(self, *, a: float, gamma: float, **settings: object) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self.a, self.gamma = a, gamma
+
+    def measure(self, case: Case, kind: str) -> Figure:
+        """See `AuditTest.measure`. Further: TPR at low FPR, and the AUC of forgotten against retain images."""
+        kinds, targets = references(case), case.part("test").targets
+        population = torch.zeros(len(targets), dtype=torch.bool)
+        population[stratified(targets, len(targets) // 2, generator(case.seed, "population"))] = True
+        unseen = torch.isin(targets, case.part("forget").targets) & ~population
+        ratios = {part: self._ratios(case, kind, kinds, part) for part in ("forget", "retain", "test")}
+        scores = {part: scored(each, ratios["test"][population.numpy()], self.gamma) for part, each in ratios.items()}
+        known = {part: ~np.isnan(each) for part, each in scores.items()}
+        if min(int(known["forget"].sum()), int(unseen.sum())) < FEWEST:
+            raise NotEnough(f"it scores {known['forget'].sum()} forgotten and {unseen.sum()} unseen images, it needs {FEWEST}")
+        chosen = {"forget": known["forget"], "retain": known["retain"], "test": unseen.numpy()}
+        columns = {part: torch.from_numpy(scores[part][at]) for part, at in chosen.items()}
+        labels = {part: case.part(part).targets[torch.from_numpy(at)] for part, at in chosen.items()}
+        area, retain = (auc(columns["forget"], labels["forget"], columns[part], labels[part]) for part in ("test", "retain"))
+        assert area, "unseen images are of the classes of the forgotten ones"
+        details = low_rates(columns["forget"].numpy(), columns["test"].numpy())
+        details |= {"auc_against_retain": retain[0]} if retain else {}
+        return Figure(*area, details, {"forget": scores["forget"], "unseen": columns["test"].numpy()})
+
+    def _ratios(self, case: Case, kind: str, kinds: list[str], part: str) -> np.ndarray:
+        """`ratio_x` of the images of a part, float64 `(N,)`; not a number where every reference model saw the image."""
+        own, *others = (case.margins(each, part).sigmoid().numpy() for each in (kind, *kinds))
+        outside = np.ones((len(others), len(own)), dtype=bool)
+        if part != "test":
+            place = {name: index for index, name in enumerate(case.split.train.ids)}
+            at = torch.tensor([place[name] for name in case.part(part).ids])
+            outside = np.stack([~mask[at].numpy() for mask in reference_halves(case)])
+        return own / population_probability(np.stack(others), outside, self.a)
+
+
+def population_probability(out: np.ndarray, outside: np.ndarray, a: float) -> np.ndarray:
+    """`p(x) = ((1 + a) mean p_out(x) + 1 - a) / 2`, float64 `(N,)`; not a number where no model is outside.
+
+    Args:
+        out: `p_y` under each reference model, `(R, N)`.
+        outside: whether the model never saw the sample, bool `(R, N)`.
+        a: the correction for the missing models that saw it; 1 is none.
+    """
+    count = outside.sum(0)
+    mean = np.where(count > 0, (out * outside).sum(0) / np.maximum(count, 1), np.nan)
+    return ((1 + a) * mean + 1 - a) / 2
+
+
+def scored(ratios: np.ndarray, population: np.ndarray, gamma: float) -> np.ndarray:
+    """For each ratio `(N,)` the share of the population's ratios `(Z,)` that it exceeds by more than `gamma`.
+
+    >>> scored(np.array([1.0, 2.5, np.nan]), np.array([0.5, 1.0, 2.0]), 1.0)
+    array([0.33333333, 1.        ,        nan])
+    """
+    below = np.searchsorted(np.sort(gamma * population), ratios, side="left") / len(population)
+    return np.where(np.isnan(ratios), np.nan, below)

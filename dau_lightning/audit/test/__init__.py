@@ -1,1 +1,0 @@
-"""The tests of an audit, a file each; `conf/audit/` has a yaml file with the settings of each."""

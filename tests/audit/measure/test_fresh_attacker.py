@@ -1,0 +1,26 @@
+"""A fresh attacker finds what there is to find, and nothing else."""
+
+from functools import partial
+
+import pytest
+
+from dau_lightning.audit.measure.fresh_attacker import FreshAttacker
+from dau_lightning.audit.verdict import NOT_ENOUGH, verdict
+from dau_lightning.game.attacker import Attacker, StatisticsAttacker
+
+NETWORKS = {"samia": Attacker, "statistics": partial(StatisticsAttacker, attacker_input="probabilities")}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_it_tells_the_original_and_cannot_tell_retrain(usual, network):
+    test = FreshAttacker(priority=0, meaning="", attacker=NETWORKS[network], epochs=12, batch_size=64, lr=3e-3)
+    retrain, original = (test.measure(usual, kind) for kind in ("retrain", "original"))
+    assert original.value > 90
+    assert abs(retrain.value - 50) < 3 * retrain.error
+    found = verdict(test, {"method": retrain, "retrain": retrain, "original": retrain})
+    assert found.verdict == NOT_ENOUGH
+
+
+def test_the_same_seed_gives_the_same_figure(usual):
+    test = FreshAttacker(priority=0, meaning="", attacker=NETWORKS["statistics"], epochs=2, batch_size=64, lr=1e-3)
+    assert test.measure(usual, "method") == test.measure(usual, "method")

@@ -1,0 +1,33 @@
+"""Residual knowledge against a plain loop."""
+
+import pytest
+import torch
+
+from dau_lightning.audit.figure import NotEnough
+from dau_lightning.audit.measure.residual_knowledge import ResidualKnowledge
+
+TEST = ResidualKnowledge(priority=0, meaning="", noise=0.03, draws=4, most=50)
+
+
+def test_it_is_the_mean_ratio_of_hits(usual):
+    forget, draws, noise = usual.part("forget"), usual.draws("noisy images"), usual.draws("noise")
+    chosen = torch.randperm(120, generator=draws)[:50]
+    hits = dict.fromkeys(("method", "retrain"), 0.0)
+    for _ in range(4):
+        pixels = forget.images[chosen] / 255 + 0.03 * torch.randn(50, 1, 4, 4, generator=noise)
+        for kind in hits:
+            network = usual.models[kind].network.eval()
+            hits[kind] += (network((pixels - 0.5) / 0.25).argmax(1) == forget.targets[chosen]).double()
+    known = hits["retrain"] > 0
+    ratios = hits["method"][known] / hits["retrain"][known]
+    figure = TEST.measure(usual, "method")
+    assert figure.value == pytest.approx(float(ratios.mean()))
+    assert figure.error == pytest.approx(float(ratios.std()) / len(ratios) ** 0.5)
+    assert figure.details == {"left_out": float((~known).sum())}
+    assert TEST.measure(usual, "retrain").value == 1
+
+
+def test_it_is_not_defined_for_whole_classes(usual, monkeypatch):
+    monkeypatch.setattr(type(usual), "whole_classes", True)
+    with pytest.raises(NotEnough, match="whole class"):
+        TEST.measure(usual, "method")
