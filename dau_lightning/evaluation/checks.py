@@ -16,13 +16,13 @@ Row = Mapping[str, Any]
 
 
 def row_warnings(
-    rows: Mapping[str, Row], unpredicted: float, first_RA: float | None = None, wrong_labels: bool = False
+    rows: Mapping[str, Row], emptied: float, first_RA: float | None = None, wrong_labels: bool = False
 ) -> dict[str, list[str]]:
     """The warnings about each row of a run; an empty list where there is nothing to say.
 
     Args:
         rows: by kind of model, as in `result.json`, in percent.
-        unpredicted: share of the forget set on which a model that forgot it is wrong, see `split.unpredicted_share`.
+        emptied: share of the forget set whose class has no retain sample left, see `split.emptied_share`.
         first_RA: RA of the original of the first request, in percent, so that many small losses add up; None in a first one.
         wrong_labels: whether the labels of the forget set are wrong. Then unseen images, whose labels are right, are no
             standard for its AUC; only Retrain is.
@@ -32,7 +32,7 @@ def row_warnings(
     for kind, row in rows.items():
         found[kind] = [*_broken(row), *_lost(row, original, first_RA), *_unstable(row), *_game(row)]
         if kind == "retrain":
-            found[kind] += _doubtful_request(row["UA"], unpredicted, wrong_labels)
+            found[kind] += _doubtful_request(row["UA"], emptied, wrong_labels)
         if kind != "original" and not (wrong_labels and retrain is None):
             found[kind] += _over_forgotten(row, original, retrain)
         if kind not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
@@ -66,11 +66,11 @@ def _broken(row: Row) -> list[str]:
     return [f"not finite: {', '.join(broken)}"] if broken else []
 
 
-def _doubtful_request(retrain_UA: float, unpredicted: float, wrong_labels: bool) -> list[str]:
+def _doubtful_request(retrain_UA: float, emptied: float, wrong_labels: bool) -> list[str]:
     """What Retrain knows of the forget set although it should not."""
     if wrong_labels and retrain_UA < 50:
         return [f"Retrain predicts {100 - retrain_UA:.1f}% of the labels that the request calls wrong: look at some of them"]
-    if not wrong_labels and retrain_UA < 100 * unpredicted - RA_MARGIN:
+    if not wrong_labels and retrain_UA < 100 * emptied - RA_MARGIN:
         return ["Retrain recognises a class that it never saw: do images of it lie in the retain set?"]
     return []
 
