@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dau_lightning.base.error import require
+from dau_lightning.base.randomness import generator
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
@@ -116,6 +117,7 @@ class DAU(SGDMethod):
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
         """One step of Algorithm 1: the attacker ascends on `L_A`, then the defender descends on Eq. 3."""
+        batch = {**batch, "val": self.unseen(batch["val"])}
         alpha, beta = self.alpha, self.regulariser_weight
         parts = batch if alpha or beta or self.extra_losses else {"retain": batch["retain"]}
         outputs = self.query.step(self.defender, parts, self.batch_norm, with_sensitivity=alpha > 0)
@@ -136,6 +138,14 @@ class DAU(SGDMethod):
         self.descend(0, loss)
         self.log_values(loss=loss, **values)
         return loss.detach()
+
+    def unseen(self, val: Batch) -> Batch:
+        """The standard for the forget images: val images, with labels of other classes if those of the forget set are wrong."""
+        if not self.data.split.wrong_labels:
+            return val
+        draws, classes = generator(self.seed, "wrong labels", self.step), self.defender.num_classes
+        shift = torch.randint(1, classes, val.targets.shape, generator=draws).to(val.targets.device)
+        return Batch(val.images, (val.targets + shift) % classes)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD on the defender and its projector, and the attacker's optimizer."""

@@ -128,7 +128,8 @@ def test_wrong_labels_are_no_target(world: tuple[Wide, Any, Any]) -> None:
     model, train, test = world
     options = {"val_from_test": 0.5, "method": "finetune", "settings": QUICK, **SCALE}
     done = unlearn(model, train, test, [3, 12], wrong_labels=True, **options)
-    assert done.row["score_UA"] == pytest.approx(100 - done.row["UA"])
+    chance = done.row["judge_error"]  # of two classes, every error is the wrong label
+    assert done.row["score_UA"] == pytest.approx(abs(done.row["UA"] - (100 - chance)), abs=1e-4)
     assert done.result["settings"]["scheme"]["wrong_labels"] is True
 
 
@@ -143,7 +144,7 @@ class Memory(nn.Module):
         nn.init.eye_(self.head.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        known = (images.flatten(1)[:, None] == self.get_buffer("seen")).all(2).float()
+        known = ((images.flatten(1)[:, None] - self.get_buffer("seen")).abs() < 0.01).all(2).float()
         return self.head(known @ nn.functional.one_hot(self.get_buffer("labels")).float() + torch.tensor([0.1, 0.0]))
 
 
@@ -152,7 +153,8 @@ def test_unseen_images_that_a_trained_network_knows_look_trained_on(world: tuple
     model, options = Memory(*train), {"method": "original", "settings": PLAIN, **SCALE}
     done = unlearn(model, train, test, [3, 5], val=(test[0][:12], test[1][:12]), folder="unseen", **options)
     assert not any("looks trained on" in warning for warning in done.result["warnings"])
-    done = unlearn(model, train, test, [3, 5], val=(train[0][8:], train[1][8:]), folder="seen", **options)
+    nearly = (train[0][8:] ^ 1, train[1][8:])  # exact copies are refused
+    done = unlearn(model, train, test, [3, 5], val=nearly, folder="seen", **options)
     assert any("accuracy on D_v (100.0) is as high as on D (100.0)" in warning for warning in done.result["warnings"])
 
 

@@ -9,9 +9,9 @@ from hydra.utils import get_method
 from omegaconf import OmegaConf
 
 from dau_lightning.run.composition import composed as composition
-from dau_lightning.run.composition import composing
+from dau_lightning.run.composition import composing, configuration
 from dau_lightning.run.sweep import names
-from tests.composed import CONF, PARTS, choices, composed, every_choice
+from tests.composed import CONF, PARTS, choices, complete, composed, every_choice
 
 EXPERIMENTS = {"leaderboard": 25 * 2 * 5, "table1": 140, "table2": 20, "figure2": 140}  # and the number of jobs
 
@@ -193,3 +193,21 @@ def test_the_command_line_chooses_the_network():
     config = composed("dataset=cifar10", "network=resnet9")
     assert config.network._target_ == "dau_lightning.network.resnet9"
     assert config.recipe == OmegaConf.load(CONF / "recipe" / "resnet9.yaml")
+
+
+@pytest.mark.parametrize("dataset", choices("dataset"))
+@pytest.mark.parametrize(
+    ("request_", "wrong"),
+    [
+        (["scheme=corrupted"], True),
+        (["scheme=corrupted", "scheme.wrong_labels=false"], False),
+        (["scheme=indices", "scheme.wrong_labels=true"], True),
+        (["scheme=indices"], False),
+    ],
+)
+def test_a_request_about_wrong_labels_has_its_own_settings(dataset, request_, wrong):
+    line = complete(f"dataset={dataset}", "baseline=dau", *request_)
+    method = configuration(line)[0].baseline
+    assert (method.epochs, method.adversarial_weight) == ((8, 0.0125) if wrong else (3, 0.05))
+    chosen = configuration([*line, "baseline.epochs=2"])[0].baseline
+    assert (chosen.epochs, chosen.adversarial_weight) == (2, method.adversarial_weight)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dau_lightning.base.error import InputError
 from dau_lightning.baseline.finetune import FineTune
+from dau_lightning.data.split import Split
 from dau_lightning.dau import DAU
 from dau_lightning.game.attacker import Attacker, Several, StatisticsAttacker
 from dau_lightning.game.extra_loss.gradient_ascent import GradientAscentLoss
@@ -377,3 +378,18 @@ def test_ten_steps_have_the_losses_they_always_had(tiny: Any, build: Build) -> N
     record = StepRecord()
     tiny.fit(build(sensitivity=sensitivity(gradient=True), **settings), record)
     assert record.losses == pytest.approx(TRACE, rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_unseen_images_have_labels_like_the_forget_set(
+    tiny: Any, build: Build, monkeypatch: pytest.MonkeyPatch, wrong: bool
+) -> None:
+    monkeypatch.setattr(Split, "wrong_labels", wrong)
+    module, right, seen = build(epochs=4), list[Tensor](), list[Tensor]()
+    step = module.attacker.step
+    monkeypatch.setattr(module.attacker, "step", lambda *given: (seen.append(given[1].targets), step(*given))[1])
+    monkeypatch.setattr(module, "on_train_batch_end", lambda _, batch, __: right.append(batch["val"].targets))
+    tiny.fit(module)
+    same_label = torch.cat(right) == torch.cat(seen)
+    assert not same_label.any() if wrong else same_label.all()
+    assert torch.cat(seen).unique().tolist() == [0, 1, 2]

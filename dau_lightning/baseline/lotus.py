@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dau_lightning.data.loader import Batch
-from dau_lightning.data.split import unpredicted_share
+from dau_lightning.data.split import emptied_share
 from dau_lightning.training.plain_pass import correct
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher
@@ -46,7 +46,10 @@ class LoTUS(SGDMethod):
     def begin(self) -> None:
         """Copy the original model into the teacher, and measure its accuracies."""
         self.teacher.copy_from(self.defender)
-        unseen = (1 - unpredicted_share(self.data.split)) * self._accuracy("val")  # acc_v
+        split, unseen = self.data.split, self._accuracy("val")  # acc_v
+        if split.wrong_labels:  # the rate at which a wrong label is predicted by chance, see `metric.selection`
+            unseen = (1 - unseen) / (self.defender.num_classes - 1)
+        unseen *= 1 - emptied_share(split)
         self.memory |= {"unseen": unseen, "distance": self._accuracy("forget") - unseen}
 
     def _accuracy(self, part: str) -> float:

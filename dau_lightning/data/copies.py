@@ -10,6 +10,8 @@ from dau_lightning.base.error import require
 from dau_lightning.dataset.images import Data, Images
 
 NAMED = 3  # pairs that are named
+MOST = 0.5  # share of a val or test set that may be copies of training images
+FEW = 10  # different images below which sets, such as blank ones, may be equal by chance
 MEANING = {  # by the two parts
     "forget/retain": "exact copies of forgotten images stay in the training set, so what they show is not forgotten "
     "(scheme.with_copies=true takes them into the request)",
@@ -21,16 +23,20 @@ MEANING = {  # by the two parts
 
 
 def refuse_training_set(data: Data) -> None:
-    """Raise an `InputError` if the test set or the val set is the training set.
+    """Raise an `InputError` if more than `MOST` of the different images of the test set or the val set were trained on.
 
-    Sets that repeat few images, such as blank ones, are let through: they may be equal by chance.
+    There is no way around it: with such a set, neither the game nor the numbers mean anything.
     """
-    train = sorted(data.train.digests)
-    if 2 * len(set(train)) <= len(train):
-        return
+    train = dict(zip(data.train.digests, data.train.ids, strict=True))
     for name, images in (("test", data.test), ("val", data.val)):
-        same = images is not None and len(images) == len(train) and sorted(images.digests) == train
-        require(not same, f"the {name} set must be images that were not trained on, it has exactly those of the training set")
+        different = dict(zip(images.digests, images.ids, strict=True)) if images is not None else {}
+        copies = [f"{printable(other)} is {printable(train[d])}" for d, other in different.items() if d in train]
+        require(
+            len(different) < FEW or len(copies) <= MOST * len(different),
+            f"the {name} set must be images that were not trained on; {len(copies):,} of its {len(different):,} different "
+            f"images are exact copies of training images ({', '.join(copies[:NAMED])}{', ...' * (len(copies) > NAMED)}): "
+            "remove these copies from it, or give other images",
+        )
 
 
 def find_copies(train: Images, mask: Tensor, val: Images, test: Images) -> dict[str, Any]:

@@ -135,11 +135,6 @@ def _part(images: Images, index: Tensor) -> tuple[Images, Images]:
     return images[chosen.nonzero().flatten()], images[(~chosen).nonzero().flatten()]
 
 
-def unpredicted_share(split: Split) -> float:
-    """Share of the forget set whose label a model without it does not predict: emptied classes, or all if labels are wrong."""
-    return 1.0 if split.wrong_labels else emptied_share(split)
-
-
 def emptied_share(split: Split) -> float:
     """Share of the forget set whose class has no retain sample left: 1 if whole classes are forgotten, 0 if none is."""
     return float((~torch.isin(split.forget.targets, split.retain.targets)).double().mean())

@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 
 def row_warnings(
     rows: Mapping[str, Row],
-    unpredicted: float,
+    emptied: float,
     first_RA: float | None = None,
     wrong_labels: bool = False,
     chosen: bool = False,
@@ -30,8 +30,7 @@ def row_warnings(
 
     Args:
         rows: by kind of model, as in `result.json`, in percent.
-        unpredicted: share of the forget set that the unlearned model should misclassify: 1 for whole classes and wrong labels,
-            0 for single images; see `split.unpredicted_share`.
+        emptied: share of the forget set whose class has no retain sample left, see `split.emptied_share`.
         first_RA: RA of the original of the first request, in percent; RA loss is measured from it, so that losses of several
             requests add up. None for the first request.
         wrong_labels: whether the labels of the forget set are wrong.
@@ -44,7 +43,7 @@ def row_warnings(
         found[kind] = [*_broken(row), *_lost(row, original, first_RA), *_unstable(row), *_game(row)]
         found[kind] += _triggered(row, retrain) if retrain else []
         if kind == "retrain":
-            found[kind] += _doubtful_request(row["UA"], unpredicted, wrong_labels)
+            found[kind] += _doubtful_request(row["UA"], emptied, wrong_labels)
         if kind != "original" and not ((wrong_labels or chosen) and retrain is None):
             found[kind] += _over_forgotten(row, original, retrain)
         if kind not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
@@ -88,12 +87,12 @@ def _broken(row: Row) -> list[str]:
     return [f"not finite: {', '.join(broken)}"] if broken else []
 
 
-def _doubtful_request(retrain_UA: float, unpredicted: float, wrong_labels: bool) -> list[str]:
+def _doubtful_request(retrain_UA: float, emptied: float, wrong_labels: bool) -> list[str]:
     """What Retrain knows of the forget set although it should not."""
     if wrong_labels and retrain_UA < 50:
         right = f"Retrain predicts {100 - retrain_UA:.1f}% of the labels that you called wrong"
         return [f"{right}; these labels may be right. Check some of these images."]
-    if not wrong_labels and retrain_UA < 100 * unpredicted - RA_MARGIN:
+    if not wrong_labels and retrain_UA < 100 * emptied - RA_MARGIN:
         return ["Retrain recognises a class that it never saw: do images of it lie in the retain set?"]
     return []
 

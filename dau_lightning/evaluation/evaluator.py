@@ -7,7 +7,7 @@ from typing import Any
 from torchmetrics import Metric
 
 from dau_lightning.data.datamodule import UnlearningDataModule
-from dau_lightning.data.split import Split, unpredicted_share
+from dau_lightning.data.split import Split, emptied_share
 from dau_lightning.evaluation.checks import row_warnings
 from dau_lightning.evaluation.fit_check import trained_accuracy
 from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
@@ -71,15 +71,17 @@ class Evaluator:
 
         `test` attacks the forget set, with test images as nonmembers. For the selection score, `outside` attacks the forget
         set with `judge_nonmembers` as nonmembers, so without test images, and `judge` attacks `judge` with the same
-        nonmembers: images never seen, which an unlearned forget set should resemble.
+        nonmembers: images never seen, which an unlearned forget set should resemble. If the labels of the forget set are
+        wrong, so are those with which `judge` is attacked.
         """
         fitted_on = {"test": ("test_retain", "forget")} if self.with_test else {}
         unseen = {"test": ("test_retain", "test_forget")} if self.with_test else {}
         if self.with_score:
             fitted_on |= {"outside": ("judge_nonmembers", "forget"), "judge": ("judge_nonmembers", "judge")}
             unseen |= {"judge": ("judge", "judge_nonmembers")}
+        relabelled = {"judge"} if self.split.wrong_labels else set[str]()
         attacks = {
-            f"{where}/{name}": Measure(attack, {"retain": "member", nonmembers: "nonmember", target: "forget"})
+            f"{where}/{name}": Measure(attack, {"retain": "member", nonmembers: "nonmember", target: "forget"}, relabelled)
             for where, (nonmembers, target) in fitted_on.items()
             for name, attack in self.attacks.items()
             if where == "test" or name == "confidence"
@@ -100,18 +102,19 @@ class Evaluator:
 
     def compare(self, rows: dict[str, Row]) -> None:
         """Add to every row its gaps and disparity to Retrain, or its selection score, and its warnings."""
-        unpredicted = unpredicted_share(self.split)
+        emptied = emptied_share(self.split)
+        others = len(self.split.train.class_names) - 1 if self.split.wrong_labels else 0
         for row in rows.values():
             if self.with_score:
                 attacked = row | {"MIA": row.get("outside_MIA", row["MIA"])}
-                row |= selection_score(attacked, rows["original"], unpredicted)
+                row |= selection_score(attacked, rows["original"], emptied, others)
             elif "retrain" in rows:
                 row |= {"gaps": gaps(row, rows["retrain"]), "disparity": disparity(row, rows["retrain"])}
                 row |= time_ratio(row, rows["retrain"])
                 if row["AUC"] is not None and rows["retrain"]["AUC"] is not None:
                     row["AUC_gap"] = abs(row["AUC"] - rows["retrain"]["AUC"])
         about = self.split.wrong_labels, self.split.chosen
-        for name, found in row_warnings(rows, unpredicted, self.first_RA, *about).items():
+        for name, found in row_warnings(rows, emptied, self.first_RA, *about).items():
             rows[name]["flags"] = found
 
     def validation_set_was_trained_on(self, original: Row, module: UnlearningModule) -> str | None:

@@ -1,6 +1,6 @@
 """Accuracies and attacks of a model, measured while Lightning tests it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -11,12 +11,21 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from dau_lightning.base.error import TrainingError
 
+WRONG_LABELS = 9  # of an image, at most: all of them where there are 10 classes
+
 
 class Measure(NamedTuple):
-    """A metric with `update(role, logits, targets)`, and the role of each part that takes part in it."""
+    """A metric that is fed from some parts.
+
+    Attributes:
+        metric: with `update(role, logits, targets)`.
+        roles: the role of each part that takes part in it.
+        relabelled: the parts whose samples count with wrong labels: once with each of `WRONG_LABELS` other classes.
+    """
 
     metric: Metric
     roles: Mapping[str, str]
+    relabelled: Collection[str] = ()
 
 
 class MetricsCallback(L.Callback):
@@ -30,7 +39,7 @@ class MetricsCallback(L.Callback):
 
     def __init__(self, parts: Sequence[str], num_classes: int, measures: Mapping[str, Measure]) -> None:
         self.parts = parts
-        self.measures = {name: Measure(metric.clone(), roles) for name, (metric, roles) in measures.items()}
+        self.measures = {name: Measure(metric.clone(), *rest) for name, (metric, *rest) in measures.items()}
         self.kept: dict[str, tuple[Tensor, Tensor]] = {}  # logits and targets of a part that is not complete yet
         self.accuracies = {
             part: MulticlassAccuracy(num_classes, average="micro", validate_args=False, sync_on_compute=False) for part in parts
@@ -70,10 +79,11 @@ class MetricsCallback(L.Callback):
             stored[self.seen : self.seen + len(batch)] = batch
         self.seen += len(targets)
         if self.seen == size:
-            for metric, roles in self.measures.values():
-                if part in roles:
-                    metric.update(roles[part], *self.kept[part])
-            del self.kept[part]
+            logits, targets = self.kept.pop(part)
+            shifts = range(1, min(logits.shape[1] - 1, WRONG_LABELS) + 1)
+            for metric, roles, relabelled in self.measures.values():
+                for shift in (shifts if part in relabelled else (0,)) if part in roles else ():
+                    metric.update(roles[part], logits, (targets + shift) % logits.shape[1])
 
     def accuracy(self) -> dict[str, float]:
         """Accuracy of each part, in percent."""

@@ -19,7 +19,7 @@ from dau_lightning.base.error import InputError, line, one_line, require
 from dau_lightning.base.nearest import did_you_mean
 from dau_lightning.run import launcher
 from dau_lightning.run.check import check
-from dau_lightning.run.composition import composed, composing, with_arguments
+from dau_lightning.run.composition import composed, composing, register_by_labels, with_arguments
 from dau_lightning.run.job import run
 from dau_lightning.run.quotes import quoted
 from dau_lightning.storage.run_folder import register_resolver
@@ -36,6 +36,7 @@ def main() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     register_resolver()
+    register_by_labels()
     launcher.register()
     with one_line():
         sweep = not {"-m", "--multirun"}.isdisjoint(sys.argv)

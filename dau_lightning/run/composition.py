@@ -18,7 +18,7 @@ from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean
 
-RESOLVERS = "now", "hydra", "python_version"  # the resolvers that Hydra registers
+RESOLVERS = "now", "hydra", "python_version", "by_labels"  # the resolvers that Hydra and this file register
 
 
 @contextmanager
@@ -31,6 +31,8 @@ def composing() -> Iterator[None]:
     before = state.hydra, version.version_base, runtime.get("name")
     new = [resolver for resolver in RESOLVERS if not OmegaConf.has_resolver(resolver)]
     state.clear()
+    if "by_labels" in new:
+        register_by_labels()
     try:
         with initialize_config_dir(str(CONFIG_FOLDER), version_base=None):
             yield
@@ -40,6 +42,15 @@ def composing() -> Iterator[None]:
         runtime.set("name", name)
         for resolver in new:
             OmegaConf.clear_resolver(resolver)
+
+
+def register_by_labels() -> None:
+    """Define `${by_labels:RIGHT,WRONG}`: the second value where `scheme.wrong_labels` is true, else the first one."""
+    OmegaConf.register_new_resolver("by_labels", _by_labels, replace=True)
+
+
+def _by_labels(right: Any, wrong: Any, *, _root_: DictConfig) -> Any:
+    return wrong if OmegaConf.select(_root_, "scheme.wrong_labels", default=False) else right
 
 
 def with_arguments(settings: Sequence[str]) -> list[str]:
@@ -113,7 +124,8 @@ def configuration(settings: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """The configuration of a run by settings, without Hydra's own part, and the choice in every group."""
     with composing():
         config = composed(settings)
-    choices = dict(config.hydra.runtime.choices)
-    with open_dict(config):
-        del config["hydra"]
+        choices = dict(config.hydra.runtime.choices)
+        with open_dict(config):
+            del config["hydra"]
+        OmegaConf.resolve(config)
     return config, choices

@@ -15,7 +15,9 @@ from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.positions import imagefolder_order
 from dau_lightning.scheme.spelling import FORMS, readings
 
-WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.0+)?")  # pandas writes whole numbers as 3.0 if a cell of the column is empty
+# pandas writes whole numbers as 3.0 if a cell of the column is empty; 3.000 can be a German 3,000
+WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.(?!000$)0+)?")
+THOUSANDS = re.compile(r"[0-9]{1,3}([.,' ][0-9]{3})+")
 SHOWN = 5  # entries in an error message
 
 
@@ -174,6 +176,8 @@ def _hint(entries: Sequence[str], unknown: Sequence[str], names: _Names) -> str:
         return " (the list is not in UTF-8, and letters beyond ASCII are lost: save it as UTF-8)"
     if unknown[0] in names.by_stem or unknown[0] in names.by_name:
         return " (scheme.by=id takes names of files without their folder)"
+    if THOUSANDS.fullmatch(unknown[0]):
+        return " (write whole numbers as digits alone, without a mark for thousands or decimals)"
     if re.search("[,;|]", unknown[0]):
         return " (a table must have the name .csv or .tsv)"
     if len(entries) > 1 and list(unknown) == [entries[0]]:

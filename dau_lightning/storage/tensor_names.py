@@ -12,10 +12,10 @@ BESIDE = re.compile(
     rf"{AVERAGE}|aux|auxiliary|loss|losses|criteri(on|a|ons)|normali[sz]er?|metrics?|acc|accuracy|f1|fbeta|precision|recall"
     r"|specificity|auc|auroc|roc|auprc|confmat|confusion|m?iou|jaccard|dice|kappa|mcc|matthews|hamming|ece"
 )
-# Words for weights that are taken only if the file has no others.
+# Words for weights, and for what has their names and shapes, that are taken only if the file has no others.
 LAST = re.compile(
     rf"{AVERAGE}|init|initial|initiali[sz]ed|old|older|prev|previous|start|starting|before|earlier|first|frozen|pretrained"
-    r"|reference|ref|backup"
+    r"|reference|ref|backup|masks?|grads?|gradients?|fisher|importances?|momentum"
 )
 
 

@@ -17,6 +17,8 @@ from dau_lightning.base.error import InputError, require
 from dau_lightning.storage.checkpoint_form import StateDict, broken, find, state_dicts
 
 FILLED = {"collections.defaultdict": lambda *_: OrderedDict(), "collections.deque": lambda *_: []}  # torch fills only these
+NO_WEIGHTS = {b"version https://git-lfs": "it is a pointer of Git LFS: fetch the file with `git lfs pull`"}
+NO_WEIGHTS |= dict.fromkeys((b"<!DOCTYPE", b"<!doctype", b"<html"), "it is a web page: download the file itself")
 LEGACY = 4  # pickles at the beginning of a file of the format before torch 1.6, of which the fourth is the content
 
 
@@ -84,6 +86,9 @@ def _content(file: Path, source: str) -> Any:
         unsafe = isinstance(error, pickle.UnpicklingError)
         reason = "it is damaged, or only code can read it" if unsafe else str(error).strip()
         reason = (reason or type(error).__name__).splitlines()[0][:200]  # an empty file: an EOFError without text
+        with open(file, "rb") as stream:
+            start = stream.read(100).lstrip()
+        reason = next((said for begin, said in NO_WEIGHTS.items() if start.startswith(begin)), reason)
         raise InputError(
             f"{source} must be safetensors or a state dict (torch.save(model.state_dict(), FILE)), it cannot be read: {reason}"
         ) from error

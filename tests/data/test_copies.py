@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ import torch
 
 from dau_lightning import unlearn
 from dau_lightning.base.error import InputError
-from dau_lightning.data.copies import copy_warnings, find_copies
-from dau_lightning.dataset.images import Images
+from dau_lightning.data.copies import copy_warnings, find_copies, refuse_training_set
+from dau_lightning.dataset.images import Data, Images
 from tests.own_network import Wide
-from tests.run.test_preview import folder
+from tests.run.test_preview import folder, image
 from tests.tiny import results
 
 
@@ -86,7 +87,22 @@ def test_unlearn_refuses_a_test_set_that_is_the_training_set() -> None:
 def test_a_val_or_test_folder_that_is_the_training_set_is_refused(run: Callable[..., str], part: str) -> None:
     settings = [setting for setting in folder() if not setting.startswith("val_from") or part == "test"]
     shutil.copytree("own/train", f"own/{part}", dirs_exist_ok=True)
+    image(f"own/{part}/cat/new.png", 9999)  # one image more does not help
     Path("forget.csv").write_text("path\ncat/00.png\n")
-    with pytest.raises(SystemExit, match=f"the {part} set must be images that were not trained on"):
+    message = f"the {part} set must be images that were not trained on; 40 of its 41 .*{part}/cat/00.png is train/cat/00.png"
+    with pytest.raises(SystemExit, match=message):
         run(*settings)
     assert not results()
+
+
+@pytest.mark.parametrize(("copies", "refused"), [(10, False), (11, True)])
+def test_more_than_half_of_a_set_may_not_have_been_trained_on(copies: int, refused: bool) -> None:
+    train, new = numbered("train", *range(40)), range(100, 120 - copies)
+    test = numbered("test", *range(copies), *new, *new, *new)  # repeated images count once
+    with pytest.raises(InputError, match="11 of its 20 different images") if refused else nullcontext():
+        refuse_training_set(Data(train, test))
+
+
+def test_few_different_images_may_be_equal_by_chance() -> None:
+    blank = numbered("train", *[0, 255] * 10)
+    refuse_training_set(Data(blank, blank, blank))

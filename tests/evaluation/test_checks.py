@@ -112,7 +112,7 @@ def test_what_did_not_move_is_not_over_forgotten() -> None:
     assert row_warnings({"original": ORIGINAL | {"AUC": None}, "dau": DAU | {"AUC": None}}, 1)["dau"] == []
 
 
-WRONG = {"unpredicted": 1, "wrong_labels": True}
+WRONG: dict[str, Any] = {"emptied": 0, "wrong_labels": True}
 
 
 def test_unseen_images_are_no_standard_for_wrong_labels() -> None:

@@ -73,6 +73,18 @@ def test_evaluation_feeds_each_role_from_its_part(tiny: Any) -> None:
     assert {role for role, _, _ in evaluation.measures["diary"].metric.fed} == set(roles.values())
 
 
+def test_a_relabelled_part_counts_once_with_every_other_label(tiny: Any) -> None:
+    measures = {"diary": Measure(Diary(), {"forget": "forget", "val": "nonmember"}, {"forget"})}
+    evaluation = MetricsCallback(["forget", "val"], 3, measures)
+    tiny.test(tiny.module(), evaluation, parts=["forget", "val"])
+    split, fed = tiny.split(), evaluation.measures["diary"].metric.fed
+    assert [role for role, _, _ in fed] == ["forget", "forget", "nonmember"]
+    labels = torch.stack([split.forget.targets, fed[0][2], fed[1][2]]).sort(0).values
+    assert (labels == torch.arange(3).unsqueeze(1)).all()
+    assert torch.equal(fed[0][1], fed[1][1])
+    assert torch.equal(fed[2][2], split.val.targets)
+
+
 def test_evaluation_of_a_single_part(tiny: Any) -> None:
     evaluation = MetricsCallback(["forget"], 3, {})
     tiny.test(tiny.module(), evaluation, parts=["forget"])

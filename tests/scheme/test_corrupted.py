@@ -53,12 +53,20 @@ def test_the_score_wants_other_labels_only_where_the_request_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("list.txt").write_text("".join(f"{place}\n" for place in range(40)))
-    named = ["scheme=indices", "scheme.file=list.txt", "scheme.by=position", f"scheme.wrong_labels={str(wrong).lower()}"]
+    named = [
+        "recipe.epochs=20",
+        "scheme=indices",
+        "scheme.file=list.txt",
+        "scheme.by=position",
+        f"scheme.wrong_labels={str(wrong).lower()}",
+    ]
     run(*TINY, *named, "corruption=wrong_labels", "baseline=finetune", "baseline.epochs=1", "selection=true")
     (result,) = results().values()
     row = result["rows"]["finetune"]
-    assert row["score_UA"] == pytest.approx(100 - row["UA"] if wrong else abs(row["UA"] - row["judge_error"]))
-    assert row["score_MIA"] == pytest.approx(100 - row["MIA"] if wrong else abs(row["MIA"] - row["judge_MIA"]))
+    wanted = 100 - row["judge_error"] / 9 if wrong else row["judge_error"]
+    assert row["score_UA"] == pytest.approx(abs(row["UA"] - wanted))
+    assert row["score_MIA"] == pytest.approx(abs(row["MIA"] - row["judge_MIA"]))
+    assert (row["judge_MIA"] > 60) is wrong  # the labels of unseen images too are wrong
     assert ("score_AUC" in row) is not wrong
     assert result["request"].get("wrong_labels", False) is wrong
 

@@ -112,6 +112,15 @@ def test_a_number_that_can_be_a_name_is_refused_with_both_readings() -> None:
     assert marked(train, "3", "4.0") == ["dog/25.png", "dog/9.png"]
 
 
+@pytest.mark.parametrize(("number", "hint"), [("1.000", True), ("1,000", True), ("12 345", True), ("3.0e+00", False)])
+def test_numbers_with_marks_are_not_guessed(number: str, hint: bool) -> None:
+    """A spreadsheet may show 1000 as 1.000, which read as a decimal is another position."""
+    for by in (None, "id"):
+        message = refusal(data(folder()), number, "3", by=by)
+        assert f"'{number}'" in message
+        assert ("write whole numbers as digits alone" in message) is hint
+
+
 def test_numbers_that_mean_the_same_image_either_way_are_taken() -> None:
     for number in range(4):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(_made(f"same/train/{'ab'[number // 2]}/{number}.png"))

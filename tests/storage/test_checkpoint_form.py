@@ -107,6 +107,13 @@ def test_of_several_state_dicts_one_is_taken_and_the_others_are_named(tmp_path: 
         load(tmp_path, both, "ema")
 
 
+@pytest.mark.parametrize("key", ["mask", "saliency_masks", "grads", "gradient", "fisher_diagonal", "momentum_buffers"])
+def test_what_has_the_shapes_of_weights_comes_last(tmp_path: Path, key: str) -> None:
+    made, told = load(tmp_path, {key: OTHER, "model": STATE})
+    assert holds(made, STATE)
+    assert told.endswith(f"the file also holds '{key}', which original.key={key} takes")
+
+
 def test_a_copy_inside_a_network_is_named_and_not_taken(tmp_path: Path) -> None:
     for copy in ("old_model.", "frozen_net.module.", "net."):
         inside = {"state_dict": put(copy, OTHER) | STATE | {"proj.weight": torch.ones(2)}}

@@ -60,6 +60,20 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     assert read_weights(str(tmp_path / "own.safetensors")).weights[""].keys() == STATE.keys()
 
 
+@pytest.mark.parametrize("name", ["own.pt", "own.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "it is a pointer of Git LFS: fetch the file with"),
+        ("\n<!DOCTYPE html><html>", "it is a web page: download the file itself"),
+    ],
+)
+def test_what_a_download_left_in_place_of_the_file_is_told(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_weights(str(tmp_path / name))
+
+
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"original\.checkpoint=.*none\.pt must be a file, there is none"):
         read_weights(str(tmp_path / "none.pt"))
