@@ -96,18 +96,19 @@ class DAU(SGDMethod):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.label, self.automatic_optimization = label, False
-        self.min_steps, self.attempts = min_steps, attempts
+        self.label, self.automatic_optimization, self.attempts = label, False, attempts
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input, joint_batch)
         rules = objective, penalty, Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
         self.attacker = player(attacker(self.defender.num_classes), *rules, attacker_lr, attacker_steps, attacker_mode)
-        self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
+        self.adversarial_weight, self.adversarial_steps, self.min_steps = adversarial_weight, adversarial_steps, min_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight
-        if self.regulariser_weight or self.pairs:
-            require(forget_batch_size == val_batch_size, UNEQUAL.format(forget_batch_size, val_batch_size))
+        self._check_pairs(forget_batch_size, val_batch_size)
+
+    def _check_pairs(self, forget: int, val: int) -> None:
+        require(forget == val or not (self.regulariser_weight or self.pairs), UNEQUAL.format(forget, val))
 
     @property
     def alpha(self) -> float:

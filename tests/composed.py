@@ -43,6 +43,7 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
 
 def composed(*overrides: str) -> DictConfig:
     """The configuration of a complete command line, for the caller to change."""
+    composition.register_by_labels()  # as the command does, for who resolves a value
     return copy.deepcopy(_composed(overrides))  # composing takes 0.1 s, and many tests ask for the same
 
 

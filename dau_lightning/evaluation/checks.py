@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from dau_lightning.data.split import Split
-
 RA_MARGIN = 5.0  # points of RA that unlearning may cost
 AUC_MARGIN = 5.0  # points below the reference from which forgotten images stand out (Streisand effect)
 STANDARD_ERRORS = 2  # that a difference of AUC must exceed as well
@@ -58,12 +56,12 @@ def few_samples(count: int) -> list[str]:
     return [f"only {count} images are forgotten: each of them is {100 / count:.1f} points of UA and MIA"]
 
 
-def chosen_samples(split: Split, with_score: bool) -> list[str]:
-    """A warning about a selection score whose standard, unseen images, is none for the forget set."""
-    if not (with_score and split.chosen):
+def chosen_samples(request: Mapping[str, Any], with_score: bool) -> list[str]:
+    """A warning about a selection score whose standard, unseen images, is none for a forget set that a score chose."""
+    if not with_score or "chosen_by" not in request:
         return []
     return [
-        f"the forget set was chosen by {split.request['chosen_by']}: a model without it does not treat it like unseen images, "
+        f"the forget set was chosen by {request['chosen_by']}: a model without it does not treat it like unseen images, "
         "with which the score compares it; compare with a Retrain"
     ]
 

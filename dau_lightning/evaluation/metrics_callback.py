@@ -39,7 +39,7 @@ class MetricsCallback(L.Callback):
 
     def __init__(self, parts: Sequence[str], num_classes: int, measures: Mapping[str, Measure]) -> None:
         self.parts = parts
-        self.measures = {name: measure._replace(metric=measure.metric.clone()) for name, measure in measures.items()}
+        self.measures = {name: Measure(it.metric.clone(), it.roles, it.relabelled) for name, it in measures.items()}
         self.kept: dict[str, tuple[Tensor, Tensor]] = {}  # logits and targets of a part that is not complete yet
         self.accuracies = {
             part: MulticlassAccuracy(num_classes, average="micro", validate_args=False, sync_on_compute=False) for part in parts

@@ -97,14 +97,14 @@ class Experiment:
         if is_rank_zero():
             self.start(split.split_hash)
         self.announce(split, modules)
-        method = modules[self.names["baseline"]]
-        collector, attack = None, self.attacks["confidence"]
+        method, attack, collector = modules[self.names["baseline"]], self.attacks["confidence"], None
         if self.figures and not plan.selection:  # a selection run uses no test images that TA counts
             collector = OutputsCollector(split, training.seed, training.transform, attack, self.trajectory_points)
         first_RA = plan.previous.first_RA if plan.previous else None
         evaluator = Evaluator(training, split, self.attacks, not plan.selection, plan.with_score, first_RA)
         mask, rows = training.mask(split, Original), dict[str, Row]()
-        warnings += few_samples(len(split.forget)) + copy_warnings(split.request) + chosen_samples(split, plan.with_score)
+        about = split.request
+        warnings += few_samples(len(split.forget)) + copy_warnings(about) + chosen_samples(about, plan.with_score)
         for kind, module in modules.items():
             trained = self._train(kind, modules, split, mask, collector.watchers() if collector else [])
             if is_rank_zero():

@@ -154,7 +154,7 @@ def test_every_folder_of_yaml_files_is_tested_above() -> None:
 def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in node:
-        value = "???" if OmegaConf.is_missing(node, name) else node[name]
+        value = "???" if OmegaConf.is_missing(node, name) or OmegaConf.is_interpolation(node, name) else node[name]
         found |= leaves(value, f"{prefix}{name}.") if isinstance(value, DictConfig) else {f"{prefix}{name}": value}
     return found
 
