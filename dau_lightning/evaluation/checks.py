@@ -12,7 +12,7 @@ TRIGGER_MARGIN = 5.0  # points of the trigger rate above Retrain's
 FEW = 20  # forget samples below which percentages say little
 UNSTABLE, UNSURE = "MIA is unstable", "MIA is unsure"  # the warnings on a MIA that depends on the draw
 CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
-UNDONE = "all {} attempts cost too much RA, and were undone: the weights are the original's; set a smaller baseline.lr"
+UNDONE = "all {} attempts cost too much RA and were undone: the weights are those from before; set a smaller baseline.lr"
 
 Row = Mapping[str, Any]
 

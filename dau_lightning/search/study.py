@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from dau_lightning.base.error import TrainingError
 from dau_lightning.search.space import suggested
+from dau_lightning.storage.atomic import locked
 
 FIRST_SEED = 100  # tables use 0 to 4
 WORST = 100.0  # the score of a training that diverged, in points
@@ -59,14 +60,14 @@ class Search:
             trials: number of trials; those that stopped early count.
         """
         file.parent.mkdir(parents=True, exist_ok=True)
-        storage = RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}})
-        study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(constant_liar=True),  # no seed: with one, all processes would draw the same
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
-        )
+        with locked(file.with_suffix(".lock"), f"which creates {file.name}"):  # two that create its tables at once would fail
+            study = optuna.create_study(
+                study_name=name,
+                storage=RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}}),
+                load_if_exists=True,
+                sampler=optuna.samplers.TPESampler(constant_liar=True),  # no seed: with one, all processes would draw the same
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+            )
         done = TrialState.COMPLETE, TrialState.PRUNED
         if len(study.get_trials(deepcopy=False, states=done)) < trials:
             study.optimize(self.objective, callbacks=[MaxTrialsCallback(trials, states=done)])

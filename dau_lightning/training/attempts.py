@@ -59,7 +59,7 @@ class Attempts:
         if loss <= self.largest_loss:
             return False
         more = memory["attempt"] + 1 < self.number
-        ending = "again from the original with half the rate" if more else "that was the last attempt"
+        ending = "again from the start with half the rate" if more else "that was the last attempt"
         print(f"{module.label}: attempt {memory['attempt'] + 1} cost {loss:.1f} points of RA; {ending}")
         if more:
             memory["attempt"] += 1

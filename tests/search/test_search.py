@@ -1,6 +1,7 @@
 """The search: ranges, trials that go on, the preset that it writes, and the real command."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def test_a_search_finds_the_bowl_and_goes_on_where_it_was_left(tmp_path: Path) -
     first = best(study)[0]
     assert first.params["lr"] == pytest.approx(0.1, abs=0.05)
     assert all(trial.value == WORST for trial in study.trials if trial.params["lr"] > 0.4)
+
+
+def test_several_processes_may_begin_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:  # each with a connection of its own, as processes have
+        studies = list(pool.map(lambda name: Search(RANGES, 1, Scores()).run(tmp_path / "search.db", name, 1), "abcd"))
+    assert [len(study.trials) for study in studies] == [1, 1, 1, 1]
 
 
 def test_a_preset_has_the_best_values_and_the_fixed_settings(tmp_path: Path) -> None:

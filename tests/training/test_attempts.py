@@ -65,7 +65,7 @@ def test_the_game_that_lost_least_stays(tiny: Any, measured: dict[int | None, fl
     assert same(final, record.ends[2 * STEPS - 1][0])  # 4 points: less than what ruins a model
     assert module.findings["undone"] == 0
     told = capsys.readouterr().out
-    assert "attempt 1 cost 10.0 points of RA; again from the original with half the rate" in told
+    assert "attempt 1 cost 10.0 points of RA; again from the start with half the rate" in told
     assert "attempt 3 cost 6.0 points of RA; that was the last attempt" in told
 
 
