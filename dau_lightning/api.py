@@ -1,7 +1,7 @@
 """Unlearning from Python: `unlearn` takes a model, its data and the samples to forget; it returns an unlearned copy."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -163,7 +163,8 @@ def _config(
 
 
 def _check_settings(settings: Sequence[str]) -> None:
-    """Raise an error for settings that `unlearn` would record but not apply."""
+    """Raise an error for settings that `unlearn` would record but not apply, or that are no list of texts."""
+    require(not isinstance(settings, (str, Mapping)), f'settings must be a list such as ["baseline.epochs=5"], got {settings}')
     for setting in settings:
         name = setting.partition("=")[0]
         instead = USE_INSTEAD.get(name.partition(".")[0], "only the command `python train.py` takes it")

@@ -90,6 +90,7 @@ def test_every_form_of_data_is_the_same_data(world: tuple[Wide, Any, Any], form:
         ({"settings": ["original.checkpoint=x.pt"]}, "give the network with its weights as model="),
         ({"settings": ["selection=true"]}, "only the command"),
         ({"settings": ["sparsity=omp95"]}, "only the command"),
+        ({"settings": {"baseline.epochs": 5}}, r"settings must be a list such as"),
         ({"settings": ["val_from_test=0.2"]}, "give val_from_test="),
         ({"settings": ["dataset.train_limit=3"]}, "give the images as train= and test="),
         ({"settings": ["baseline=fisher"]}, "give method="),
