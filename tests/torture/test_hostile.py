@@ -70,9 +70,9 @@ def test_names_of_classes_that_are_hard_to_write(
 ) -> None:
     names = ["two words", "dots.., and ..dots", "Größe ☃", "a=b, [c]", 'quote\'s "end"', "-m", "100%", "$HOME"]
     for number, name in enumerate(names):
-        for part, count in (("train", 12), ("test", 3)):
+        for part, first, count in (("train", 0, 12), ("test", 50, 3)):
             for index in range(count):
-                picture(tmp_path / "root" / part / name / f"{index}.png", 100 * number + index)
+                picture(tmp_path / "root" / part / name / f"{index}.png", 100 * number + first + index)
     monkeypatch.chdir(tmp_path)
     few = [each for each in TINY if "limit" not in each]
     quick = ["network=convnet", "dataset.image_size=8", "baseline=finetune", "baseline.epochs=1", "recipe.batch_size=16"]
