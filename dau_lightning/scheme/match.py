@@ -13,7 +13,7 @@ from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.positions import imagefolder_order
-from dau_lightning.scheme.spelling import FORMS, readings
+from dau_lightning.scheme.spelling import FORMS, forms_of, readings
 
 # pandas writes whole numbers as 3.0 if a cell of the column is empty; 3.000 can be a German 3,000
 WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.(?!000$)0+)?")
@@ -109,7 +109,7 @@ class _Names:
 
     def __init__(self, train: Images) -> None:
         self.ids, self.root = train.ids, train.root
-        self.roots = [os.path.abspath(train.root), os.path.realpath(train.root)] if train.root else []
+        self.roots = forms_of(str(train.root)) if train.root else []
         self.known = {name: place for place, name in enumerate(train.ids)}
         self.tables: dict[str, Mapping[str, list[int]]] = {}
 

@@ -18,8 +18,16 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-def readings(entry: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The paths relative to the root, given as it is written and without links, that an entry can mean, and how."""
+Form = Callable[[str], str]
+
+
+def forms_of(root: str) -> list[tuple[str, Form]]:
+    """The absolute path of the root, as it is written and without links, each with what brings another path into its form."""
+    return [(os.path.abspath(root), str), (os.path.realpath(root), os.path.realpath)]
+
+
+def readings(entry: str, roots: Sequence[tuple[str, Form]]) -> Iterator[tuple[str, str]]:
+    """The paths relative to the root that an entry can mean, and how; `roots`: see `forms_of`."""
     quoted = len(entry) > 1 and entry[0] == entry[-1] and entry[0] in "\"'"  # as `ls` writes names with blanks
     plain = (entry[1:-1] if quoted else entry).replace("\\", "/")
     texts = [(plain, "path")]
@@ -29,10 +37,10 @@ def readings(entry: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield text.removeprefix("./"), said
         yield f"train/{text.removeprefix('./')}", said
     full = os.path.abspath(os.path.expanduser(plain))
-    for base, make in zip(roots, (str, os.path.realpath), strict=False):
-        if (path := make(full)).startswith(f"{base}/"):
+    for base, form in roots:
+        if (path := form(full)).startswith(f"{base}/"):
             return (yield path.removeprefix(f"{base}/"), "path")
-    parts, names = plain.split("/"), {os.path.basename(base) for base in roots}
+    parts, names = plain.split("/"), {os.path.basename(base) for base, _ in roots}
     if not names.isdisjoint(parts) and not os.path.exists(full):  # else it is an image of another folder of the same name
         for number, part in enumerate(parts):
             if part in names:
