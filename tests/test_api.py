@@ -202,7 +202,7 @@ def test_the_lines_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None
     names: dict[str, Any] = {"model": model, "train": train, "test": test}
     exec(compile(lines.replace("forget=[3, 5, 8],", quick), "README", "exec"), names)
     done = names["done"]
-    assert f"{done.row['UA']} {done.row['score']} unlearned" in capsys.readouterr().out
+    assert f"{done.passed} {done.row['score']} unlearned" in capsys.readouterr().out
     assert done.result["counts"]["forget"] == 3
     page = (done.folder / "report.html").read_text()
     assert page.count("data:image/svg+xml") == len(list((done.folder / "figures").glob("*.svg"))) > 4

@@ -15,17 +15,21 @@ class Attacker(nn.Module):
 
     Args:
         num_classes: K, the number of tokens.
+        width: of a token, a multiple of 4; half of the feed-forward's.
+        layers: of the encoder.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, width: int = 64, layers: int = 3) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.norm = nn.BatchNorm1d(3 * num_classes)
-        self.embed = nn.Linear(3, 64)
-        layer = nn.TransformerEncoderLayer(64, nhead=4, dim_feedforward=128, dropout=0.2, activation="gelu", batch_first=True)
-        self.encoder = nn.TransformerEncoder(layer, num_layers=3, enable_nested_tensor=False)
-        self.hidden = nn.Linear(64 * num_classes, 64)
-        self.output = nn.Linear(64, 2)
+        self.embed = nn.Linear(3, width)
+        layer = nn.TransformerEncoderLayer(
+            width, 4, dim_feedforward=2 * width, dropout=0.2, activation="gelu", batch_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.hidden = nn.Linear(width * num_classes, width)
+        self.output = nn.Linear(width, 2)
 
     def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
         """Membership logits `(B,)`: positive for "member".
