@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dau_lightning.network import convnet
+from dau_lightning.run import requirements
 from tests.tiny import TINY, results
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +173,14 @@ def test_a_cached_reference_is_never_trained(run):
     run("baseline=retrain", *TINY)
     run("baseline=finetune", "reference=cached", *TINY_METHOD["finetune"])
     assert len(results()) == 2
+
+
+def test_an_attacker_that_the_memory_cannot_hold_is_refused_before_anything_starts(run, monkeypatch):
+    monkeypatch.setattr(requirements, "total_memory", lambda device: 2**20)
+    with pytest.raises(SystemExit, match="for 10 classes and 128 images a step, and there are 0 GiB; use baseline=dau"):
+        run(*TINY_PAPER)
+    assert not stored("original")
+    run(*TINY_DAU)
 
 
 def test_a_selection_run_needs_neither_retrain_nor_test_data(run):

@@ -122,6 +122,13 @@ def hardware(device: torch.device) -> dict[str, Any]:
     return {"device": device.type, "name": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
 
 
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory that the device has, or on a CPU the machine; free or not."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _processor() -> str:
     """The model name of the processor, or its architecture where the system tells no more."""
     found = re.search(r"^model name\s*: *(\S.*)$", CPUINFO.read_text(), re.MULTILINE) if CPUINFO.is_file() else None

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from dau_lightning.base.error import InputError
 from dau_lightning.metric.mia import confidence, entropy, max_confidence, modified_entropy
 
+HEADS = 4
+
 
 class Attacker(nn.Module):
     """Infers membership from prediction, sensitivity and target; 141,886 parameters for 10 classes, 511,066 for 100.
@@ -21,11 +23,11 @@ class Attacker(nn.Module):
 
     def __init__(self, num_classes: int, width: int = 64, layers: int = 3) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.layers = num_classes, layers
         self.norm = nn.BatchNorm1d(3 * num_classes)
         self.embed = nn.Linear(3, width)
         layer = nn.TransformerEncoderLayer(
-            width, 4, dim_feedforward=2 * width, dropout=0.2, activation="gelu", batch_first=True
+            width, HEADS, dim_feedforward=2 * width, dropout=0.2, activation="gelu", batch_first=True
         )
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.hidden = nn.Linear(width * num_classes, width)
@@ -45,6 +47,10 @@ class Attacker(nn.Module):
         encoded = self.encoder(F.gelu(self.embed(tokens)))
         nonmember, member = self.output(F.relu(self.hidden(encoded.flatten(1)))).unbind(1)
         return member - nonmember
+
+    def step_bytes(self, samples: int) -> int:
+        """Memory of a training step, bytes: four float32 copies of the attention, `K^2` a head, layer and sample (measured)."""
+        return 4 * 4 * HEADS * self.layers * samples * self.num_classes**2
 
 
 class StatisticsAttacker(nn.Module):

@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Mapping
 
+from dau_lightning.base.devices import total_memory
 from dau_lightning.base.error import require
 from dau_lightning.data.split import Split
+from dau_lightning.game.attacker import Attacker
 from dau_lightning.run.plan import Plan
 from dau_lightning.storage.store import get
 from dau_lightning.training.module import UnlearningModule
@@ -33,6 +35,7 @@ def check_requirements(
     for module in modules.values():
         module.check(split)
         _check_batches(training, module, split)
+        _check_memory(training, module)
     training.store.check_writable()
 
 
@@ -70,3 +73,16 @@ def _check_batches(training: Training, module: UnlearningModule, split: Split) -
         module.loader(data.part, training.transform, training.seed, rank, training.devices)
     if isinstance(module, SGDMethod) and next(iter(module.batch_sizes.values())) == training.devices:
         module.defender.try_training_on_one(training.transform.normalise(split.train.images[:1]))
+
+
+def _check_memory(training: Training, module: UnlearningModule) -> None:
+    """Refuse an attacker network for which the device is too small: its memory grows with the square of the classes."""
+    for attacker in (part for part in module.modules() if isinstance(part, Attacker)):
+        samples = sum(module.batch_sizes.get(part, 0) for part in ("forget", "val"))
+        need, there = attacker.step_bytes(samples), total_memory(training.device)
+        require(
+            need < there,
+            f"the attacker network needs about {need / 2**30:.0f} GiB for {attacker.num_classes} classes and {samples} images "
+            f"a step, and there are {there / 2**30:.0f} GiB; use baseline=dau, which has no attacker network, or give smaller "
+            "baseline.forget_batch_size and baseline.val_batch_size",
+        )
