@@ -16,7 +16,10 @@ install: .venv/installed  ## create .venv and install everything into it
 run: install    ## python train.py: half a minute after the installation
 	$(BIN)/python train.py $(ARGS)
 
-test: install   ## tests and doctests, with coverage
+test: install   ## tests and doctests that are quick, under 3 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/torture -m "not slow and not installed"
+
+test-all: install  ## all tests and doctests but those below, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/torture --cov --cov-report=term-missing:skip-covered
 
 torture: install ## runs killed in every phase, damaged files, full disks, malformed command lines: under 40 minutes; FORM=quick: five
@@ -67,4 +70,4 @@ clean:   ## remove what can be made again; runs/ and store/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .coverage dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install run test torture test-installed test-slurm test-page table1 table2 figure2 leaderboard bench check format clean
+.PHONY: help install run test test-all torture test-installed test-slurm test-page table1 table2 figure2 leaderboard bench check format clean

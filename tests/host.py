@@ -122,7 +122,7 @@ def main(config: DictConfig) -> None:
     images, labels = torch.arange(48 * 192).reshape(48, 3, 8, 8).to(torch.uint8), torch.arange(48) % 2
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, 2))
     run = partial(unlearn, model, (images[:24], labels[:24]), (images[24:], labels[24:]), [3, 5], val_from_test=config.share)
-    settings = ["baseline.epochs=2", "baseline.pretraining_steps=10", "trainer.accelerator=cpu"]
+    settings = ["baseline.epochs=2", "baseline.min_steps=0", "baseline.pretraining_steps=10", "trainer.accelerator=cpu"]
     before = process(*watched)
     run(mean=[0.0] * 3, std=[1.0] * 3, settings=settings)
     changes += differences("unlearn()", before, process(*watched))

@@ -20,6 +20,8 @@ from benchmarks.workload import Workload
 from dau_lightning.base.randomness import key
 from dau_lightning.data.loader import Batch
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 PARTS = "retain", "forget", "val"
 GAME = [f"baseline.{part}_batch_size={size}" for part, size in zip(PARTS, (16, 8, 8), strict=True)]

@@ -195,7 +195,7 @@ def test_the_command_line_chooses_the_network():
     assert config.recipe == OmegaConf.load(CONF / "recipe" / "resnet9.yaml")
 
 
-@pytest.mark.parametrize("dataset", choices("dataset"))
+@pytest.mark.parametrize("dataset", ["fashion", "digits", "cifar10", "imagefolder"])  # those with presets
 @pytest.mark.parametrize(
     ("request_", "wrong"),
     [

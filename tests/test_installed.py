@@ -21,7 +21,7 @@ from dau_lightning import unlearn
 
 images, labels = torch.randint(256, (48, 3, 8, 8), dtype=torch.uint8), torch.arange(48) % 2
 model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-settings = ["baseline.epochs=1", "dynamics=0", "trainer.accelerator=cpu"]
+settings = ["baseline.epochs=1", "baseline.min_steps=0", "dynamics=0", "trainer.accelerator=cpu"]
 data = {"train": (images[:24], labels[:24]), "test": (images[24:], labels[24:]), "mean": [0.0] * 3, "std": [1.0] * 3}
 done = unlearn(model, forget=[3, 5], val_from_test=0.5, settings=settings, **data)
 print(dau_lightning.__file__, done.result["counts"]["forget"])

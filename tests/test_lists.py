@@ -27,6 +27,7 @@ def npy(values: object) -> Callable[[Path], None]:
     return lambda path: np.save(path, np.asarray(values))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "arguments"),
     [

@@ -21,6 +21,8 @@ from dau_lightning.report.__main__ import main as report
 from tests.own_network import Wide
 from tests.tiny import TINY, results
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 LIST = ["scheme=indices", "scheme.file=forget.csv", "baseline=finetune", "baseline.epochs=1", *TINY]
 

@@ -19,6 +19,8 @@ from tests.own_network import Wide
 from tests.test_own import WEIGHTS, make_folder, trained
 from tests.tiny import results
 
+pytestmark = pytest.mark.slow
+
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
 GIVEN = [*WEIGHTS, "val_from_test=0.5", "transform.mean=[0.5,0.4,0.3]", "transform.std=[0.2,0.3,0.4]"]
 

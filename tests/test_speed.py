@@ -18,6 +18,8 @@ from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training.trainer import TrainerSettings
 from tests.composed import composed
 
+pytestmark = pytest.mark.slow
+
 GAME = ["baseline=dau_paper", "baseline.retain_batch_size=12", "baseline.forget_batch_size=6", "baseline.val_batch_size=6"]
 GAME += ["baseline.pretraining_steps=3"]
 FINETUNE = ["baseline=finetune", "baseline.batch_size=12"]

@@ -21,6 +21,8 @@ from dau_lightning.dataset.fashion import fashion
 from tests.own_network import Wide
 from tests.tiny import results
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 CLASSES = {"Bag (8)": 8, "Sneaker": 7, "Trouser": 1}
 

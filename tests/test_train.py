@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 TINY_DAU = [
     *TINY,
     "baseline.epochs=1",
+    "baseline.min_steps=0",
     "baseline.pretraining_steps=3",
     "baseline.retain_batch_size=64",
 ]
@@ -94,6 +95,7 @@ def test_a_run_writes_what_the_contract_says(run, baseline, logged_parts):
     assert (folder / "config.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     run(*TINY_DAU)
     folder, before = the_result()
@@ -121,6 +123,7 @@ def test_a_finished_run_is_left_alone_and_an_overwritten_one_is_the_same(run):
     assert "finished before" in run(*TINY_DAU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("baseline", "rows"),
     [
@@ -143,6 +146,7 @@ def test_baselines_share_table_and_file(run, baseline, rows):
     assert all(row["seconds"] > 0 for row in result["rows"].values())
 
 
+@pytest.mark.slow
 def test_a_sweep_shares_originals_and_keeps_folders_apart(run):
     sweep = ["-m", "seed=0,1", "scheme=random,classwise", "baseline=finetune", "baseline.lr=0.1,0.2", *TINY_METHOD["finetune"]]
     run(*sweep)
@@ -165,6 +169,7 @@ def test_without_a_reference_there_is_no_disparity(run):
     assert not stored("retrain")
 
 
+@pytest.mark.slow
 def test_a_cached_reference_is_never_trained(run):
     with pytest.raises(SystemExit, match="reference=cached needs a Retrain"):
         run("baseline=finetune", "reference=cached", *TINY_METHOD["finetune"])
@@ -204,6 +209,7 @@ def make_folder(root: Path, count: int, size: int) -> None:
                 Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "weight", "shape"), [("resnet18", "conv1.weight", (64, 3, 3, 3)), ("resnet9", "0.0.weight", (16, 1, 3, 3))]
 )
@@ -215,6 +221,7 @@ def test_own_images_in_colour_and_grey(run, network, weight, shape):
         "dynamics=0",
         "recipe.batch_size=8",
         "baseline.epochs=1",
+        "baseline.min_steps=0",
         "baseline.retain_batch_size=8",
         "baseline.pretraining_steps=1",
         "baseline.pretraining_batch_size=4",
@@ -235,12 +242,14 @@ def test_own_images_in_colour_and_grey(run, network, weight, shape):
     assert f"float `(B, {shape[1]}, 32, 32)`" in (folder / "model_card.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_single_image_may_be_forgotten(run):
     run(*TINY_DAU, "scheme.fraction=0.001")
     _, result = the_result()
     assert result["counts"]["forget"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -293,6 +302,7 @@ def test_a_mistake_leaves_the_finished_run_that_it_would_overwrite(run):
     assert the_result() == (folder, result)
 
 
+@pytest.mark.slow
 def test_a_run_without_account_or_network_is_offline(monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
@@ -326,6 +336,7 @@ def test_a_store_that_cannot_be_written(run):
         run("store.root=file/store", *TINY_DAU)
 
 
+@pytest.mark.slow
 def test_a_refused_run_leaves_a_finished_one_as_it_is(run):
     make_folder(Path("own"), count=12, size=8)
     small = [
@@ -345,6 +356,7 @@ def test_a_refused_run_leaves_a_finished_one_as_it_is(run):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_another_choice_for_every_part_of_the_game(run):
     parts = "attacker=several", "objective=wasserstein", "regulariser=contrastive", "projector=mlp", "term=gradient_ascent"
     run(*TINY_PAPER, "reference=off", *(f"baseline/{part}" for part in parts), "baseline.pairing=class")

@@ -13,6 +13,8 @@ from dau_lightning.run.command_line import main as train
 from dau_lightning.storage.audit_file import read_audit
 from tests.tiny import TINY, results
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["fresh_attacker.epochs=1", "fresh_statistics.epochs=1", "residual_knowledge.draws=2", "relearning.most_steps=2"]
 LARGER = ["dataset.train_limit=600", "dataset.test_limit=200", "scheme.fraction=0.3", "metric=[confidence]"]
 

@@ -2,10 +2,14 @@
 
 import json
 
+import pytest
+
 from dau_lightning.audit.publish import publish, shown
 from dau_lightning.report.read import Run
 from dau_lightning.report.rows import rows_of
 from dau_lightning.storage.audit_file import write_audit
+
+pytestmark = pytest.mark.slow
 
 FIGURES = {
     "method": {"value": 61.0, "error": 1.0},

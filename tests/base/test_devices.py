@@ -25,6 +25,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {f"{devices}-{rank}": torch.load(folder / f"{devices}-{rank}.pt", weights_only=True) for devices, rank in places}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_devices_have_the_losses_of_one(left, method):
     one, two = left["1-0"][method], left["2-0"][method]

@@ -95,6 +95,7 @@ def test_it_unlearns_a_network_of_ones_own(name: str, tiny: Any) -> None:
     assert any(not torch.equal(before[layer], after[layer]) for layer in before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dau", "influence"])
 def test_python_unlearns_with_it(name: str, tmp_path: Path) -> None:
     train, test = (random_images(12, 2, (3, 8, 8), part) for part in ("train", "test"))

@@ -133,6 +133,7 @@ def trigger_rate(weights: Path) -> float:
     return 100 * float((predicted[labels != 0] == 0).mean())
 
 
+@pytest.mark.slow
 def test_every_row_has_the_trigger_rate(run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     printed = run(*QUICK, "figures=true", "recipe.epochs=20", "corruption.share=0.1")

@@ -51,6 +51,7 @@ def test_random_images_against_all_pairs() -> None:
         assert found.get(name, {"images": 0})["images"] == sum(value in first for value in second)
 
 
+@pytest.mark.slow
 def test_copies_are_told_and_taken_along(run: Callable[..., str]) -> None:
     settings = folder()
     for copy in ("train/cat/00 (1).png", "train/dog/same.png", "test/dog/leak.png"):

@@ -16,6 +16,7 @@ without_timm = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reas
 
 
 # RegNets cannot be made without memory.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("regnet")])
 def test_every_torchvision_classifier_ends_in_a_linear_layer_of_the_classes(name: str) -> None:
     with torch.device("meta"):  # no memory and no time

@@ -138,6 +138,7 @@ def wandb(tmp_path, monkeypatch):
     wandb.teardown()
 
 
+@pytest.mark.slow
 def test_without_credentials_table_and_figure_are_kept_offline(write, tmp_path, wandb, capsys):
     write()
     main([str(tmp_path / "runs"), "--wandb"])

@@ -118,6 +118,7 @@ def test_the_page_of_a_sweep(write, tmp_path):
     )  # Figure 2 and the costs, one for both schemes
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_again_from_the_outputs_alone(write, tmp_path):
     folder, outputs = write(0), make()
     write(1)  # a run without outputs keeps its page without pictures

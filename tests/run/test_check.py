@@ -141,6 +141,7 @@ def test_every_preset_changes_known_settings_within_their_ranges(folder: str, pl
             require_in_range(name, known[name], OmegaConf.to_container(value) if OmegaConf.is_list(value) else value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_passes(experiment: str) -> None:
     check([f"experiment={experiment}"], sweep=True)

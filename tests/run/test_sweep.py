@@ -17,6 +17,8 @@ from dau_lightning.run.sweep import Sweep
 from tests.tiny import TINY, results
 from tests.world import leave_result
 
+pytestmark = pytest.mark.slow
+
 ROW = {"UA": 1.0, "MIA": 2.0, "RA": 99.0, "TA": 98.5, "disparity": 0.5}
 
 

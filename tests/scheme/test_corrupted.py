@@ -13,6 +13,8 @@ from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.corrupted import Corrupted
 from tests.tiny import TINY, results
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_takes_the_marked_images(make_images: Callable[..., Images]) -> None:
     train = make_images(10)

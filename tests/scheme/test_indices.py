@@ -230,6 +230,7 @@ def test_a_condition_on_the_column_that_names_samples(write: Callable[..., str])
     assert "column id holds text ('007' in line 2)" in refusal(FILES, zeros, "id == 7")
 
 
+@pytest.mark.slow
 def test_a_column_of_numbers_and_text_is_text_as_a_whole(write: Callable[..., str]) -> None:
     """Not the first half million rows numbers and the others text, of which a condition would then see the first alone."""
     rows = "".join(f"{row},17\n" for row in range(300_000))
@@ -249,6 +250,7 @@ def test_tables_that_cannot_be_used(write: Callable[..., str]) -> None:
     assert "can be read" in refusal(FILES, write('path,x\n"a', "broken.csv"))
 
 
+@pytest.mark.slow
 def test_a_million_lines_take_seconds(write: Callable[..., str]) -> None:
     ids = tuple(f"train/{i:07d}" for i in range(1_000_000))
     count = len(ids)

@@ -23,6 +23,8 @@ from dau_lightning.training.reference import halves
 from tests.composed import composed
 from tests.tiny import TINY, results
 
+pytestmark = pytest.mark.slow
+
 QUICK = [*TINY, "baseline=finetune", "baseline.epochs=1"]
 LIMITS = ["dataset=digits", "dataset.train_limit=200", "dataset.test_limit=100"]
 

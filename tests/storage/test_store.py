@@ -189,6 +189,7 @@ for turn in range(rounds):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dies", "line"), [(0, "0 0 0 0 0 0 0 0 1"), (1, "-9 0 0 0 0 0 0 0 2")])
 def test_of_eight_processes_that_want_the_same_entry_one_trains(tmp_path: Path, dies: int, line: str) -> None:
     command = [sys.executable, "-W", "error", "-c", CHILDREN, str(tmp_path), "8", "3", str(dies)]

@@ -235,6 +235,7 @@ def test_a_run_that_fails_ends_its_wandb_run(folder: Path, wandb: Any) -> None:
     assert len(runs(folder)) == len(rows(folder)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "url"), [("a" * 40, "http://127.0.0.1:9"), ("too short", "https://api.wandb.ai")], ids=["no network", "bad key"]
 )
@@ -259,6 +260,7 @@ def test_a_run_that_cannot_go_online_is_kept_offline_with_one_warning(
     assert rows(folder) == ONE_ROW
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own, which the program ignores
 def test_an_api_key_is_in_no_file_and_in_no_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wandb: Any, run: Any, capsys: pytest.CaptureFixture[str]

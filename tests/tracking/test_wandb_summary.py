@@ -13,6 +13,8 @@ from dau_lightning.tracking.wandb_summary import flat_numbers, place
 from tests.offline import without_credentials
 from tests.tiny import TINY
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"dataset": "digits", "network": "convnet", "scheme": "random", "sparsity": "dense", "baseline": "dau"}
 
 

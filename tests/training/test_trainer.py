@@ -23,6 +23,7 @@ from dau_lightning.training.trainer import process_settings
 PINNED = {2: (2.365689, 12.49480)}
 
 
+@pytest.mark.slow
 def test_the_recipe_gives_what_its_number_says(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
     settings = [

@@ -27,6 +27,7 @@ def drawn(monkeypatch):
     return kept
 
 
+@pytest.mark.slow
 def test_figure_2(paper, made, rows, drawn):
     ((_, _, files),) = attack_pictures(rows())
     assert set(files) == {"attacks-cifar10-resnet18.png", "attacks-cifar10-resnet18.svg"}
