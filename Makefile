@@ -38,7 +38,7 @@ test-page: install ## the pages of a run and of a sweep in a headless Chromium, 
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --editable '.[dev,page]'
 	OMP_NUM_THREADS=1 .ci/browser $(BIN)/python -m pytest tests/page/in_a_browser.py
 
-table1: install ## every method over five seeds on fashion, on all cores; ARGS="dataset=cifar10" for other images
+table1: install ## the paper's methods over five seeds on fashion, on all cores; ARGS="dataset=cifar10" for other images
 	$(BIN)/python train.py -m experiment=table1 $(ARGS)
 	$(BIN)/python -m dau_lightning.report runs/table1
 
@@ -50,7 +50,7 @@ figure2: install ## the attacks on the runs of table1, as figures
 	$(BIN)/python train.py -m experiment=figure2 $(ARGS)
 	$(BIN)/python -m dau_lightning.report runs/table1 --figures runs/table1/figures
 
-leaderboard: install ## every method on fashion over five seeds, as tables and a page
+leaderboard: install ## every method but dau_paper on fashion over five seeds, as tables and a page
 	$(BIN)/python train.py -m experiment=leaderboard $(ARGS)
 	$(BIN)/python -m dau_lightning.report runs/leaderboard --html runs/leaderboard/report.html
 

@@ -197,5 +197,5 @@ def test_few_bits_in_sixteen_and_a_folder_of_another_name_are_told(run: Callable
     Image.fromarray(np.full((8, 8), 4000, np.uint16)).save("own/train/cat/03.png")
     Path("own/valid").mkdir()
     printed = run(*GIVEN)
-    assert "warning: 1 images of 16 bits use 14 of them or fewer" in printed
+    assert "warning: 1 16-bit images use at most 14 bits" in printed
     assert "own/valid is not used: name it val/" in printed

@@ -55,7 +55,7 @@ class Backdoor:
         return replace(train, images=images, targets=targets, corrupted=corrupted)
 
     def triggered(self, unseen: Images) -> Images:
-        """The images of other classes, with the trigger and the label of its class: accuracy on them is the trigger rate.
+        """Images of other classes with the trigger and the label of its class; accuracy on them is the trigger rate.
 
         Raises:
             InputError: see `__call__`.

@@ -43,8 +43,8 @@ def imagefolder(
     """The images of a folder as uint8 `(N, channels, height, width)`; a class has the same index in every set.
 
     Args:
-        root: the folder with `train`, `test` and perhaps `val`, each with one folder a class. Hidden files are left out,
-            and with a warning those whose extension is none that Pillow reads. A class of `train` may lack in the others.
+        root: the folder with `train`, `test` and perhaps `val`, each with one folder a class. Hidden files are skipped;
+            files whose extension Pillow does not read are skipped with a warning. A class may be missing from `test` and `val`.
         image_size: pixels; the shorter side is resized to it, then the centre cut out. Height and width: resized to them.
         channels: 3 for RGB, 1 for grey.
         train_limit: class-balanced number of training images to keep, or None for all; the others are not decoded.
@@ -67,7 +67,7 @@ def imagefolder(
     sets = {name: listing for name, (listing, _) in found.items()}
     if left_out := [path for _, others in found.values() for path in others]:
         some = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
-        print(f"warning: {len(left_out):,} files are left out, which lie in no class or have no extension of an image: {some}")
+        print(f"warning: {len(left_out):,} files are skipped that are in no class folder or have no image extension: {some}")
     sets["train"] = sets["train"].limited(train_limit, "dataset.train_limit", draws)
     sets["test"] = sets["test"].limited(test_limit, "dataset.test_limit", draws)
     files = [file for listing in sets.values() for file in listing.files]
@@ -88,7 +88,7 @@ def _tell(remarks: Remarks, count: int) -> None:
         print(f"{turned:,} of {count:,} images were turned as their EXIF data say; dataset.exif=false leaves them as they are")
     if dark := remarks["dark"]:
         print(
-            f"warning: {dark:,} images of 16 bits use 14 of them or fewer (such as 12 bits of a camera) and are nearly black: "
+            f"warning: {dark:,} 16-bit images use at most 14 bits (cameras often write 12) and are nearly black: "
             "scale them to 0..65535, or to 0..255 in 8 bits"
         )
 
@@ -97,7 +97,10 @@ def _in_order(names: tuple[str, ...], classes: Sequence[str | int] | None) -> tu
     """The class names in the order that the user gave."""
     order = names if classes is None else tuple(map(str, classes))
     wrong = sorted({*names} ^ {*order}) or [name for name in names if order.count(name) > 1]
-    require(not wrong, f"dataset.classes: needs every class folder once, within quotes if need be; look at {wrong[:3]}")
+    require(
+        not wrong,
+        f"dataset.classes: must name every class folder once (numbers may need quotes); wrong: {wrong[:3]}",
+    )
     return order
 
 
@@ -121,7 +124,7 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _listing(root: Path, name: str, class_names: Sequence[str]) -> tuple[Listing, list[str]]:
-    """The images of one set, sorted by path, class after class; and the paths of its files that are none of them."""
+    """The images of one set, sorted by path, class after class; and the paths of its other files."""
     folders = _folders(root / name)
     if unknown := [folder for folder in folders if folder not in class_names]:
         raise InputError(f"dataset.root: needs every class of {name} in train, found {unknown} only in {root / name}")
@@ -153,7 +156,7 @@ def _listing(root: Path, name: str, class_names: Sequence[str]) -> tuple[Listing
 
 
 def _walk(folder: Path | str, relative: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """All that lies in a folder and those below it, by relative path, but for what is hidden."""
+    """Each file below a folder that is not hidden, with its relative path."""
     if (identity := _identity(folder)) in seen:
         return
     seen.add(identity)

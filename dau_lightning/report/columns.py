@@ -1,6 +1,6 @@
-"""The columns of the tables. Add a line to `COLUMNS`, and the tables, the page and the CSV show the column.
+"""The columns of the tables. To add one, put its number into the row, then add a line to `COLUMNS`.
 
-The number must be in the row already: `Evaluator.row`, `UnlearningModule.findings` or `report/rows.py` puts it there. The model
+`Evaluator.row`, `UnlearningModule.findings` or `report/rows.py` makes the row. Tables, page and CSV show each column; the model
 card shows the families `accuracy`, `score`, `disparity` and `attack` only.
 """
 
@@ -42,7 +42,7 @@ COLUMNS = {
         Column("MIA", "MIA", "accuracy", "share of the forget set that the attack calls never seen, percent"),
         Column("RA", "RA", "accuracy", "accuracy on the retain set, percent"),
         Column("TA", "TA", "accuracy", "accuracy on test images of retained classes, percent"),
-        Column("AUC", "AUC", "accuracy", "forget against unseen images by the confidence, percent: 50 cannot be told apart"),
+        Column("AUC", "AUC", "accuracy", "how well the confidence tells forgotten from unseen images, percent; 50: not at all"),
         Column(
             "trigger_rate",
             "trigger_rate",
@@ -89,7 +89,7 @@ COLUMNS = {
 
 
 def column(name: str) -> Column:
-    """Return the column of a name, which may be that of an attack or of an audit's test.
+    """Return the column of this name; the name may be an attack's or an audit test's.
 
     Raises:
         KeyError: there is no such column.

@@ -49,7 +49,7 @@ def load_lines(network: Mapping[str, Any], num_classes: int, channels: int, made
         network: the settings.
         num_classes: number of logits.
         channels: of the images.
-        made_by_user: whether the caller of `unlearn` passed the network as an object, so that only they can make it again.
+        made_by_user: whether the caller of `unlearn` passed the network as an object, which only the caller can make again.
     """
     module, _, kind = network["_target_"].rpartition(".")
     if library := library_of(network):

@@ -19,7 +19,7 @@ FIRST = ("retrain", "retrain_again", "original", "finetune", "gradient_ascent", 
 
 
 def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.DataFrame:
-    """The rows of some runs in the order of the tables; a Retrain or original that several runs share stands in it once.
+    """The rows of some runs in the order of the tables; a Retrain or original that several runs share has one row.
 
     Args:
         runs: finished runs.
@@ -40,15 +40,15 @@ def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.Dat
 
 
 def _with_retrain(runs: Sequence[Run]) -> list[tuple[Run, Mapping[str, Any] | None]]:
-    """Each run with its Retrain; without one, with that of another run of the same cell and seed."""
+    """Each run with its Retrain, or that of another run with the same data, network, scheme, sparsity and seed."""
     cells = [(*run.names, run.sparsity, run.result["selection"], run.result["seed"]) for run in runs]
-    own = [None if run.result["selection"] else run.result["rows"].get("retrain") for run in runs]  # by score: no distances
+    own = [None if run.result["selection"] else run.result["rows"].get("retrain") for run in runs]
     shared = {cell: row for cell, row in zip(cells, own, strict=True) if row}
     return [(run, row or shared.get(cell)) for run, row, cell in zip(runs, own, cells, strict=True)]
 
 
 def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The records of a run; `method` is the label until all runs are known."""
+    """The records of a run; `method` holds the label, which `_methods` replaces."""
     result = run.result
     about = {**dict(zip(("dataset", "network", "scheme"), run.names, strict=True)), "selection": int(result["selection"])}
     about |= {"sparsity": run.sparsity, "amount": run.amount, "seed": result["seed"], "run": run}
@@ -81,7 +81,7 @@ def _distances(row: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, 
 def _methods(rows: pd.DataFrame) -> pd.Series:
     """The name of each row: its label, its kind where several kinds have this label, and the settings that its runs vary.
 
-    A setting that varies within one sparsity stands in the names of all sparsities, so that rows beside each other match.
+    If a setting varies within one sparsity, the names in all sparsities have it: a method has the same name in each.
     """
     ambiguous = rows.groupby([*GROUP, "method"]).kind.transform("nunique") > 1
     names = rows.method.where(~ambiguous, rows.method + " (" + rows.kind + ")")

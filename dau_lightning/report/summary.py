@@ -12,7 +12,7 @@ DEVIATIONS = "Deviations (±, error bars) are standard deviations over seeds, wi
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """A record for each method and sparsity, unrounded: `UA_mean`, `UA_std`, ..., `disparity_of_means`, `paper_UA_mean`, ...
 
-    The column `std` says what the deviations are.
+    The column `std` has the definition of the deviations, as text.
     """
     methods = rows.groupby([*CELL, "method"], sort=False)
     about = methods.agg(
@@ -23,7 +23,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     )
     numbers = methods[ordered(rows)].agg(["mean", "std"])  # n - 1
     numbers.columns = ["_".join(pair) for pair in numbers.columns]
-    differences = [name for name in rows if str(name).startswith("difference_")]  # signed: seeds cancel before the sum
+    differences = [name for name in rows if str(name).startswith("difference_")]  # signed
     if differences:
         numbers["disparity_of_means"] = methods[differences].agg("mean").abs().mean(axis=1, skipna=False)
     paper = published.paper_rows().filter(like="paper_").reindex(methods.published.first().fillna("")).set_index(about.index)

@@ -31,7 +31,7 @@ def markdown_table(table: pd.DataFrame) -> str:
 
 
 def latex(sections: Iterable[Section]) -> str:
-    """A table environment (booktabs, graphicx) for each table; notes and warnings stand in the caption of the first."""
+    """A table environment (booktabs, graphicx) for each table; the caption of the first has the notes and warnings."""
     parts = ["% \\usepackage{booktabs,graphicx}\n"]
     for section in sections:
         caption = " ".join([f"{section.title}.", *section.notes, *section.warnings])
@@ -42,7 +42,7 @@ def latex(sections: Iterable[Section]) -> str:
 
 
 def _latex_table(table: pd.DataFrame, caption: str) -> str:
-    """One table. Headings span the columns of all sparsities (the paper's Table 1); `±0.13` of `3.46±0.13` is a subscript."""
+    """One table; a heading spans the columns of all sparsities, as in the paper's Table 1; `±0.13` is a subscript."""
     table = table.rename_axis(None).rename(index=lambda name: name.translate(ESCAPES)).replace("-", "--")
     table = table.replace({r"^([\d.]+)$": r"$\1$", r"^([\d.]+)±([\d.]+)$": r"$\1_{\\pm \2}$"}, regex=True)
     pairs = [(column(name).heading.translate(ESCAPES), sparsity.translate(ESCAPES)) for name, sparsity in table.columns]

@@ -64,5 +64,5 @@ def float32(device: torch.device) -> torch.autocast:
 
 
 def eager() -> AbstractContextManager[None]:
-    """Run compiled networks uncompiled: compiling for a batch shape that occurs once would not pay."""
+    """Run compiled networks uncompiled: a batch shape that occurs once is not worth compiling."""
     return torch.compiler.set_stance("force_eager")

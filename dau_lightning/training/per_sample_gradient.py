@@ -18,10 +18,10 @@ from dau_lightning.network.defender import Defender
 from dau_lightning.training.mode import eager, evaluating, float32
 from dau_lightning.training.per_sample_pass import PerSamplePass, by_device, logits, masks, places
 
-PASS_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}  # memory for what a pass keeps, or for the gradients it makes at once
-PASS_SAMPLES = 128  # the most samples in a pass: more are no faster on a CPU
+PASS_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}  # that a pass may use
+PASS_SAMPLES = 128  # the most samples in a pass: larger passes are not faster on a CPU
 BATCH = 50  # images in an ordinary backward pass
-_BYTES: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()  # memory of a sample: measuring it costs a pass
+_BYTES: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()  # of a sample; measuring takes a pass
 
 
 def per_sample_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One pass over a part as an evaluation makes it: every image once, not augmented, in evaluation mode and float32."""
+"""A forward pass over a part, as in an evaluation: every image once, not augmented, in evaluation mode and float32."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ def plain_logits(defender: Defender, images: Images, transform: Transform) -> Te
     """The defender's logits for each image, float32 `(N, K)`.
 
     Args:
-        defender: its mode does not change.
+        defender: has the same mode after the call.
         images: on the defender's device.
         transform: turns pixels into inputs.
     """

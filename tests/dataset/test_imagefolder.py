@@ -100,8 +100,8 @@ def test_names_with_spaces_and_unicode_nested_hidden_and_other_files(
     (root / "train/README.md").write_text("no class")
     data = load(root)
     said = capsys.readouterr().out
-    assert "warning: 2 files are left out" in said
-    assert said.rstrip().endswith("of an image: train/README.md, train/犬/notes.txt")
+    assert "warning: 2 files are skipped" in said
+    assert said.rstrip().endswith("image extension: train/README.md, train/犬/notes.txt")
     assert data.train.class_names == ("été 1", "犬")
     assert data.train.ids == ("train/été 1/a/z.png", "train/été 1/b.png", "train/犬/x y.png")
     assert data.train.targets.tolist() == [0, 0, 1]
@@ -153,7 +153,7 @@ def test_classes_stand_in_the_order_that_is_given(root: Path, capsys: pytest.Cap
     assert data.train.class_names == ("dog", "cat")
     assert [name.split("/")[1] for name in data.train.ids] == [data.train.class_names[i] for i in data.train.targets]
     for wrong in (["dog"], ["dog", "cat", "cat"], ["dog", 3]):
-        with pytest.raises(InputError, match=r"dataset\.classes: needs every class folder once"):
+        with pytest.raises(InputError, match=r"dataset\.classes: must name every class folder once"):
             imagefolder(str(root), SIZE, 3, **options, classes=wrong)
     with pytest.raises(InputError, match=r"dataset\.image_size: needs one number or \[HEIGHT,WIDTH\], got \(8,\)"):
         imagefolder(str(root), [8], 3, **options)

@@ -16,7 +16,7 @@ from dau_lightning.data.order import Order
 
 
 class FreshAttacker(AuditTest):
-    """AUC, in percent, of an attacker network that tells forgotten from unseen images; 50 cannot be told apart.
+    """AUC, in percent, of an attacker network that tells forgotten from unseen images; 50: not at all.
 
     It guards against a defender that fools only the attacker that it was trained with.
 

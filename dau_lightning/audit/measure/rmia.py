@@ -14,7 +14,7 @@ from dau_lightning.metric.auc import auc
 
 
 class RMIA(AuditTest):
-    """AUC, in percent, of forgotten against unseen images by the score of RMIA; 50 cannot be told apart.
+    """AUC, in percent, of forgotten against unseen images by the score of RMIA; 50: not at all.
 
     `ratio_x = p_model(x) / p(x)`, `p(x) = ((1 + a) mean p_out(x) + 1 - a) / 2`; the score of x is the share of population
     images z with `ratio_x / ratio_z > gamma`. `p_out` are the reference models that never saw x. The population is half of
