@@ -4,16 +4,15 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dau_lightning.game.attacker_input import AttackerInputs
+from dau_lightning.game.player import FormulaPlayer
 from dau_lightning.metric.mia import SMALLEST
 from dau_lightning.training.sgd import SGDMethod
 
-FINDINGS = "balanced_accuracy_pretrained", "balanced_accuracy_final", "mean_output_forget", "mean_output_val"
 
-
-class ExactCritic(nn.Module):
+class ExactCritic(FormulaPlayer):
     """Pairs the sorted `phi` of forget and of val samples: the Wasserstein distance in one dimension, in closed form.
 
     `phi = log p_y - log(1 - p_y)` is the statistic that membership inference lives on (Carlini et al. 2022). The best critic
@@ -54,13 +53,6 @@ class ExactCritic(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("emptied", torch.zeros(num_classes, dtype=torch.bool))
 
-    def optimizers(self) -> list[torch.optim.Optimizer]:
-        """None: nothing is trained."""
-        return []
-
-    def check(self, world_size: int) -> None:
-        """Nothing to check."""
-
     @torch.no_grad()
     def step(self, forget: AttackerInputs, val: AttackerInputs, descend: Callable[[Tensor], None]) -> Tensor:
         """Store the values of val samples; the negative distance, which an attacker would minimise.
@@ -89,10 +81,6 @@ class ExactCritic(nn.Module):
         """Find the classes whose forget samples pay."""
         sizes = {part: module.data.part(part).targets.bincount(minlength=len(self.emptied)) for part in ("forget", "retain")}
         self.emptied.copy_((sizes["forget"] > 0) & ((sizes["retain"] == 0) | module.data.split.wrong_labels))
-
-    def findings(self, module: SGDMethod) -> dict[str, float | None]:
-        """The keys of a trained attacker, without values: there is no network that has an accuracy or an output."""
-        return dict.fromkeys(FINDINGS)
 
 
 def margin(inputs: AttackerInputs) -> Tensor:

@@ -4,17 +4,17 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dau_lightning.game.attacker_input import AttackerInputs
-from dau_lightning.game.exact_critic import FINDINGS, margin
+from dau_lightning.game.exact_critic import margin
+from dau_lightning.game.player import FormulaPlayer
 from dau_lightning.metric.mia import confidence, entropy, max_confidence
-from dau_lightning.training.sgd import SGDMethod
 
 NEWTON_STEPS = 8  # as many as the regression needs to stand still to six digits
 
 
-class LogisticAttacker(nn.Module):
+class LogisticAttacker(FormulaPlayer):
     """Tells forget samples from val samples by `phi`, confidence, largest probability and entropy.
 
     The samples of the last steps make a pool. On it, Newton's method (iteratively reweighted least squares; Hastie et al.
@@ -45,13 +45,6 @@ class LogisticAttacker(nn.Module):
         self.register_buffer("scale", torch.ones(4))
         self.register_buffer("weights", torch.zeros(5))
 
-    def optimizers(self) -> list[torch.optim.Optimizer]:
-        """None: nothing is trained by steps."""
-        return []
-
-    def check(self, world_size: int) -> None:
-        """Nothing to check."""
-
     @torch.no_grad()
     def step(self, forget: AttackerInputs, val: AttackerInputs, descend: Callable[[Tensor], None]) -> Tensor:
         """Store the samples, and fit the regression on the pool; its loss, the mean over forget and val in nats.
@@ -76,13 +69,6 @@ class LogisticAttacker(nn.Module):
     def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
         """What the defender minimises: `-log(1 - A)` on forget samples, in nats."""
         return F.softplus(self._inputs(statistics(forget)) @ self.weights).sum() / self.forget_batch_size
-
-    def before_game(self, module: SGDMethod) -> None:
-        """Nothing to do."""
-
-    def findings(self, module: SGDMethod) -> dict[str, float | None]:
-        """The keys of a trained attacker, without values: the regression is fitted on all samples."""
-        return dict.fromkeys(FINDINGS)
 
     def _inputs(self, values: Tensor) -> Tensor:
         return F.pad((values - self.mean) / self.scale, (0, 1), value=1.0)

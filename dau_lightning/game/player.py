@@ -16,6 +16,7 @@ from dau_lightning.game.unseen import balanced_accuracy, fitted_and_unseen
 from dau_lightning.training.mode import batch_norm, evaluating, float32, frozen
 from dau_lightning.training.sgd import SGDMethod
 
+FINDINGS = "balanced_accuracy_pretrained", "balanced_accuracy_final", "mean_output_forget", "mean_output_val"
 ATTENTION = 2**24  # attention weights of a head, K^2 a sample, that a pass outside of steps may make
 
 
@@ -23,8 +24,8 @@ ATTENTION = 2**24  # attention weights of a head, K^2 a sample, that a pass outs
 class Player(Protocol):
     """An attacker as `DAU` uses it: a module, with or without a network.
 
-    Of the two kinds, `AttackerPlayer` trains an attacker network, and `exact_critic.ExactCritic` computes its loss by a
-    formula. `baseline/attacker` makes a network, or a module that has these methods itself.
+    An `AttackerPlayer` trains an attacker network, and a `FormulaPlayer` needs none. `baseline/attacker` makes a network, or a
+    module that has these methods itself.
     """
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
@@ -154,6 +155,24 @@ class AttackerPlayer(nn.Module):
 
     def _outputs_of(self, module: SGDMethod, parts: Mapping[str, Images]) -> list[Tensor]:
         return [self.outputs(inputs) for inputs in self.pretraining.inputs(module, parts)]
+
+
+class FormulaPlayer(nn.Module):
+    """The base of attackers whose part of a step is a formula: nothing is trained by steps, so there is little to do."""
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """None."""
+        return []
+
+    def check(self, world_size: int) -> None:
+        """Nothing to check."""
+
+    def before_game(self, module: SGDMethod) -> None:
+        """Nothing to do."""
+
+    def findings(self, module: SGDMethod) -> dict[str, float | None]:
+        """The keys of a trained attacker, without values: there is no network that has an accuracy or an output."""
+        return dict.fromkeys(FINDINGS)
 
 
 def player(made: nn.Module, *settings: Any) -> Player:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from dau_lightning.data.split import Split
 from dau_lightning.game.attacker_input import AttackerInputs
-from dau_lightning.game.exact_critic import FINDINGS, ExactCritic, margin, quantiles
+from dau_lightning.game.exact_critic import ExactCritic, margin, quantiles
 from dau_lightning.metric.auc import confidence_margin
-from tests.whole_game import game, sensitivity, state
+from tests.whole_game import game
 
 SETTINGS: dict[str, Any] = {
     "forget_batch_size": 8,
@@ -146,19 +146,3 @@ def test_all_forget_samples_pay_where_labels_are_wrong(tiny: Any, monkeypatch: p
     assert module.attacker.loss(forget, val).item() == pytest.approx((-3.0 * (1 - p_y).log()).mean().item(), rel=1e-4)
     (gradient,) = torch.autograd.grad(module.attacker.loss(forget, val), logits)
     assert gradient.isfinite().all()
-
-
-def test_a_game_with_it_trains_the_defender_alone(tiny: Any) -> None:
-    def attacker(num_classes: int) -> ExactCritic:
-        return critic(num_classes, forget_batch_size=6, val_batch_size=6)
-
-    module = game(
-        tiny.defender(), attacker=attacker, joint_batch="retain_forget", sensitivity=sensitivity(copies=0), pretraining_steps=5
-    )
-    before = state(module.defender)
-    tiny.fit(module)
-    assert len(module.trainer.optimizers) == 1
-    assert module.findings == dict.fromkeys(FINDINGS)
-    after = state(module.defender)
-    assert all(tensor.isfinite().all() for tensor in after.values())
-    assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())

@@ -7,9 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from dau_lightning.game.attacker_input import AttackerInputs
-from dau_lightning.game.exact_critic import FINDINGS
 from dau_lightning.game.logistic_attacker import LogisticAttacker, logistic_regression, statistics
-from tests.whole_game import game, sensitivity, state
 
 
 def attacker(num_classes: int = 3, **changes: Any) -> LogisticAttacker:
@@ -65,19 +63,3 @@ def test_the_pool_holds_the_last_batches_of_both_parts() -> None:
         expected = torch.cat([statistics(pair[part]) for pair in pairs[1:]]).detach()
         torch.testing.assert_close(player.pool[part, :, :rows].flatten(0, 1), expected)
     assert player.pool[0, :, 5:].isnan().all()
-
-
-def test_a_game_with_it_trains_the_defender_alone(tiny: Any) -> None:
-    def made(num_classes: int) -> LogisticAttacker:
-        return attacker(num_classes, forget_batch_size=6, val_batch_size=6)
-
-    module = game(
-        tiny.defender(), attacker=made, joint_batch="retain_forget", sensitivity=sensitivity(copies=0), pretraining_steps=5
-    )
-    before = state(module.defender)
-    tiny.fit(module)
-    assert len(module.trainer.optimizers) == 1
-    assert module.findings == dict.fromkeys(FINDINGS)
-    after = state(module.defender)
-    assert all(tensor.isfinite().all() for tensor in after.values())
-    assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())

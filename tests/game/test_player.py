@@ -9,9 +9,10 @@ from dau_lightning.dau import DAU
 from dau_lightning.game.attacker import Attacker
 from dau_lightning.game.attacker_input import AttackerInputs, join
 from dau_lightning.game.exact_critic import ExactCritic
+from dau_lightning.game.logistic_attacker import LogisticAttacker
 from dau_lightning.game.objective import MinMax
 from dau_lightning.game.penalty import none
-from dau_lightning.game.player import AttackerPlayer, Player
+from dau_lightning.game.player import FINDINGS, AttackerPlayer, FormulaPlayer, Player
 from dau_lightning.game.player import player as as_player
 from dau_lightning.game.unseen import balanced_accuracy
 from tests.game.fakes import Stored, method, random_inputs
@@ -35,6 +36,24 @@ def test_a_network_becomes_a_player_and_a_player_stays_as_it_is() -> None:
     assert as_player(made) is made
     critic = ExactCritic(3, 6, 6, 1, 2.0, 8.0, 1.0)
     assert as_player(critic) is critic
+
+
+@pytest.mark.parametrize(
+    "attacker",
+    [lambda classes: ExactCritic(classes, 6, 6, 1, 2.0, 8.0, 1.0), lambda classes: LogisticAttacker(classes, 6, 6, 1, 1e-2)],
+    ids=["exact", "logistic"],
+)
+def test_a_game_with_a_formula_trains_the_defender_alone(
+    build: Callable[..., DAU], tiny: Any, attacker: Callable[[int], FormulaPlayer]
+) -> None:
+    module = build(attacker=attacker, joint_batch="retain_forget", sensitivity=sensitivity(copies=0), pretraining_steps=5)
+    before = state(module.defender)
+    tiny.fit(module)
+    assert len(module.trainer.optimizers) == 1
+    assert module.findings == dict.fromkeys(FINDINGS)
+    after = state(module.defender)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())
 
 
 # Membership
