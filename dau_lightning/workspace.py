@@ -15,9 +15,10 @@ BARS = {
     "Distance to Retrain (lower is better)": [
         "method/disparity.min",
         *(f"method/gaps/{c}.min" for c in ("UA", "MIA", "RA", "TA")),
+        "method/AUC_gap.min",
     ],
     "Selection score, where there is no Retrain (lower is better)": ["method/score.min"],
-    "Numbers (none is good high or low)": [f"method/{column}" for column in ("UA", "MIA", "RA", "TA", "TA_forgotten")],
+    "Numbers (none is good high or low)": [f"method/{column}" for column in ("UA", "MIA", "RA", "TA", "AUC", "TA_forgotten")],
     "Attacks": [f"method/attacks/{name}" for name in ("confidence", "entropy", "modified_entropy", "probability")],
     "Trigger rate of a backdoor (lower is better)": ["method/trigger_rate.min"],
     "Time (lower is better)": ["method/seconds.min", "method/time_ratio.min"],

@@ -6,6 +6,7 @@ import pytest
 
 from dau_lightning import workspace
 from dau_lightning.base.error import InputError
+from dau_lightning.report.columns import COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of the library's own, while it is imported
 
@@ -25,6 +26,14 @@ def test_the_page_is_printed_without_network(monkeypatch, capsys):
     runs = page["runset_settings"]
     assert [key["name"] for key in runs["groupby"]] == ["Group", "JobType"]
     assert [order["item"]["name"] for order in runs["order"]] == ["method/disparity.min"]
+
+
+def test_every_number_of_a_table_has_a_bar():
+    bars = {metric.removeprefix("method/").removesuffix(".min") for metrics in workspace.BARS.values() for metric in metrics}
+    bars |= {f"gap_{name.removeprefix('gaps/')}" for name in bars if name.startswith("gaps/")} | {"MIA"}
+    elsewhere = {"of_means", "disparity_of_means", "speed_up", "zeros"}  # over seeds, or a rewording of another one
+    shown = {name for name in COLUMNS if not name.startswith(("paper_", "score_", "judge_"))}
+    assert shown - elsewhere - bars == set()
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):

@@ -53,7 +53,8 @@ def few_samples(count: int) -> list[str]:
     """A warning where so few samples are forgotten that each of them is many points."""
     if count >= FEW:
         return []
-    return [f"only {count} images are forgotten: each of them is {100 / count:.1f} points of UA and MIA"]
+    images = "1 image is forgotten: it" if count == 1 else f"{count} images are forgotten: each of them"
+    return [f"only {images} is {100 / count:.1f} points of UA and MIA"]
 
 
 def chosen_samples(request: Mapping[str, Any], with_score: bool) -> list[str]:
@@ -103,10 +104,10 @@ def _lost(row: Row, original: Row, first_RA: float | None) -> list[str]:
 
 
 def _over_forgotten(row: Row, original: Row, retrain: Row | None) -> list[str]:
-    """Forgotten so hard that forgetting itself can be read off; nothing where neither UA nor AUC moved."""
+    """Forgotten so hard that forgetting itself can be read off; nothing where AUC did not fall by its standard error."""
     reference = 50.0 if retrain is None else retrain.get("AUC")
-    area = row.get("AUC")
-    if area is None or reference is None or (row["UA"], area) == (original["UA"], original.get("AUC")):
+    area, before = row.get("AUC"), original.get("AUC")
+    if area is None or reference is None or (before is not None and area >= before - row["AUC_error"]):
         return []
     below = reference - area
     if below <= max(AUC_MARGIN, STANDARD_ERRORS * row["AUC_error"]):

@@ -75,6 +75,8 @@ def _distances(row: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, 
     found = {f"difference_{column}": row[column] - retrain[column] for column in COMPARED}
     found |= {f"gap_{column}": gap for column, gap in gaps(row, retrain).items()}
     found |= {"disparity": disparity(row, retrain), **time_ratio(row, retrain)}
+    if row.get("AUC") is not None and retrain.get("AUC") is not None:
+        found["AUC_gap"] = abs(row["AUC"] - retrain["AUC"])
     return found | ({"speed_up": 1 / found["time_ratio"]} if found.get("time_ratio") else {})
 
 

@@ -14,7 +14,7 @@ from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, one_line, require
 from dau_lightning.run.quotes import quoted
 
-USAGE = """Search the settings of a method by the selection score, which sees neither test data nor Retrain.
+USAGE = """Search the settings of a method by the selection score, which sees neither Retrain nor a test image that TA counts.
 
   python -m dau_lightning.search baseline=finetune dataset=fashion trials=20
 
@@ -63,8 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     search = Search(ranges, seeds, score)
     study = search.run(root / "search.db", f"{study_name}, {seeds} seeds", trials)
     path = preset_path(names)
-    write(path, text := preset(study, ranges, seeds, given))
+    former: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    write(path, text := preset(study, ranges, seeds, given, former.get("baseline")))
     print(text, f"written: {path}", sep="\n")
+    if others := [setting for setting in settings if not setting.startswith((*(f"{group}=" for group in GROUPS), "baseline"))]:
+        print(f"warning: the preset is for every run of its name; it was searched with {' '.join(others)}")
     if not path.is_absolute():
         print("use it with: dau-lightning --config-dir . ...")
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from optuna import Study
+from optuna.trial import TrialState
 
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.search.space import described
 from dau_lightning.search.study import FIRST_SEED, best
 from dau_lightning.storage.atomic import atomic_write
 
+ENDED = TrialState.COMPLETE, TrialState.PRUNED  # not those that failed, or that another process still runs
 WIDTH = 120  # most characters in a line of the comment
 
 
@@ -23,7 +25,9 @@ def preset_path(names: Mapping[str, str]) -> Path:
     return folder / f"{'-'.join(names[group] for group in ('dataset', 'baseline', 'scheme', 'sparsity'))}.yaml"
 
 
-def preset(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Sequence[str]) -> str:
+def preset(
+    study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Sequence[str], former: Mapping[str, Any] | None = None
+) -> str:
     """The yaml of the best trial, below a comment that says how it was found.
 
     Args:
@@ -32,11 +36,12 @@ def preset(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Seque
         seeds: number of seeds in a trial.
         arguments: the arguments of the search command. Settings `baseline.NAME=VALUE` and choices `baseline/GROUP=NAME`
             among them belong to the preset too.
+        former: the settings of the method in the preset that the trials ran with; those that the search did not change stay.
     """
-    trials = best(study)
+    trials, ended = best(study), len(study.get_trials(states=ENDED))
     told = "; ".join(f"{trial.value:.2f} ({_listed(trial.params)})" for trial in trials)
     comment = (
-        f"By the selection score, mean of seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}, {len(study.trials)} trials over "
+        f"By the selection score, mean of seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}, {ended} trials over "
         f"{described(ranges)}. Best: {told}. Command: python -m dau_lightning.search {shlex.join(arguments)}"
     )
     lines = _wrapped(comment)
@@ -44,15 +49,18 @@ def preset(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Seque
     if parts:
         lines += ["defaults:", *(f"  - override /{group}: {choice}" for group, _, choice in parts)]
     settings = [argument for argument in arguments if argument.startswith("baseline.")]
-    node = OmegaConf.from_dotlist(settings)
+    node = OmegaConf.merge({"baseline": former or {}}, OmegaConf.from_dotlist(settings))
     for name, value in trials[0].params.items():
         OmegaConf.update(node, f"baseline.{name}", _rounded(value))
     return "\n".join(lines) + "\n" + OmegaConf.to_yaml(node)
 
 
 def write(path: Path, text: str) -> None:
-    """Write a preset, as a whole or not at all."""
+    """Write a preset, as a whole or not at all; another one that is there stays beside it as `.yaml.old`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and path.read_text() != text:
+        path.replace(old := path.with_suffix(".yaml.old"))
+        print(f"the preset that was there is now {old}")
     with atomic_write(path) as temporary:
         temporary.write_text(text)
 

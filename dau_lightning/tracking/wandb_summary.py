@@ -17,7 +17,7 @@ from dau_lightning.storage.run_name import run_name
 from dau_lightning.tracking.wandb import WandB
 
 # Are better when lower: the summary keeps the lowest.
-LOWER = "gaps/*", "disparity", "score*", "trigger_rate", "seconds", "time_ratio"
+LOWER = "gaps/*", "AUC_gap", "disparity", "score*", "trigger_rate", "seconds", "time_ratio"
 BINS = np.linspace(0, 1, 51)
 
 
@@ -39,12 +39,14 @@ def place(names: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -
 
 
 def flat_numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """All numbers of a row of `result.json` by name; those of `gaps` and `attacks` as `gaps/UA`.
+    """All numbers of a row of `result.json` by name; those of `gaps` as `gaps/UA`, of a range as `MIA_draws/range/0` and `1`.
 
     >>> flat_numbers({"label": "DAU", "UA": 1.5, "gaps": {"UA": 0.5}})
     {'UA': 1.5, 'gaps/UA': 0.5}
     """
-    return {name: value for name, value in flatten(row, "/").items() if isinstance(value, int | float)}
+    flat = flatten(row, "/")
+    lists = {name: dict(enumerate(value)) for name, value in flat.items() if isinstance(value, list)}
+    return {name: value for name, value in (flat | flatten(lists, "/")).items() if isinstance(value, int | float)}
 
 
 def show(loggers: Sequence[Logger], result: Mapping[str, Any], pictures: Mapping[str, bytes], folder: Path) -> None:

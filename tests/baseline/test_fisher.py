@@ -94,7 +94,8 @@ def test_the_noise_has_the_variance_of_the_formula(tiny: Any, samples: int | Non
     expected = (1e-4 / torch.maximum(diagonal, floors)).sqrt() * noise
     after = torch.cat([parameter.detach().flatten() for parameter in module.defender.parameters()])
     torch.testing.assert_close((after - before).double(), expected, rtol=1e-3, atol=1e-6)
-    assert 0 < (diagonal < floors).sum() < len(diagonal)  # the floor is met, and not by all
+    assert (diagonal < floors).any()
+    assert (diagonal < floors).double().mean() < 0.6  # of a network that has learned nothing
 
 
 def test_a_layer_without_information_takes_no_noise() -> None:

@@ -108,7 +108,9 @@ def test_what_did_not_move_is_not_over_forgotten() -> None:
     """A list of images that are hard for every model."""
     hard = ORIGINAL | {"UA": 60.0, "AUC": 20.0}
     assert row_warnings({"original": hard, "dau": DAU | {"UA": 60.0, "AUC": 20.0}}, 0)["dau"] == []
-    assert row_warnings({"original": hard, "dau": DAU | {"UA": 61.0, "AUC": 20.0}}, 0)["dau"] != []
+    error = DAU["AUC_error"]
+    assert row_warnings({"original": hard, "dau": DAU | {"UA": 61.0, "AUC": 20.1 - error}}, 0)["dau"] == []
+    assert row_warnings({"original": hard, "dau": DAU | {"UA": 60.0, "AUC": 19.9 - error}}, 0)["dau"] != []
     assert row_warnings({"original": ORIGINAL | {"AUC": None}, "dau": DAU | {"AUC": None}}, 1)["dau"] == []
 
 
@@ -138,7 +140,8 @@ def test_an_attacker_that_was_not_pretrained_may_be_at_chance() -> None:
 
 
 def test_few_samples_are_said() -> None:
-    assert few_samples(1) == ["only 1 images are forgotten: each of them is 100.0 points of UA and MIA"]
+    assert few_samples(1) == ["only 1 image is forgotten: it is 100.0 points of UA and MIA"]
+    assert few_samples(5) == ["only 5 images are forgotten: each of them is 20.0 points of UA and MIA"]
     assert few_samples(20) == []
 
 
