@@ -19,3 +19,18 @@ def test_dau_forgets_a_class_and_keeps_the_others(
     assert dau["UA"] >= 95
     assert dau["MIA"] >= 95
     assert dau["RA"] >= original["RA"] - 3
+
+
+def test_dau_makes_random_images_like_unseen_ones(
+    run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("selection=true", "network.width=12", "figures=false", "dynamics=0", "wandb.mode=disabled")
+    ((_, result),) = results().items()
+    original, dau = result["rows"]["original"], result["rows"]["dau"]
+    assert (result["dataset"], result["scheme"]) == ("fashion", "random")
+    assert original["UA"] < original["judge_error"] - 8  # a generalisation gap, or there is nothing to forget
+    assert abs(dau["UA"] - dau["judge_error"]) < 8
+    assert dau["MIA"] > original["MIA"] + 8
+    assert dau["score"] < original["score"]
+    assert dau["RA"] >= original["RA"] - 3
