@@ -67,7 +67,8 @@ def few_images(rows: pd.DataFrame) -> list[str]:
     images = {
         f"{name} of": counts.reindex(columns=parts).sum(axis=1) for name, parts in PARTS.items() if name.split()[0] in known
     }
-    nonmembers = "judge_nonmembers" if "judge_nonmembers" in counts else "test_retain"
+    scored = bool((counts.reindex(columns=["judge_nonmembers"]) > 0).to_numpy().any())  # they are the nonmembers of a score
+    nonmembers = "judge_nonmembers" if scored else "test_retain"
     fitted = 2 * counts.reindex(columns=["retain", nonmembers]).min(axis=1)  # as many members as nonmembers
     few = {name: number for name, number in images.items() if number.min() < 100}
     few |= {"attacks fitted on": fitted} if fitted.min() < 200 else {}

@@ -76,7 +76,7 @@ def test_warnings_that_differ_in_numbers_alone_are_one_line_with_the_number_of_s
 
 
 def test_percentages_and_attacks_of_few_images_have_their_counts(write, rows):
-    enough = {"forget": 100, "retain": 900, "test_retain": 100, "test_forget": 0}
+    enough = {"forget": 100, "retain": 900, "test_retain": 100, "test_forget": 0, "judge": 0, "judge_nonmembers": 0}
     write(0, counts=enough)
     write(1, counts=enough)
     assert not [note for note in sections(rows())[0].notes if "Few" in note]
