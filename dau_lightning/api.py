@@ -111,7 +111,7 @@ def unlearn(
     Raises:
         InputError: an argument cannot be used; raised before anything is trained or written.
     """
-    run = Path(folder)
+    run = Path(folder).expanduser()
     _check_given(model, val, val_from_test, run, settings)
     data = as_data({"train": train, "test": test, "val": val}, class_names)
     positions = as_positions(as_array(forget), len(data.train), "forget")
