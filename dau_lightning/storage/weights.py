@@ -3,7 +3,6 @@
 import io
 import pickle
 import zipfile
-from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,8 +102,8 @@ class Look(pickle.Unpickler):
         self.stand_ins: dict[str, type] = {}
 
     def find_class(self, module: str, name: str) -> type:
-        """A class whose objects note how they are filled; torch uses the names of Python 3 too."""
-        full = ".".join(NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name)))
+        """A class whose objects note how they are filled."""
+        full = f"{module}.{name}".replace("__builtin__.", "builtins.")
         self.stand_ins.setdefault(full, Inert)
 
         def note(kind: type) -> Any:
@@ -139,13 +138,16 @@ def _content(file: Path, source: str) -> Any:
 def _stand_ins(file: Path) -> dict[str, type]:
     """What stands for the classes and functions in a file, by full name; torch uses its own for those that it allows."""
     if zipfile.is_zipfile(file):
+        # torch tells names by those of Python 3; a class whose name differs from them is not filled.
+        found = dict.fromkeys(torch.serialization.get_unsafe_globals_in_checkpoint(file), Inert)
         with zipfile.ZipFile(file) as archive:
             looks = [Look(io.BytesIO(archive.read(name))) for name in archive.namelist() if name.endswith("/data.pkl")]
             for look in looks:
                 look.load()
-    else:
-        with open(file, "rb") as stream:
-            looks = [Look(stream) for _ in range(LEGACY)]
-            for look in looks:
-                look.load()
-    return looks[-1].stand_ins if looks else {}
+                found |= look.stand_ins
+        return found
+    with open(file, "rb") as stream:
+        looks = [Look(stream) for _ in range(LEGACY)]
+        for look in looks:
+            look.load()
+    return looks[-1].stand_ins
