@@ -160,9 +160,9 @@ def _transform(mean: Sequence[float], std: Sequence[float], channels: int) -> li
     for name, values in (("mean", mean), ("std", std)):
         given = np.ndim(values) == 1 and all(isinstance(value, int | float) for value in np.asarray(values).tolist())
         require(given, f"{name} must be a list with one number for each channel, such as [0.5]; got {values!r}")
-        hint = "" if channels in (1, 3) else ": if the network takes three, convert('RGB') them"
-        fits = len(values) == channels
-        require(fits, f"the images have {channels} channels{hint}, and {name} must have as many numbers; got {values!r}")
+        hint = "" if channels in (1, 3) else " (convert('RGB') them if the network takes three)"
+        wanted = f"{name} must have one number for each of the {channels} channels of the images{hint}"
+        require(len(values) == channels, f"{wanted}; got {values!r}")
     plain = (f"transform.{name}={np.asarray(values).tolist()}" for name, values in (("mean", mean), ("std", std)))
     return [*plain, "transform.crop_padding=0", "transform.flip=false"]
 
