@@ -21,6 +21,7 @@ from dau_lightning.run.composition import configuration
 from dau_lightning.run.job import make
 from dau_lightning.run.plan import Plan
 from dau_lightning.run.quotes import quoted
+from dau_lightning.run.ranges import accepts, rule_of
 from dau_lightning.scheme.indices import Positions
 from dau_lightning.scheme.positions import as_positions
 from dau_lightning.storage.run_folder import RunFolder, read_result
@@ -31,7 +32,7 @@ APPLIED = ("baseline.", "baseline/", "metric", "transform.", "trainer.", "compil
 APPLIED += ("figures", "dynamics", "network.features")
 USE_INSTEAD = {  # by the first part of a setting
     "dataset": "give the images as train= and test=",
-    "scheme": "give the positions as forget=, and wrong_labels=",
+    "scheme": "give the positions as forget=, and wrong_labels= or with_copies=",
     "network": "give the network itself as model=",
     "original": "give the network with its weights as model=",
     "baseline": "give method=",
@@ -78,6 +79,7 @@ def unlearn(
     std: Sequence[float],
     class_names: Sequence[str] | None = None,
     wrong_labels: bool = False,
+    with_copies: bool = False,
     method: str = "dau",
     seed: int = 0,
     folder: str | Path = "unlearned",
@@ -98,6 +100,7 @@ def unlearn(
         std: standard deviation of each channel, likewise.
         class_names: a name for each class; None for numbers.
         wrong_labels: whether the labels of the samples to forget are wrong, so that the copy should not predict them.
+        with_copies: whether to forget all images of `train` with exactly the pixels of one to forget, too.
         method: the name of a method in `conf/baseline`.
         seed: the seed for everything random.
         folder: the run folder, which must not hold a finished run.
@@ -108,24 +111,22 @@ def unlearn(
     Raises:
         InputError: an argument cannot be used; raised before anything is trained or written.
     """
-    run = Path(folder)
-    finished = read_result(run) is not None
-    require(not finished, f"folder must not hold a finished run, {run} does: remove it, or choose another folder=...")
-    _check_settings(settings)
+    run = Path(folder).expanduser()
+    _check_given(model, val, val_from_test, run, settings)
     data = as_data({"train": train, "test": test, "val": val}, class_names)
     positions = as_positions(as_array(forget), len(data.train), "forget")
     network = published_as(model, len(data.train.class_names))
-    given = f"seed={seed}", f"scheme.wrong_labels={str(wrong_labels).lower()}", *_transform(mean, std), *settings
+    scheme = f"scheme.wrong_labels={wrong_labels}".lower(), f"scheme.with_copies={with_copies}".lower()
+    given = f"seed={seed}", *scheme, *_transform(mean, std, data.train.images.shape[1]), *settings
     config = _config(model, network, positions, method, run, given)
-    weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     choices = {"network": "torchvision" if network else type(model).__name__, "baseline": method}
     result = make(
         cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)),
         choices | {"dataset": "python", "scheme": "indices", "sparsity": "dense"},
         RunFolder.of(run, config),
-        plan=Plan("off", False, val_from_test, StartingWeights("Original", "model", {"": weights}, trained_on_all=True)),
+        plan=Plan("off", False, val_from_test, _weights(model)),
         dataset=lambda: data,
-        scheme=Positions(positions, wrong_labels),
+        scheme=Positions(positions, wrong_labels, with_copies),
         network=lambda num_classes, in_channels: copy.deepcopy(model).cpu(),
     )
     unlearned = copy.deepcopy(model).cpu().eval()
@@ -133,11 +134,35 @@ def unlearn(
     return Unlearned(unlearned, result, run)
 
 
-def _transform(mean: Sequence[float], std: Sequence[float]) -> list[str]:
+def _weights(model: nn.Module) -> StartingWeights:
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    return StartingWeights("Original", "model", {"": weights}, trained_on_all=True)
+
+
+def _check_given(model: Any, val: Samples | None, val_from_test: Any, run: Path, settings: Sequence[str]) -> None:
+    """Raise an error for arguments that are wrong whatever the data are."""
+    finished = read_result(run) is not None
+    require(not finished, f"folder must not hold a finished run, {run} does: remove it, or choose another folder=...")
+    _check_settings(settings)
+    require(isinstance(model, nn.Module), f"model must be a torch.nn.Module that has its weights; got {type(model).__name__}")
+    require(
+        (val is None) != (val_from_test is None),
+        "val or val_from_test must be given, and only one of them: the model has seen all of train, and the method needs "
+        "images that it never saw, val=(images, labels) or val_from_test=0.5 (this share of test; TA leaves it out)",
+    )
+    rule = str(rule_of("val_from_test", None)).removeprefix("null or ")
+    right = val_from_test is None or accepts(rule, val_from_test)
+    require(right, f"val_from_test must be {rule}, got {val_from_test!r}")
+
+
+def _transform(mean: Sequence[float], std: Sequence[float], channels: int) -> list[str]:
     """Settings for the normalisation, and for neither crops nor flips; the user's settings come later and win."""
     for name, values in (("mean", mean), ("std", std)):
         given = np.ndim(values) == 1 and all(isinstance(value, int | float) for value in np.asarray(values).tolist())
         require(given, f"{name} must be a list with one number for each channel, such as [0.5]; got {values!r}")
+        hint = "" if channels in (1, 3) else " (convert('RGB') them if the network takes three)"
+        wanted = f"{name} must have one number for each of the {channels} channels of the images{hint}"
+        require(len(values) == channels, f"{wanted}; got {values!r}")
     plain = (f"transform.{name}={np.asarray(values).tolist()}" for name, values in (("mean", mean), ("std", std)))
     return [*plain, "transform.crop_padding=0", "transform.flip=false"]
 

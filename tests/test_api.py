@@ -21,6 +21,7 @@ from tests.own_network import Wide
 ROOT = Path(__file__).parents[1]
 PLAIN = ["trainer.accelerator=cpu", "figures=false", "dynamics=0"]
 QUICK = ["baseline.epochs=1", *PLAIN]
+TWO = torch.zeros(2, 3, 8, 8), [0, 1]
 SCALE: dict[str, Any] = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
 
 
@@ -82,7 +83,13 @@ def test_every_form_of_data_is_the_same_data(world: tuple[Wide, Any, Any], form:
     [
         ({"forget": [24]}, "a position from 0 to 23; 1 of 1 do not: '24'"),
         ({"forget": []}, "at least one sample"),
-        ({"val_from_test": None}, r"original\.checkpoint has seen all"),
+        ({"val_from_test": None}, r"val or val_from_test must be given"),
+        ({"val": TWO}, r"val or val_from_test must be given, and only one of them"),
+        ({"val_from_test": "0.5"}, r"val_from_test must be a finite number above 0 and below 1, got '0\.5'"),
+        ({"val_from_test": float("nan")}, "val_from_test must be a finite number above 0 and below 1, got nan"),
+        ({"test": None}, "test must be a data set of .*; got NoneType"),
+        ({"train": None}, "train must be a data set of .*; got NoneType"),
+        ({"model": "own.pt"}, r"model must be a torch\.nn\.Module that has its weights; got str"),
         ({"method": "magic"}, "unknown baseline 'magic'"),
         ({"settings": ["baseline.lr=-1"]}, r"baseline\.lr must be"),
         ({"settings": ["reference=train"]}, "reference must be off"),
@@ -100,15 +107,21 @@ def test_every_form_of_data_is_the_same_data(world: tuple[Wide, Any, Any], form:
         ({"forget": ["3"]}, "forget must hold integers"),
         ({"forget": [[1, 2]]}, "forget must hold integers"),
         ({"forget": torch.tensor([True, False])}, r"a mask of all 24 images of train, got shape \(2,\)"),
-        ({"mean": [0.5]}, r"transform\.mean and transform\.std must have one number for each of the 3 channels"),
-        ({"class_names": ["a"]}, "labels from 0 to 0, got 0 to 1"),
+        ({"mean": [0.5]}, r"mean must have one number for each of the 3 channels of the images; got \[0\.5\]"),
+        ({"train": [(Image.new("RGBA", (8, 8)), 0)] * 24}, r"4 channels of the images \(convert\('RGB'\) them if"),
+        ({"class_names": ["a"]}, r"different texts, one for each of the 2 classes; got \['a'\]"),
+        ({"class_names": []}, "different texts, one for each of the 2 classes"),
+        ({"class_names": np.array(["a", "a"])}, "different texts, one for each of the 2 classes"),
+        ({"class_names": [0, 1]}, "different texts, one for each of the 2 classes"),
+        ({"class_names": "ab"}, "different texts, one for each of the 2 classes"),
     ],
 )
 def test_mistakes_are_told_and_leave_no_result(world: tuple[Wide, Any, Any], change: dict[str, Any], message: str) -> None:
-    model, train, test = world
-    options = {"forget": [1], "val_from_test": 0.5, "method": "finetune", "settings": QUICK, **SCALE} | change
-    with pytest.raises(InputError, match=message):
-        unlearn(model, train, test, **options)
+    sets = dict(zip(("model", "train", "test"), world, strict=True))
+    options = {**sets, "forget": [1], "val_from_test": 0.5, "method": "finetune", "settings": QUICK, **SCALE} | change
+    with pytest.raises(InputError, match=message) as caught:
+        unlearn(**options)
+    assert len(str(caught.value).splitlines()) == 1
     assert not list(Path().rglob("result.json"))
 
 

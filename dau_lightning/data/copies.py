@@ -11,10 +11,9 @@ from dau_lightning.dataset.images import Data, Images
 
 NAMED = 3  # pairs that are named
 MOST = 0.5  # share of a val or test set that may be copies of training images
-FEW = 10  # different images below which sets, such as blank ones, may be equal by chance
+FEW = 10  # different images below which blank ones, which are equal by chance, would weigh too much
 MEANING = {  # by the two parts
-    "forget/retain": "exact copies of forgotten images stay in the training set, so what they show is not forgotten "
-    "(scheme.with_copies=true takes them into the request)",
+    "forget/retain": "exact copies of forgotten images stay in the training set, so what they show is not forgotten",
     "forget/val": "exact copies of forgotten images are in D_v, which should be unseen",
     "forget/test": "exact copies of forgotten images are in the test set, which should be unseen",
     "retain/val": "exact copies of retained images are in D_v, which should be unseen",
@@ -25,18 +24,28 @@ MEANING = {  # by the two parts
 def refuse_training_set(data: Data) -> None:
     """Raise an `InputError` if more than `MOST` of the different images of the test set or the val set were trained on.
 
-    There is no way around it: with such a set, neither the game nor the numbers mean anything.
+    Of fewer than `FEW` different images, all must have been trained on, and two must have more than one colour. There is no
+    way around it: with such a set, neither the game nor the numbers mean anything.
     """
     train = dict(zip(data.train.digests, data.train.ids, strict=True))
     for name, images in (("test", data.test), ("val", data.val)):
         different = dict(zip(images.digests, images.ids, strict=True)) if images is not None else {}
         copies = [f"{printable(other)} is {printable(train[d])}" for d, other in different.items() if d in train]
+        many = len(different) >= FEW
         require(
-            len(different) < FEW or len(copies) <= MOST * len(different),
+            len(copies) <= MOST * len(different) if many else len(copies) < len(different) or _colourful(images) < 2,
             f"the {name} set must be images that were not trained on; {len(copies):,} of its {len(different):,} different "
             f"images are exact copies of training images ({', '.join(copies[:NAMED])}{', ...' * (len(copies) > NAMED)}): "
             "remove these copies from it, or give other images",
         )
+
+
+def _colourful(images: Images | None) -> int:
+    """The number of different images that have more than one colour."""
+    if images is None:
+        return 0
+    painted = (images.images != images.images[:, :, :1, :1]).flatten(1).any(1).tolist()
+    return len({digest for digest, colours in zip(images.digests, painted, strict=True) if colours})
 
 
 def find_copies(train: Images, mask: Tensor, val: Images, test: Images) -> dict[str, Any]:
@@ -69,8 +78,12 @@ def find_copies(train: Images, mask: Tensor, val: Images, test: Images) -> dict[
 
 def copy_warnings(request: Mapping[str, Any]) -> list[str]:
     """A warning for each pair of parts that share pixels, from the record of a request."""
+    by_list = "matched_by" in request  # other schemes have no such setting
+    offers = {"forget/retain": " (scheme.with_copies=true, from Python with_copies=True, forgets them too)"} if by_list else {}
     lines = []
     for name, found in request.get("copies", {}).items():
         some = ", ".join(f"{one} is also {other}" for one, other in found["first"])
-        lines.append(f"{MEANING[name]}: {found['images']:,}, {some}{', ...' if found['images'] > NAMED else ''}")
+        lines.append(
+            f"{MEANING[name]}{offers.get(name, '')}: {found['images']:,}, {some}{', ...' if found['images'] > NAMED else ''}"
+        )
     return lines

@@ -14,7 +14,7 @@ from dau_lightning.dataset.images import Data, Images
 
 Samples = Any  # a torch data set of (image, label), or a pair (images, labels) of tensors, arrays or lists
 
-WANTED = "a data set of (image, label), or a pair (images, labels) of tensors or arrays"
+WANTED = "a data set of (image, label), or a pair (images, labels) of tensors, arrays or lists"
 PLAIN_MODES = "L", "LA", "RGB", "RGBA"  # of Pillow: 8 bits a channel
 NO_DATA: tuple[type, ...] = str, bytes, Mapping, IterableDataset
 CONVERTED_MODES = {"1": "L", "P": "RGB", "PA": "RGBA"}
@@ -44,27 +44,50 @@ def as_data(sets: Mapping[str, Samples | None], class_names: Sequence[str] | Non
     Raises:
         InputError: a set has no images, images of different sizes or of a wrong range, or labels without a class name.
     """
-    images = {name: _tensors(name, samples) for name, samples in sets.items() if samples is not None}
-    names = tuple(class_names or map(str, range(1 + max(int(labels.max()) for _, labels in images.values()))))
+    images = {name: _tensors(name, samples) for name, samples in sets.items() if samples is not None or name != "val"}
+    names = _names(class_names, 1 + max(int(labels.max()) for _, labels in images.values()))
     made = {name: _images(name, *tensors, names) for name, tensors in images.items()}
     return Data(made["train"], made["test"], made.get("val"))
 
 
+def _names(class_names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    """The name of each class: numbers where the program gives none."""
+    if class_names is None:
+        return tuple(map(str, range(classes)))
+    names = list(class_names) if isinstance(class_names, list | tuple | np.ndarray) else []
+    right = len(names) >= classes and all(isinstance(name, str) for name in names) and len({*names}) == len(names)
+    require(right, f"class_names must be a list of different texts, one for each of the {classes} classes; got {class_names!r}")
+    return tuple(map(str, names))
+
+
 def _tensors(name: str, samples: Samples) -> tuple[Tensor, Tensor]:
     """Images uint8 `(N, C, H, W)` and labels int64 `(N,)`."""
-    if isinstance(samples, tuple | list) and len(samples) == 2 and all(hasattr(part, "shape") for part in samples):
-        pixels, labels = _bytes(name, samples[0]), samples[1]
+    images, labels = samples if _is_pair(samples) else zip(*_items(name, samples), strict=True)
+    if hasattr(images, "shape"):
+        pixels = _bytes(name, images)
         require(pixels.ndim in (3, 4), f"{name} must hold images (N, C, H, W), got shape {tuple(pixels.shape)}")
         pixels = _channels_first(pixels, False) if pixels.ndim == 4 else pixels.unsqueeze(1)
     else:
-        items = _items(name, samples)
-        made = [_image(name, image) for image, _ in items]
+        require(len(images) > 0, f"{name} must hold at least one image")
+        made = [_image(name, image) for image in images]
         sizes = {image.shape for image in made}
         require(len(sizes) == 1, f"{name} must hold images of one size and number of channels: resize them first")
-        pixels, labels = torch.stack(made), [_scalar(label) for _, label in items]
-    labels = _labels(name, labels)
+        pixels = torch.stack(made)
+    labels = _labels(name, labels if hasattr(labels, "shape") else list(map(_scalar, labels)))
     require(len(pixels) == len(labels), f"{name} must hold as many labels as images, got {len(labels)} and {len(pixels)}")
     return pixels.contiguous(), labels
+
+
+def _is_pair(samples: Any) -> bool:
+    """Whether samples are (images, labels), each an array, tensor or list, and not two items (image, label)."""
+    if not isinstance(samples, tuple | list) or len(samples) != 2:
+        return False
+    several = (isinstance(part, tuple | list) or len(getattr(part, "shape", ())) > 0 for part in samples)
+    return all(several) and not any(map(_is_item, samples))
+
+
+def _is_item(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) > 1 and _is_image(value[0]) and not _is_image(value[-1])
 
 
 def _items(name: str, samples: Any) -> list[tuple[Any, Any]]:
@@ -73,10 +96,6 @@ def _items(name: str, samples: Any) -> list[tuple[Any, Any]]:
     require(not isinstance(samples, DataLoader), f"{got} a DataLoader: give its .dataset")
     known = hasattr(samples, "__len__") and hasattr(samples, "__getitem__")
     require(known and not isinstance(samples, NO_DATA), f"{got} {type(samples).__name__}")
-    if isinstance(samples, tuple | list) and len(samples) == 2 and all(isinstance(part, tuple | list) for part in samples):
-        images, labels = samples
-        if len(images) == len(labels) and not any(_is_image(label) for label in labels) and all(map(_is_image, images)):
-            samples = list(zip(images, labels, strict=True))  # a pair of lists
     require(len(samples) > 0, f"{name} must hold at least one image")
     items: list[Any] = [samples[index] for index in range(len(samples))]
     for item in items:
@@ -154,7 +173,5 @@ def _labels(name: str, labels: Any) -> Tensor:
 
 def _images(name: str, pixels: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Images:
     low, high = int(labels.min()), int(labels.max())
-    require(
-        low >= 0 and high < len(class_names), f"{name} must have labels from 0 to {len(class_names) - 1}, got {low} to {high}"
-    )
+    require(low >= 0, f"{name} must have labels from 0 to {len(class_names) - 1}, got {low} to {high}")
     return Images(pixels, labels, class_names, tuple(f"{name}/{i:05d}" for i in range(len(labels))))

@@ -58,10 +58,9 @@ def fit_warnings(
     some = train[stratified(train.targets, count, generator(seed, "fit check")).sort().values]
     logits = _logits(defender, some.images, transform, device)
     found = []
-    if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(count), atol=1e-4):
-        found.append(
-            "the network returns probabilities, not logits: return the values before softmax, else it is applied twice"
-        )
+    if bool(((logits >= 0) & (logits <= 1)).all()):
+        last = "softmax" if torch.allclose(logits.sum(1), torch.ones(count), atol=1e-4) else "sigmoid"
+        found.append(f"the network returns probabilities ({last}), not logits: return the values before the {last}")
     accuracy = _accuracy(logits.argmax(1), some.targets)
     print(f"original: right on {accuracy:.1f}% of {count:,} training images")
     order = _order(logits.argmax(1), some, accuracy)

@@ -1,5 +1,9 @@
-"""Adds the quotes that Hydra's grammar wants around paths and names and that people do not type, since no shell needs them."""
+"""Adds the quotes that Hydra's grammar wants around paths and names and that people do not type, since no shell needs them.
 
+Nor does a shell replace the `~/` at the beginning of a value, which people expect of it.
+"""
+
+import os
 import re
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,7 +13,8 @@ from hydra.errors import HydraException
 def quoted(argument: str, sweep: bool = False) -> str:
     """A command-line argument, with quotes around its value if Hydra cannot read it without them.
 
-    What Hydra can read is never changed. In a list, and in a sweep, only the parts that need quotes get them.
+    Apart from `~/`, which becomes the home folder, what Hydra can read is never changed. In a list, and in a
+    sweep, only the parts that need quotes get them.
 
     Args:
         argument: as the shell passes it on.
@@ -20,6 +25,7 @@ def quoted(argument: str, sweep: bool = False) -> str:
     >>> quoted("scheme.target=[3,größe]"), quoted("seed=0,1")
     ('scheme.target=[3,"größe"]', 'seed=0,1')
     """
+    argument = re.sub(r"(^[^=]+=[\"']?)~(?=/)", lambda found: found[1] + os.path.expanduser("~"), argument)
     name, sign, value = argument.partition("=")
     if not sign or not re.fullmatch(r"[+~]*[\w./@-]+", name) or name.startswith("-") or _readable(argument):
         return argument

@@ -167,8 +167,8 @@ def _promised(column: str) -> str | None:
 class Positions(Indices):
     """Marks the samples at positions that a Python program passes; they are matched like entries of a file."""
 
-    def __init__(self, positions: Iterable[int], wrong_labels: bool = False) -> None:
-        super().__init__("forget", None, None, wrong_labels=wrong_labels)
+    def __init__(self, positions: Iterable[int], wrong_labels: bool = False, with_copies: bool = False) -> None:
+        super().__init__("forget", None, None, with_copies=with_copies, wrong_labels=wrong_labels)
         self.positions = list(positions)
 
     def entries(self, train: Images) -> tuple[list[str], str | None, str | None]:

@@ -75,7 +75,14 @@ class Match:
     def unknown(self) -> list[str]:
         """Those of `left` that may be weights of another network: below the prefix, and not `no_weight`."""
         below = [name for name in self.left if name.startswith(self.prefix) and not self.holds_copy]
-        return [name for name in below if not no_weight(name.removeprefix(self.prefix))]
+        return [name for name in below if not no_weight(name.removeprefix(self.prefix)) and not self._weighs_classes(name)]
+
+    def _weighs_classes(self, name: str) -> bool:
+        """Whether a tensor looks like the weights of a loss: a number for each class, and alone in its module."""
+        module, _, last = name.rpartition(".")
+        alone = sum(other.startswith(f"{module}.") for other in self.state) == 1
+        classes = list(self.wanted.values())[-1].shape[:1]
+        return last in ("weight", "pos_weight") and alone and self.state[name].shape == classes
 
     @property
     def quality(self) -> tuple[bool, int]:
@@ -94,8 +101,10 @@ class Match:
         said += f"; not taken: {_some(left)}" if left else ""
         last = {name.rpartition(".")[2]: self.state[name].flatten() for name in left}
         own = {name: last[name].tolist() for name in ("mean", "std") if name in last and last[name].numel() <= 3}
-        setting = " ".join(f"transform.{name}=[{','.join(f'{x:.4g}' for x in values)}]" for name, values in own.items())
-        return said + (f"; it normalised its images by {setting}: give these" if len(own) == 2 else "")
+        scale = 255 if max([0, *own.get("mean", []), *own.get("std", [])]) > 1 else 1  # settings are for pixels in [0, 1]
+        setting = " ".join(f"transform.{name}=[{','.join(f'{x / scale:.4g}' for x in own[name])}]" for name in own)
+        divided = " (its numbers, for pixels in 0..255, divided by 255)" if scale > 1 else ""
+        return said + (f"; it normalised its images by {setting}{divided}: give these" if len(own) == 2 else "")
 
 
 def find(found: Mapping[str, StateDict], wanted: StateDict, key: str | None, source: str, network: str) -> tuple[Match, str]:

@@ -18,6 +18,7 @@ from dau_lightning.base.error import InputError
 FILTER = Image.Resampling.BICUBIC
 BOMB = Image.DecompressionBombWarning, Image.DecompressionBombError
 MAX_PIXELS = 2**28  # of an image; a phone's largest photograph has 200 million. Its decoding takes 1 GB
+PNG_BITS = 24  # where a PNG's header has its bits a channel
 Size = int | tuple[int, int]  # the side of the square to cut out, or height and width to resize to
 Remarks = Counter[str]  # how many images were `turned` or left `unturned`, or are `dark`: 16 bits that use at most 14
 
@@ -44,12 +45,15 @@ def decode(path: Path, size: Size, channels: int = 3, exif: bool = True, remarks
         with warnings.catch_warnings(), _pixels_up_to(MAX_PIXELS):
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", "Palette images with Transparency")  # dropped
-            with Image.open(io.BytesIO(path.read_bytes())) as image:
+            content = path.read_bytes()
+            with Image.open(io.BytesIO(content)) as image:
                 image.load()  # some formats have their EXIF data behind the pixels
                 if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9):
                     remarks["turned" if exif else "unturned"] += 1
                     if exif:
                         ImageOps.exif_transpose(image, in_place=True)
+                if image.format == "PNG" and content[PNG_BITS] == 16 and image.mode in ("RGB", "RGBA"):
+                    remarks["dark"] += 0 < np.asarray(image.convert("RGB")).max() < 2**6  # of which Pillow keeps the high byte
                 converted = _converted(image, {1: "L", 3: "RGB"}[channels], remarks)
                 resized = _square(converted, size) if isinstance(size, int) else converted.resize((width, height), FILTER)
                 return np.asarray(resized).reshape(*shape, channels).transpose(2, 0, 1)

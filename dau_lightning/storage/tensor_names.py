@@ -9,7 +9,7 @@ NO_LAYER = re.compile(
 AVERAGE = r"ema|swa|avg|average[ds]?|averaging|shadows?|teacher"
 # Words for what is no weight of a classifier: auxiliary heads, losses, normalisation, metrics, averaged copies.
 BESIDE = re.compile(
-    rf"{AVERAGE}|aux|auxiliary|loss|losses|criteri(on|a|ons)|normali[sz]er?|metrics?|acc|accuracy|f1|fbeta|precision|recall"
+    rf"{AVERAGE}|aux|auxiliary|loss|losses|criteri(on|a|ons)|objective|b?ce|nll|(cross)?entropy|focal|normali[sz]er?|metrics?|acc|accuracy|f1|fbeta|precision|recall"
     r"|specificity|auc|auroc|roc|auprc|confmat|confusion|m?iou|jaccard|dice|kappa|mcc|matthews|hamming|ece"
 )
 # Words for weights, and for what has their names and shapes, that are taken only if the file has no others.

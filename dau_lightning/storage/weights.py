@@ -1,13 +1,13 @@
 """The weights that a run starts from: from a user's file, from an earlier run or from a model in memory."""
 
+import io
 import pickle
-import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors.torch import load_file
@@ -16,7 +16,6 @@ from torch import nn
 from dau_lightning.base.error import InputError, require
 from dau_lightning.storage.checkpoint_form import StateDict, broken, find, state_dicts
 
-FILLED = {"collections.defaultdict": lambda *_: OrderedDict(), "collections.deque": lambda *_: []}  # torch fills only these
 NO_WEIGHTS = {b"version https://git-lfs": "it is a pointer of Git LFS: fetch the file with `git lfs pull`"}
 NO_WEIGHTS |= dict.fromkeys((b"<!DOCTYPE", b"<!doctype", b"<html"), "it is a web page: download the file itself")
 LEGACY = 4  # pickles at the beginning of a file of the format before torch 1.6, of which the fourth is the content
@@ -68,11 +67,53 @@ class Inert:
     """Stands for any object but tensors and plain values, so that reading a file runs none of its code."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """A dict without arguments, as torch's unpickler fills only dicts; else an object that ignores everything."""
-        return super().__new__(cls) if args else OrderedDict()
+        """Ignore the arguments."""
+        return super().__new__(cls)
 
     def __setstate__(self, state: Any) -> None:
         """Ignore the content."""
+
+
+class InertDict:
+    """Stands for an object that is filled like a dict; torch's unpickler fills plain ones alone."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """An empty dict."""
+        return OrderedDict()
+
+
+class InertList:
+    """Stands for an object that is filled like a list."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """An empty list."""
+        return []
+
+
+class Look(pickle.Unpickler):
+    """Reads a pickle as inert objects alone, to see which classes and functions it names and how it fills their objects.
+
+    Attributes:
+        stand_ins: what stands for each of them, by full name.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(stream, encoding="latin1")
+        self.stand_ins: dict[str, type] = {}
+
+    def find_class(self, module: str, name: str) -> type:
+        """A class whose objects note how they are filled."""
+        full = f"{module}.{name}".replace("__builtin__.", "builtins.")
+        self.stand_ins.setdefault(full, Inert)
+
+        def note(kind: type) -> Any:
+            return lambda *_: self.stand_ins.update({full: kind})
+
+        filled = {"__setitem__": note(InertDict), "append": note(InertList), "extend": note(InertList)}
+        return type("Seen", (Inert,), filled | {"__call__": lambda seen, *_: seen})
+
+    def persistent_load(self, pid: Any) -> None:
+        """Leave out the numbers of a tensor."""
 
 
 def _content(file: Path, source: str) -> Any:
@@ -80,7 +121,7 @@ def _content(file: Path, source: str) -> Any:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        with torch.serialization.safe_globals([(FILLED.get(name, Inert), name) for name in _others(file)]):
+        with torch.serialization.safe_globals([(stand_in, name) for name, stand_in in _stand_ins(file).items()]):
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # an unknown file can fail in any way
         unsafe = isinstance(error, pickle.UnpicklingError)
@@ -94,11 +135,19 @@ def _content(file: Path, source: str) -> Any:
         ) from error
 
 
-def _others(file: Path) -> set[str]:
-    """The full names of all classes and functions in a file that torch does not allow."""
+def _stand_ins(file: Path) -> dict[str, type]:
+    """What stands for the classes and functions in a file, by full name; torch uses its own for those that it allows."""
     if zipfile.is_zipfile(file):
-        return set(torch.serialization.get_unsafe_globals_in_checkpoint(file))
+        # torch tells names by those of Python 3; a class whose name differs from them is not filled.
+        found = dict.fromkeys(torch.serialization.get_unsafe_globals_in_checkpoint(file), Inert)
+        with zipfile.ZipFile(file) as archive:
+            looks = [Look(io.BytesIO(archive.read(name))) for name in archive.namelist() if name.endswith("/data.pkl")]
+            for look in looks:
+                look.load()
+                found |= look.stand_ins
+        return found
     with open(file, "rb") as stream:
-        steps = [step for _ in range(LEGACY) for step in pickletools.genops(stream)]
-    names = [str(name) for step, name, _ in steps if step.name == "GLOBAL"]
-    return {name.replace(" ", ".").replace("__builtin__.", "builtins.") for name in names}
+        looks = [Look(stream) for _ in range(LEGACY)]
+        for look in looks:
+            look.load()
+    return looks[-1].stand_ins

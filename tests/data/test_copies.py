@@ -3,7 +3,9 @@
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,6 +39,21 @@ def test_copies_are_counted_by_image_of_the_other_part() -> None:
         "retain/test": {"images": 1, "first": [["train/4", "test/0"]]},
     }
     assert [line.split(": ")[1].split(",")[0] for line in copy_warnings({"copies": found})] == ["1", "2", "3", "1"]
+
+
+def test_with_copies_is_offered_only_where_there_is_such_a_setting() -> None:
+    request = {"copies": {"forget/retain": {"images": 1, "first": [["a", "b"]]}}}
+    assert "with_copies" not in copy_warnings(request)[0]
+    assert "scheme.with_copies=true, from Python with_copies=True" in copy_warnings(request | {"matched_by": "id"})[0]
+
+
+def test_unlearn_takes_copies_along() -> None:
+    images, labels = torch.rand(12, 3, 8, 8), torch.arange(12) % 2
+    images[[5, 9]] = images[3].clone()
+    options: dict[str, Any] = {"val_from_test": 0.5, "mean": [0] * 3, "std": [1] * 3, "method": "original"}
+    options["settings"] = ["trainer.accelerator=cpu", "figures=false", "dynamics=0"]
+    done = unlearn(Wide(2), (images, labels), (torch.rand(16, 3, 8, 8), [0, 1] * 8), [3], with_copies=True, **options)
+    assert (done.result["counts"]["forget"], done.result["request"]["copies_added"]) == (3, 2)
 
 
 def test_random_images_against_all_pairs() -> None:
@@ -107,3 +124,19 @@ def test_more_than_half_of_a_set_may_not_have_been_trained_on(copies: int, refus
 def test_few_different_images_may_be_equal_by_chance() -> None:
     blank = numbered("train", *[0, 255] * 10)
     refuse_training_set(Data(blank, blank, blank))
+
+
+def squares(*values: int) -> Images:
+    """Images of two colours."""
+    images = numbered("train", *values)
+    return replace(images, images=torch.cat([images.images, 255 - images.images], 3))
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_a_small_set_of_copies_alone_is_refused(count: int) -> None:
+    train, new = squares(*range(40)), squares(50)
+    few = train[torch.arange(count)]
+    with pytest.raises(InputError, match=f"val set must be images that were not trained on; {count} of its {count} different"):
+        refuse_training_set(Data(train, new, few))
+    refuse_training_set(Data(train, new, train[torch.tensor([0, 0])]))
+    refuse_training_set(Data(train, new, squares(0, 1, 50)))

@@ -46,6 +46,10 @@ def read(train: Any) -> tuple[torch.Tensor, torch.Tensor]:
         (list(IMAGES), LABELS.tolist()),
         (list(ARRAYS), list(LABELS)),
         (pillow(IMAGES), LABELS.tolist()),
+        (ARRAYS, LABELS.tolist()),
+        (IMAGES, tuple(LABELS)),
+        [list(IMAGES), LABELS],
+        (pillow(IMAGES), LABELS.numpy()),
         DATA,
         Subset(DATA, range(6)),
         [(image, label.view(1)) for image, label in DATA],
@@ -95,6 +99,11 @@ SIXTEEN = Image.fromarray(np.full((8, 8), 4000, np.uint16))
         ((IMAGES, LABELS / 0), "not finite"),
         ((IMAGES, LABELS - 1), "labels from 0 to 2, got -1 to 1"),
         ((IMAGES, np.array(["cat"] * 6)), r"one whole number as the label of each image, got such as \['cat'\]"),
+        ((ARRAYS, [0, 1]), "as many labels as images, got 2 and 6"),
+        ((IMAGES, ["cat"] * 6), r"one whole number as the label of each image"),
+        (([], []), "at least one image"),
+        ([(IMAGES[0], 0, 1), (IMAGES[1], 1, 2)], "tuples of 3"),
+        ([{"image": IMAGES[0]}, {"image": IMAGES[1]}], "items that are dictionaries"),
         ((IMAGES, LABELS[:5]), "as many labels as images, got 5 and 6"),
         ((IMAGES[0, 0], LABELS), r"images \(N, C, H, W\), got shape \(8, 8\)"),
         ((np.array(["x"] * 6), LABELS), "got <U1"),
@@ -159,3 +168,8 @@ def test_other_positions_are_one_sentence(forget: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         positions(forget)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_class_names_may_be_an_array() -> None:
+    names: Any = np.array(["a", "b", "c"])
+    assert as_data({"train": (IMAGES, LABELS), "test": DATA}, names).train.class_names == ("a", "b", "c")

@@ -145,6 +145,13 @@ class Soft(Reads):
         return super().forward(images).softmax(1)
 
 
+class Sigmoid(Reads):
+    """A network that was trained with a loss for each class, whose outputs are probabilities that do not add up to 1."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (super().forward(images) / 100).sigmoid()
+
+
 class LogSoft(Reads):
     """A network whose outputs are logarithms of probabilities, which are logits."""
 
@@ -154,8 +161,9 @@ class LogSoft(Reads):
 
 def test_probabilities_are_told_and_their_logarithms_are_logits() -> None:
     images = painted(tuple("abcdefghij"))
-    (warning,) = fit_warnings(Defender(Soft(), "head"), images, PLAIN, 0, CPU, (0, 0))
-    assert "returns probabilities" in warning
+    for network, last in ((Soft(), "softmax"), (Sigmoid(), "sigmoid")):
+        (warning,) = fit_warnings(Defender(network, "head"), images, PLAIN, 0, CPU, (0, 0))
+        assert f"returns probabilities ({last}), not logits: return the values before the {last}" in warning
     assert fit_warnings(Defender(LogSoft(), "head"), images, PLAIN, 0, CPU, (0, 0)) == []
 
 

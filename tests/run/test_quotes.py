@@ -18,10 +18,10 @@ def read(argument: str) -> object:
         ("scheme.where", "`user id` < 3 and b != 'x'"),
         ("scheme.where", 'name == "a\\"b"'),
         ("continue_from", "runs/digits/seed=0-6c40e03d"),
-        ("original.checkpoint", "~/my runs/seed=0-6c40e03d/a.safetensors"),
+        ("original.checkpoint", "my runs/seed=0-6c40e03d/a.safetensors"),
         ("original.checkpoint", "my weights (final).pt"),
         ("dataset.root", "a b"),
-        ("dataset.root", "~/x"),
+        ("dataset.root", "a/~/x"),
         ("dataset.root", "/data/Bilder_größe"),
         ("dataset.root", '/data/[new] {2024}; it\'s #1, "last" & all!'),
         ("dataset.root", 'ends with "quotes\\"'),
@@ -33,6 +33,15 @@ def test_hydra_reads_what_was_typed(name: str, value: str) -> None:
     argument = quoted(f"{name}={value}")
     assert read(argument) == value
     assert quoted(argument) == argument
+
+
+@pytest.mark.parametrize("home", ["/home/me", "/home/a = b (1)"])
+@pytest.mark.parametrize("value", ["~/cache", "~/my runs/seed=~/x", "'~/a b'", '"~/a"'])
+@pytest.mark.parametrize("name", ["store.root", "hydra.run.dir", "dataset.root"])
+def test_a_value_that_begins_at_home_is_there(monkeypatch: pytest.MonkeyPatch, home: str, value: str, name: str) -> None:
+    monkeypatch.setenv("HOME", home)
+    assert read(quoted(f"{name}={value}")) == home + value.strip("'\"")[1:]
+    assert read(quoted("scheme.target=~x")) == "~x"
 
 
 def test_lists_and_sweeps_keep_their_commas() -> None:

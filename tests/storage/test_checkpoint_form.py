@@ -62,6 +62,10 @@ METRICS = {"criterion.weight": torch.ones(3), "train_acc.tp": torch.ones(3), "va
             STATE | {"normalize.mean": torch.full((1, 1, 1, 1), 0.5), "normalize.std": torch.full((1,), 0.25)},
             "it normalised its images by transform.mean=[0.5] transform.std=[0.25]: give these",
         ),
+        (
+            STATE | {"normalizer.mean": torch.tensor([123.675, 116.28]), "normalizer.std": torch.tensor([58.395, 57.12])},
+            "by transform.mean=[0.485,0.456] transform.std=[0.229,0.224] (its numbers, for pixels in 0..255, divided by 255)",
+        ),
         (put("1.") | {"0.mean": torch.zeros(1, 1, 1), "0.std": torch.ones(1)}, "by transform.mean=[0] transform.std=[1]: give"),
         ({name: half if half.dtype == torch.int64 else half.half().float() for name, half in STATE.items()}, "9 tensors"),
     ],
@@ -151,6 +155,20 @@ def test_layers_of_another_network_are_no_metrics(tmp_path: Path, layer: str) ->
 @pytest.mark.parametrize("name", ["val_auc.confmat", "iou.confmat", "kappa.confmat", "mIoU.x", "class_weights", "trainF1.tp"])
 def test_metrics_and_class_weights_are_left(tmp_path: Path, name: str) -> None:
     assert load(tmp_path, STATE | {name: torch.ones(2)})[1].endswith(f"; not taken: {name!r}")
+
+
+@pytest.mark.parametrize("name", ["ce.weight", "bce.pos_weight", "cross_entropy.weight", "objective.alpha", "hybrid.weight"])
+def test_a_loss_with_class_weights_is_left(tmp_path: Path, name: str) -> None:
+    assert load(tmp_path, STATE | {name: torch.ones(3)})[1].endswith(f"; not taken: {name!r}")
+    assert load(tmp_path, {"state_dict": put("net.") | {f"net.{name}": torch.ones(3)}})[1].endswith(
+        f"; not taken: 'net.{name}'"
+    )
+
+
+def test_a_layer_is_no_loss_with_class_weights(tmp_path: Path) -> None:
+    for more in ({"norm.weight": torch.ones(3), "norm.bias": torch.ones(3)}, {"prelu.weight": torch.ones(1)}):
+        with pytest.raises(InputError, match="not of the network"):
+            load(tmp_path, STATE | more)
 
 
 def test_pruned_weights_are_their_product_with_the_mask(tmp_path: Path) -> None:

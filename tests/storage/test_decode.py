@@ -1,3 +1,5 @@
+import struct
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any, cast
@@ -163,4 +165,29 @@ def test_few_bits_in_sixteen_are_remarked(tmp_path: Path, bits: int, dark: int) 
     Image.fromarray(values).save(tmp_path / "a.png")
     remarks: Counter[str] = Counter()
     decode(tmp_path / "a.png", SIZE, remarks=remarks)
+    assert remarks["dark"] == dark
+
+
+def png_of_16_bits(values: np.ndarray) -> bytes:
+    """A colour PNG of 16 bits a channel, which Pillow reads but does not write, from uint16 `(height, width, channels)`."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize(("bits", "dark"), [(12, 1), (14, 1), (16, 0)])
+def test_few_bits_in_sixteen_are_remarked_in_colour(tmp_path: Path, bits: int, dark: int, channels: int) -> None:
+    values = np.random.default_rng(0).integers(0, 2**bits, (SIZE, SIZE, channels), dtype=np.uint16)
+    (tmp_path / "a.png").write_bytes(png_of_16_bits(values))
+    remarks: Counter[str] = Counter()
+    assert (decode(tmp_path / "a.png", SIZE, remarks=remarks) == (values[..., :3] >> 8).transpose(2, 0, 1)).all()
+    assert remarks["dark"] == dark
+    Image.new("RGB", (SIZE, SIZE), (9, 9, 9)).save(tmp_path / "b.png")
+    decode(tmp_path / "b.png", SIZE, remarks=remarks)
     assert remarks["dark"] == dark

@@ -147,7 +147,20 @@ class Phase(enum.Enum):
     FIT = "fit"
 
 
+class History(list[Any]):
+    """A list of another type."""
+
+
+class Table(dict[str, Any]):
+    """A dict of another type, made with an argument."""
+
+    def __reduce__(self) -> Any:
+        return Table, ({"a": 1},), None, None, iter(self.items())
+
+
 OBJECTS = {
+    "lists": [History([{"loss": 0.5}, History([1])]), History([2]), History()],
+    "dicts": [Table({"b": 2}), Table()],
     "namespace": argparse.Namespace(lr=0.1, root=PurePosixPath("data"), device=torch.device("cpu")),
     "numpy": [np.float64(91.2), np.int64(3), np.float32(1), np.bool_(True), np.zeros(3), np.str_("best")],
     "omegaconf": OmegaConf.create({"model": {"width": [1, 2]}}),
