@@ -18,7 +18,7 @@ def as_positions(values: np.ndarray, count: int, name: str) -> list[int]:
         name: the argument or file that holds them, for errors.
 
     Raises:
-        InputError: the values are neither, or could be both.
+        InputError: the values are neither, could be both, or look like labels.
     """
     if values.dtype == bool:
         require(values.shape == (count,), f"{name} must be a mask of all {count} images of train, got shape {values.shape}")
@@ -27,11 +27,17 @@ def as_positions(values: np.ndarray, count: int, name: str) -> list[int]:
         raise InputError(
             f"{name} must hold integers, positions in train, or be a mask of it; got {values.dtype}, shape {values.shape}"
         )
-    mask_like = len(values) == count and bool(np.isin(values, (0, 1)).all())
+    different, entries = set(values.tolist()), len(values)
+    if different and different <= {0, 1} and (entries == count or entries > 2 == len(different)):
+        images = "as many as train has images" if entries == count else f"and train has {count} images"
+        raise InputError(
+            f"{name} holds {entries} zeros and ones, {images}: make it a mask of type bool, or give the positions of the ones "
+            "(numpy.flatnonzero)"
+        )
     require(
-        not mask_like or count == 0,
-        f"{name} holds {count} zeros and ones, as many as train has images: make it a mask of type bool, or give the positions "
-        "of the ones (numpy.flatnonzero)",
+        len(different) == entries or entries < count,
+        f"{name} holds {entries:,} integers for {count:,} images, and some are the same, as in an array of labels: give each "
+        "position once, or a mask of type bool",
     )
     return values.tolist()
 

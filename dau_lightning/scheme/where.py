@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean
+from dau_lightning.scheme.cells import NUMBER, TRUTH, is_date, is_rounded
 from dau_lightning.scheme.list_file import Row
 from dau_lightning.scheme.spelling import composed
 
@@ -18,11 +19,6 @@ BACKTICKS = "`([^`]*)`"
 EQUAL: dict[type, Any] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
 ORDER: dict[type, Any] = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 JOIN: dict[type, Any] = {ast.And: all, ast.BitAnd: all, ast.Or: any, ast.BitOr: any}
-# 007 is a code
-NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
-SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:\.([0-9]+))?[eE]\+?([0-9]+)")
-DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
-TRUTH = {"true": True, "false": False}
 
 
 class Side(NamedTuple):
@@ -142,7 +138,7 @@ class _Condition:
             kind, read = "true and false", lambda text: TRUTH[text.lower()]
         for text, line in cells if kind == "numbers" else ():
             require(
-                not _is_rounded(text),
+                not is_rounded(text),
                 f"scheme.where needs whole numbers in full, {text!r} in line {line} of column {name} is rounded: save the "
                 "column as text",
             )
@@ -167,7 +163,7 @@ class _Condition:
         texts = side.cells or [(text, 0) for text in side.values[:1]]
         for text, line in texts:
             require(
-                not text or _is_date(text),
+                not text or is_date(text),
                 "scheme.where can order numbers, and text if all of it is dates such as 2024-01-31; "
                 f"{side.name} has {text!r}{f' in line {line}' if line else ''}; got {self.where!r}",
             )
@@ -178,16 +174,3 @@ class _Condition:
             "scheme.where may compare columns with values and join comparisons by and, or, not; "
             f"{type(node).__name__.lower()} is not allowed, got {self.where!r}"
         )
-
-
-def _is_rounded(text: str) -> bool:
-    """Whether a spreadsheet or `%g` may have cut a whole number of 7 digits or more, as in 1.23457E+18."""
-    found = SCIENTIFIC.fullmatch(text)
-    return bool(found and max(len(found[1] or ""), 5) < int(found[2]))
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return bool(DATE.fullmatch(text) and datetime.fromisoformat(text))
-    except ValueError:
-        return False

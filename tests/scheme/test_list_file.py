@@ -97,6 +97,31 @@ def test_a_mask_as_text_is_refused(form: str) -> None:
     assert marked("list.txt", "1\n0\n", ids=("0", "1"), by="id") == [0, 1]
 
 
+@pytest.mark.parametrize("name", ["labels.npy", "labels.json", "labels.txt", "labels.csv"])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([0, 1, 2, 1, 0], "5 integers for 5 images, and some are the same, as in an array of labels: give each position once"),
+        ([0, 1, 2, 1, 0, 3], "6 integers for 5 images"),
+        ([0, 1, 0, 1, 1, 0], "6 zeros and ones, and train has 5 images: make it a mask"),
+        ([0, 1, 1], "3 zeros and ones, and train has 5 images: make it a mask"),
+        ([4, 3, 2, 1, 0], ""),
+        ([3, 1, 3], ""),
+        ([1, 1, 1], ""),
+        ([1, 0], ""),
+    ],
+)
+def test_labels_and_masks_are_no_positions(name: str, values: list[int], words: str) -> None:
+    lines = "\n".join(map(str, values))
+    texts = {"labels.json": json.dumps(values), "labels.txt": lines, "labels.csv": f"index\n{lines}\n"}
+    content = texts[name] if name in texts else array(values)
+    for settings in ({}, {"by": "position"}):
+        if words:
+            assert words in refusal(name, content, **settings)
+        else:
+            assert marked(name, content, **settings) == sorted(set(values))
+
+
 def test_arrays_of_bytes_are_read_like_text() -> None:
     assert marked("bytes.npy", array(["maus/猫.png".encode(), "kater/größe.png".encode("cp1252")])) == [1, 3]
     assert "the list is not in UTF-8" in refusal("bytes.npy", array(["kater/größte.png".encode("cp1252")]))
