@@ -97,6 +97,14 @@ class Indices:
     def _named(self, rows: Sequence[Row], train: Images) -> tuple[list[str], str | None]:
         """The cells that name samples in the rows of a table, and the kind of entries that their column promises."""
         header, *rows = rows
+        names = Names(train)
+        if len(header.cells) > 1 or self.column or self.where:
+            image = names.in_header(header.cells)
+            require(
+                image is None,
+                f"{self.file}: the first line must be a header, but {image!r} in it is an image: put the names of the columns "
+                "above it",
+            )
         self.column_read = column = self.column or self._column(header.cells)
         if column is None:  # a list without a header
             place, rows = 0, [header, *rows]
@@ -109,7 +117,7 @@ class Indices:
             require(bool(rows), f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
         named = [row.cells[place] for row in rows]
         if self.column is None and self.by is None and all(map(NUMBER.fullmatch, named)):
-            self._refuse_numbers(header.cells, rows, place, Names(train))
+            self._refuse_numbers(header.cells, rows, place, names)
         empty = [row.line for row, name in zip(rows, named, strict=True) if not name]
         told = f"{len(empty)} are empty, the first in line {empty[0]}" if empty else ""
         require(not empty, f"{self.file}: column {column} must name a sample in every row, {told}")

@@ -89,6 +89,18 @@ class Names:
             return True
         return False
 
+    def in_header(self, header: Sequence[str]) -> str | None:
+        """The first cell that is the id, the path or the file name of an image; a name of a column has no `/` or `.`."""
+        for cell in header:
+            if cell in self.known:
+                return cell
+            if re.search(r"[/\\.]", cell):
+                with suppress(InputError):  # it names two
+                    if cell not in self.by_name and not self.find(cell, False, ""):
+                        continue
+                return cell
+        return None
+
 
 def _grouped(names: Sequence[str], key: Callable[[str], str]) -> Mapping[str, list[int]]:
     """The places of names by a key."""

@@ -18,7 +18,6 @@ from dau_lightning.scheme.spelling import composed
 BACKTICKS = "`([^`]*)`"
 EQUAL: dict[type, Any] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
 ORDER: dict[type, Any] = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
-JOIN: dict[type, Any] = {ast.And: all, ast.BitAnd: all, ast.Or: any, ast.BitOr: any}
 
 
 class Side(NamedTuple):
@@ -69,23 +68,28 @@ class _Condition:
             raise InputError(f'scheme.where must be a condition such as "user_id == 17", got {where!r}') from error
         require(named, f"scheme.where must name a column of the table ({', '.join(self.header)}), got {where!r}")
 
-    def truth(self, node: ast.AST) -> list[bool]:
-        """Whether each row fulfils a part of the condition."""
+    def truth(self, node: ast.AST, wanted: bool = True) -> list[bool]:
+        """Whether a part of the condition is true in each row, or false if that is `wanted`; an empty cell is neither."""
         match node:
             case ast.BoolOp(op=join, values=parts):
-                return list(map(JOIN[type(join)], zip(*map(self.truth, parts), strict=True)))
+                return self._joined(join, parts, wanted)
             case ast.BinOp(op=ast.BitAnd() | ast.BitOr() as join, left=left, right=right):
-                return list(map(JOIN[type(join)], zip(self.truth(left), self.truth(right), strict=True)))
+                return self._joined(join, [left, right], wanted)
             case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=part):
-                return [not each for each in self.truth(part)]
+                return self.truth(part, not wanted)
             case ast.Compare(left=left, ops=operations, comparators=others):
                 pairs = zip(pairwise([left, *others]), operations, strict=True)
-                return list(map(all, zip(*(self._compared(*pair, operation) for pair, operation in pairs), strict=True)))
+                compared = (self._compared(*pair, operation) for pair, operation in pairs)
+                return [all(each) is wanted for each in zip(*compared, strict=True)]
             case ast.Name():
-                column, wanted = self._side(node), "scheme.where must be true or false for every row"
-                require(column.kind in ("true and false", ""), f"{wanted}, {column.name} is not; got {self.where!r}")
-                return [bool(value) for value in column.values]
+                column, told = self._side(node), "scheme.where must be true or false for every row"
+                require(column.kind in ("true and false", ""), f"{told}, {column.name} is not; got {self.where!r}")
+                return [value is wanted for value in column.values]
         raise self._refused(node)
+
+    def _joined(self, join: ast.AST, parts: Sequence[ast.AST], wanted: bool) -> list[bool]:
+        every = isinstance(join, ast.And | ast.BitAnd) is wanted  # `a and b` is false where one of them is
+        return list(map(all if every else any, zip(*(self.truth(part, wanted) for part in parts), strict=True)))
 
     def _compared(self, left: ast.AST, right: ast.AST, operation: ast.AST) -> list[bool]:
         side, kind = self._side(left), type(operation)

@@ -170,11 +170,21 @@ def test_a_windows_code_page_is_read_where_it_names_a_file() -> None:
     assert "save it as CSV UTF-8" in refusal("ansi.csv", "path,x\nkater/eins.png,ö\n".encode("cp1252"), where="x == 'ö'")
 
 
-@pytest.mark.parametrize(
-    "text", ["0\n17\n18\n", ",0\n0,17\n1,18\n", "3\ntrain/kater/eins.png\n", "17,kater/eins.png\n18,maus/a b.png\n"]
-)
+@pytest.mark.parametrize("text", ["0\n17\n18\n", ",0\n0,17\n1,18\n", "3\ntrain/kater/eins.png\n"])
 def test_a_header_that_is_a_number_is_refused(text: str) -> None:
     assert "the first line must be a header" in refusal("series.csv", text)
+
+
+@pytest.mark.parametrize("first", ["kater/eins.png,kater", "kater,eins.png", "17,train\\kater\\eins.png"])
+def test_a_header_that_is_an_image_is_refused(first: str) -> None:
+    """Its image would be dropped."""
+    cell = next(cell for cell in first.split(",") if "eins" in cell)
+    for settings in ({}, {"column": cell}, {"by": "path"}, {"where": "kater == 'maus'"}):
+        message = refusal("bare.csv", f"{first}\nmaus/a b.png,maus\n", **settings)
+        assert f"the first line must be a header, but {cell!r} in it is an image: put the names of" in message
+    assert "is an image" in refusal("one.csv", "kater/eins.png\nmaus/a b.png\n", column="kater/eins.png")
+    assert marked("one.csv", "kater/eins.png\nmaus/a b.png\n") == [0, 2]
+    assert marked("stem.csv", "path,eins\nmaus/a b.png,1\n") == [2]
 
 
 def test_an_unknown_header_gets_a_hint() -> None:
