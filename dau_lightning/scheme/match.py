@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 
+from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
 from dau_lightning.scheme.names import WHOLE, Match, Names
@@ -66,13 +67,18 @@ def _by_position(entries: Sequence[str], train: Images) -> tuple[list[Match], li
 def _refuse_names(entries: Sequence[str], found: Sequence[Match], names: Names, column: str | None, file: object) -> None:
     """Raise an error if numbers could be names, and then would be other images than those at these positions."""
     places = {match.entry: match.place for match in found}
-    for entry in dict.fromkeys(entries):
+    for entry in dict.fromkeys(entries if column != "position" else ()):
         number, place = entry.partition(".")[0], places.get(entry)
+        position = "no position here" if place is None else f"position {number}, which is {names.shown(place)}"
         named = names.by_stem.get(number, []) + names.padded.get(number, [])
-        if named != [place] and (named or column == "id") and column != "position":
-            position = "no position here" if place is None else f"position {number}, which is {names.shown(place)}"
+        if named != [place] and (named or column == "id"):
             name = f"a name, as of {' and '.join(map(names.shown, named[:2]))}" if named else "an id, which no image here has"
             raise InputError(f"{file}: {entry!r} can be {position}, or {name}: write scheme.by=position or scheme.by=id")
+        if folder := names.folders.get(number):
+            raise InputError(
+                f"{file}: {entry!r} can be {position}, or the folder {printable(folder)}: write scheme.by=position, or the "
+                "paths of the images in the folder"
+            )
 
 
 def _hint(entries: Sequence[str], unknown: Sequence[str], names: Names) -> str:

@@ -1,5 +1,6 @@
 """The names of the training images, and what people write in their place."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError
 from dau_lightning.dataset.images import Images
-from dau_lightning.scheme.spelling import FORMS, forms_of, readings
+from dau_lightning.scheme.spelling import FORMS, forms_of, full_path, is_inside, readings
 
 # pandas writes whole numbers as 3.0 if a cell of the column is empty; 3.000 can be a German 3,000
 WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.(?!000$)0+)?")
@@ -31,6 +32,7 @@ class Names:
     def __init__(self, train: Images) -> None:
         self.ids, self.root = train.ids, train.root
         self.roots = forms_of(str(train.root)) if train.root else []
+        self.inside = is_inside(self.roots)
         self.known = {name: place for place, name in enumerate(train.ids)}
         self.tables: dict[str, Mapping[str, list[int]]] = {}
 
@@ -58,8 +60,34 @@ class Names:
                 found[number] += places
         return found
 
+    @cached_property
+    def folders(self) -> Mapping[str, str]:
+        """Folders below train/ whose names are numbers, by the number without zeros in front."""
+        found: dict[str, str] = {}
+        for folder in dict.fromkeys(name.rpartition("/")[0] for name in self.ids):
+            parts = folder.split("/")
+            for depth, part in enumerate(parts):
+                if depth and part.isdecimal():
+                    found.setdefault(part.lstrip("0") or "0", "/".join(parts[: depth + 1]))
+        return found
+
     def find(self, entry: str, by_id: bool, file: object) -> Match | None:
-        """The match of an entry that is an id or a path in any spelling; with `by_id`, also the name of one file."""
+        """The match of an entry that is an id or a path in any spelling; with `by_id`, also the name of one file.
+
+        Raises:
+            InputError: the entry could name several images, or is the path of another file from the current folder.
+        """
+        found = self._found(entry, by_id, file)
+        if found and self.inside and os.path.isfile(full := full_path(entry)):
+            image = os.path.join(self.roots[0][0], self.ids[found.place])
+            if not (os.path.exists(image) and os.path.samefile(full, image)):
+                raise InputError(
+                    f"{file}: {entry!r} can be {self.shown(found.place)}, or {full} from the current folder: begin the path "
+                    "with train/, or run from outside of dataset.root"
+                )
+        return found
+
+    def _found(self, entry: str, by_id: bool, file: object) -> Match | None:
         if entry in self.known:
             return Match(entry, self.known[entry], "id")
         number = WHOLE.fullmatch(entry)
