@@ -9,6 +9,7 @@ NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1
 SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:\.([0-9]+))?[eE]\+?([0-9]+)")
 FRACTION = re.compile(r"[eE]|\.0+$")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
+NO_UTF_8 = re.compile("[\udc80-\udcff]")  # what is left of letters in a Windows code page
 TRUTH = {"true": True, "false": False}
 
 

@@ -11,12 +11,13 @@ from torch import Tensor
 from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
-from dau_lightning.scheme.cells import NUMBER
+from dau_lightning.scheme.cells import NO_UTF_8, NUMBER
 from dau_lightning.scheme.columns import COLUMNS, plain, promised, promises_image
 from dau_lightning.scheme.list_file import Row, is_table_name, read_list
 from dau_lightning.scheme.match import match
 from dau_lightning.scheme.names import WHOLE, Names
 from dau_lightning.scheme.positions import as_positions, imagefolder_order
+from dau_lightning.scheme.spelling import composed
 from dau_lightning.scheme.where import fulfilling
 
 
@@ -66,7 +67,7 @@ class Indices:
         mask[[each.place for each in found]] = True
         matched_by = "position" if found[0].how == "position" else by or "id"
         self.found = {"file": self.file.name, "entries": len(entries), "duplicates": len(entries) - int(mask.sum())}
-        self.found |= {"matched_by": matched_by, "first": [printable(name) for name in list(self.how)[:3]]}
+        self.found["matched_by"] = matched_by
         self.found |= {"where": self.where} if self.where else {}
         self.found |= {"wrong_labels": True} if self.wrong_labels else {}
         self.found |= {"column": self.column_read} if self.column_read and matched_by == "position" else {}
@@ -96,8 +97,8 @@ class Indices:
 
     def _named(self, rows: Sequence[Row], train: Images) -> tuple[list[str], str | None]:
         """The cells that name samples in the rows of a table, and the kind of entries that their column promises."""
-        header, *rows = rows
-        names = Names(train)
+        first, *rows = rows
+        header, names = Row(list(map(composed, first.cells)), first.line), Names(train)
         if len(header.cells) > 1 or self.column or self.where:
             image = names.in_header(header.cells)
             require(
@@ -105,9 +106,9 @@ class Indices:
                 f"{self.file}: the first line must be a header, but {image!r} in it is an image: put the names of the columns "
                 "above it",
             )
-        self.column_read = column = self.column or self._column(header.cells)
+        self.column_read = column = composed(self.column or "") or self._column(header.cells)
         if column is None:  # a list without a header
-            place, rows = 0, [header, *rows]
+            place, rows = 0, [first, *rows]
         else:
             require(column in header.cells, self._no_column(header.cells))
             place = header.cells.index(column)
@@ -146,6 +147,8 @@ class Indices:
         return None
 
     def _no_column(self, names: Sequence[str]) -> str:
+        if strange := next(filter(NO_UTF_8.search, names), None):
+            return f"{self.file} must be in UTF-8, {strange!r} in its header is not: save it as CSV UTF-8"
         return (
             f"scheme.column must be the column of {self.file} that names the samples, one of {', '.join(names)}; "
             f"got {self.column or 'null'}"

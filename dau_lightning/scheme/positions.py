@@ -1,10 +1,12 @@
 """Positions in the training set: from arrays that a program made, and in the order of torchvision's ImageFolder."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
+from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
 
@@ -57,4 +59,8 @@ def imagefolder_order(train: Images) -> tuple[list[int | None], str]:
     known = {name: place for place, name in enumerate(train.ids)}
     note = f"positions count the {len(order):,} files that torchvision's ImageFolder lists in {folder}"
     note += f", of the {len(train):,} images here {len(known.keys() & set(order)):,} are among them"
-    return [known.get(name) for name in order], "" if order == list(train.ids) else note
+    pairs = enumerate(zip_longest(order, train.ids, fillvalue="no image"))
+    differ = next(((place, *map(printable, pair)) for place, pair in pairs if pair[0] != pair[1]), None)
+    if differ:
+        note += "; the first difference is position {}, which is {} there and {} here".format(*differ)
+    return [known.get(name) for name in order], note if differ else ""

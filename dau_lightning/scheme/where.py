@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean
-from dau_lightning.scheme.cells import NUMBER, TRUTH, is_date, is_rounded
+from dau_lightning.scheme.cells import NO_UTF_8, NUMBER, TRUTH, is_date, is_rounded
 from dau_lightning.scheme.list_file import Row
 from dau_lightning.scheme.spelling import composed
 
@@ -57,7 +57,7 @@ def fulfilling(rows: Sequence[Row], where: str) -> list[int]:
 
 class _Condition:
     def __init__(self, rows: Sequence[Row], where: str) -> None:
-        self.header, self.rows, self.where = rows[0].cells, rows[1:], where
+        self.header, self.rows, self.where = list(map(composed, rows[0].cells)), rows[1:], where
         self.names = {f"_backticks{number}": name for number, name in enumerate(re.findall(BACKTICKS, where))}
         names = iter(self.names)
         self.text = re.sub(BACKTICKS, lambda _: next(names), where).strip()
@@ -129,6 +129,9 @@ class _Condition:
         return Side(repr(value), kind, [value if kind else None] * len(self.rows))
 
     def _column(self, name: str) -> Side:
+        name, strange = composed(name), next(filter(NO_UTF_8.search, self.header), None)
+        if name not in self.header and strange:
+            raise InputError(f"scheme.where needs a table in UTF-8, {strange!r} in its header is not: save it as CSV UTF-8")
         known = f"the columns of the table ({', '.join(self.header)})"
         require(name in self.header, f"scheme.where must name {known}, got {name!r}{did_you_mean(name, self.header)}")
         require(self.header.count(name) == 1, f"scheme.where must name one column, the table has several {name!r}: rename them")
@@ -147,7 +150,7 @@ class _Condition:
                 "column as text",
             )
         for text, line in cells if kind == "text" else ():
-            if re.search("[\udc80-\udcff]", text):
+            if NO_UTF_8.search(text):
                 raise InputError(f"scheme.where needs a table in UTF-8, {text!r} in line {line} is not: save it as CSV UTF-8")
         return Side(f"column {name}", kind, [read(text) if text else None for text, _ in cells], cells)
 

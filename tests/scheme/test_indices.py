@@ -90,7 +90,6 @@ def test_duplicates_count_once_and_are_told(write: Callable[..., str]) -> None:
         "entries": 4,
         "duplicates": 2,
         "matched_by": "id",
-        "first": ["train/a/1.png", "train/b/0.png"],
     }
 
 

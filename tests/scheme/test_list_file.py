@@ -3,6 +3,7 @@
 import codecs
 import json
 import pickle
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,30 @@ def test_a_header_that_is_an_image_is_refused(first: str) -> None:
     assert "is an image" in refusal("one.csv", "kater/eins.png\nmaus/a b.png\n", column="kater/eins.png")
     assert marked("one.csv", "kater/eins.png\nmaus/a b.png\n") == [0, 2]
     assert marked("stem.csv", "path,eins\nmaus/a b.png,1\n") == [2]
+
+
+def test_a_column_in_another_unicode_form_or_code_page() -> None:
+    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+        text = unicodedata.normalize(form, "größe,x\n") + "kater/eins.png,1\n"
+        assert marked("form.csv", text, column=unicodedata.normalize(other, "größe")) == [0]
+    message = refusal("ansi.csv", "größe,x\nkater/eins.png,1\n".encode("cp1252"), column="größe")
+    assert message.endswith("in its header is not: save it as CSV UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tabs.tsv", "path\tnotes (a, b, c)\nmaus/a b.png\tx\n"),
+        ("tabs.csv", "photo\tnotes (a, id, c)\nmaus/a b.png\tx\n"),
+        ("one.tsv", "path\nmaus/a b.png\n"),
+        ("commas.tsv", "path,user\nmaus/a b.png,1\n"),
+        ("semicolons.csv", 'user;"path";notes (a, b, c, d)\r\n1;maus/a b.png;x\r\n'),
+        ("last.csv", "notes (a, b, c);path\r\nx;maus/a b.png\r\n"),
+        ("pipe.csv", "notes (a, b, c)|Image Path\nx|maus/a b.png\n"),
+    ],
+)
+def test_commas_in_a_header_do_not_cut_it(name: str, text: str) -> None:
+    assert marked(name, text, **({"column": "photo"} if text.startswith("photo") else {})) == [2]
 
 
 def test_an_unknown_header_gets_a_hint() -> None:

@@ -204,6 +204,18 @@ def test_positions_are_those_of_imagefolder(more: list[str], capsys: pytest.Capt
     assert differ == bool(more) or more == ["dog/9/b.png"]
 
 
+@pytest.mark.parametrize(
+    ("more", "difference"),
+    [
+        ("dog/0.gif", "position 3, which is train/dog/25.png there and train/dog/0.gif here"),
+        ("dog/zz.gif", "position 8, which is no image there and train/dog/zz.gif here"),
+    ],
+)
+def test_the_first_position_that_differs_is_named(more: str, difference: str, capsys: pytest.CaptureFixture[str]) -> None:
+    marked(data(folder(more)), "2", by="position")
+    assert f"8 are among them; the first difference is {difference}\n" in capsys.readouterr().out
+
+
 def test_a_mask_has_the_order_of_imagefolder() -> None:
     train = data(folder("dog/0.gif"))
     mask = np.zeros(len(ImageFolder("own/train").samples), bool)

@@ -101,6 +101,14 @@ def test_text_is_compared_in_one_unicode_form(form: Literal["NFC", "NFD"]) -> No
         assert chosen(unicodedata.normalize(form, where), "city,x", *cells, "Bonn,1")[:2] == [0, 1]
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_headers_are_compared_in_one_unicode_form(form: Literal["NFC", "NFD"]) -> None:
+    for other in ("NFC", "NFD"):
+        lines = [unicodedata.normalize(other, "Größe,x"), "3,1", "4,1"]
+        for where in ("Größe == 4", "`Größe` == 4"):
+            assert chosen(unicodedata.normalize(form, where), *lines) == [1]
+
+
 @pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "N/A", "-", "inf", "1_000"])
 def test_words_that_other_programs_take_for_nothing_are_text(word: str) -> None:
     assert chosen(f"country in ['{word}', 'BE']", "path,country", f"a,{word}", "b,BE", "c,NL") == [0, 1]
@@ -127,6 +135,8 @@ def test_random_numbers_compare_as_in_python() -> None:
 def test_another_code_page_is_refused_where_it_is_compared() -> None:
     strange = "M\udcfcller"
     assert chosen("x == 1", "name,x", f"{strange},1") == [0]
+    assert chosen("x == 1", f"{strange},x", "a,1") == [0]
+    assert "in its header is not: save it as CSV UTF-8" in refusal("Müller == 1", f"{strange},x", "a,1")
     assert "in line 2 is not: save it as CSV UTF-8" in refusal("name == 'Müller'", "name,x", f"{strange},1")
 
 
