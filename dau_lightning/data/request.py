@@ -58,7 +58,9 @@ def asked_for(
     asked = train[new.nonzero().flatten()]
     counts = asked.targets.bincount(minlength=len(asked.class_names)).tolist()
     classes = {name: count for name, count in zip(asked.class_names, counts, strict=True) if count}
-    first = [printable(name) for name in asked.ids[:FIRST]]
+    new_ids = dict.fromkeys(asked.ids)
+    listed = [name for name in getattr(scheme, "how", ()) if name in new_ids]  # in the order of the list
+    first = [printable(name) for name in (listed or asked.ids)[:FIRST]]
     request = {"first": first, "count": len(asked), "classes": classes, "sha256": ids_hash(asked.ids), "held_out": held_out}
     return mask | before, request | {"forgotten_before": int((mask & before).sum()), **getattr(scheme, "found", {})}
 

@@ -1,6 +1,5 @@
 """Forgetting by list: marks the samples that a file names, or that a table names in the rows that fulfil a condition."""
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,14 @@ from torch import Tensor
 from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
+from dau_lightning.scheme.cells import NO_UTF_8, NUMBER
+from dau_lightning.scheme.columns import COLUMNS, plain, promised, promises_image
 from dau_lightning.scheme.list_file import Row, is_table_name, read_list
-from dau_lightning.scheme.match import match, names_some
+from dau_lightning.scheme.match import match
+from dau_lightning.scheme.names import WHOLE, Names
 from dau_lightning.scheme.positions import as_positions, imagefolder_order
-from dau_lightning.scheme.where import NUMBER, fulfilling
-
-# Columns that may name samples. A name with one of the words below promises ids or paths, which numbers are not.
-COLUMNS = {"position", "positions", "index", "indices", "idx", "image", "img", "id", "ids", "image_id", "img_id", "sample_id"}
-COLUMNS |= {"path", "paths", "filepath", "file_path", "file", "files", "filename", "file_name", "image_path", "img_path"}
-COLUMNS |= {"image_file", "image_name"}
-ID_WORD = re.compile(r"[^_]*ids?|keys?|(file)?(names?|paths?)|files?")
+from dau_lightning.scheme.spelling import composed
+from dau_lightning.scheme.where import fulfilling
 
 
 class Indices:
@@ -70,7 +67,7 @@ class Indices:
         mask[[each.place for each in found]] = True
         matched_by = "position" if found[0].how == "position" else by or "id"
         self.found = {"file": self.file.name, "entries": len(entries), "duplicates": len(entries) - int(mask.sum())}
-        self.found |= {"matched_by": matched_by, "first": [printable(name) for name in list(self.how)[:3]]}
+        self.found["matched_by"] = matched_by
         self.found |= {"where": self.where} if self.where else {}
         self.found |= {"wrong_labels": True} if self.wrong_labels else {}
         self.found |= {"column": self.column_read} if self.column_read and matched_by == "position" else {}
@@ -89,20 +86,29 @@ class Indices:
             by = "position" if content.dtype == bool else self.by
             return list(map(str, as_positions(content, len(imagefolder_order(train)[0]), str(self.file)))), None, by
         first = content[0].cells if content else [""]
-        if is_table_name(self.file) or self.where or self.column or len(first) > 1 or _plain(first[0]) in COLUMNS:
+        if is_table_name(self.file) or self.where or self.column or len(first) > 1 or plain(first[0]) in COLUMNS:
             entries, kind = self._named(content, train)
         else:
             entries, kind = [row.cells[0] for row in content], None
-        if self.by in (None, "position") and {"0", "1"} >= {re.sub(r"\.0+$", "", entry) for entry in entries}:
-            as_positions(np.asarray(entries, float).astype(int), len(imagefolder_order(train)[0]), str(self.file))
+        if self.by in (None, "position") and all(map(WHOLE.fullmatch, entries)):
+            numbers = np.asarray([int(entry.partition(".")[0]) for entry in entries])
+            as_positions(numbers, len(imagefolder_order(train)[0]), str(self.file))
         return entries, kind, self.by
 
     def _named(self, rows: Sequence[Row], train: Images) -> tuple[list[str], str | None]:
         """The cells that name samples in the rows of a table, and the kind of entries that their column promises."""
-        header, *rows = rows
-        self.column_read = column = self.column or self._column(header.cells)
+        first, *rows = rows
+        header, names = Row(list(map(composed, first.cells)), first.line), Names(train)
+        if len(header.cells) > 1 or self.column or self.where:
+            image = names.in_header(header.cells)
+            require(
+                image is None,
+                f"{self.file}: the first line must be a header, but {image!r} in it is an image: put the names of the columns "
+                "above it",
+            )
+        self.column_read = column = composed(self.column or "") or self._column(header.cells)
         if column is None:  # a list without a header
-            place, rows = 0, [header, *rows]
+            place, rows = 0, [first, *rows]
         else:
             require(column in header.cells, self._no_column(header.cells))
             place = header.cells.index(column)
@@ -112,21 +118,24 @@ class Indices:
             require(bool(rows), f"scheme.where must be true for some row, {self.where!r} is for none of {count:,}")
         named = [row.cells[place] for row in rows]
         if self.column is None and self.by is None and all(map(NUMBER.fullmatch, named)):
-            cells = {name: [row.cells[other] for row in rows] for other, name in enumerate(header.cells) if other != place}
-            paths = next((name for name, texts in cells.items() if names_some(texts, train)), None)
-            require(
-                paths is None,
-                f"{self.file}: column {column} has numbers, but column {paths} has names of images: write "
-                f"scheme.column={paths!r} or scheme.column={column!r}",
-            )
+            self._refuse_numbers(header.cells, rows, place, names)
         empty = [row.line for row, name in zip(rows, named, strict=True) if not name]
         told = f"{len(empty)} are empty, the first in line {empty[0]}" if empty else ""
         require(not empty, f"{self.file}: column {column} must name a sample in every row, {told}")
-        return named, _promised(column or "")
+        return named, promised(column or "")
+
+    def _refuse_numbers(self, header: Sequence[str], rows: Sequence[Row], place: int, names: Names) -> None:
+        """Raise an error if another column than the one of numbers has names of images."""
+        for other, name in enumerate(header):
+            if other != place and names.some([row.cells[other] for row in rows], promises_image(name)):
+                raise InputError(
+                    f"{self.file}: column {header[place]} has numbers, but column {name} has names of images: write "
+                    f"scheme.column={name!r} or scheme.column={header[place]!r}"
+                )
 
     def _column(self, names: Sequence[str]) -> str | None:
         """The column that names samples; None if the only line above the entries is an entry too."""
-        told = [name for name in names if _plain(name) in COLUMNS]
+        told = [name for name in names if plain(name) in COLUMNS]
         if len(told) == 1:
             return told[0]
         if number := next((name for name in names if NUMBER.fullmatch(name)), None):
@@ -138,6 +147,8 @@ class Indices:
         return None
 
     def _no_column(self, names: Sequence[str]) -> str:
+        if strange := next(filter(NO_UTF_8.search, names), None):
+            return f"{self.file} must be in UTF-8, {strange!r} in its header is not: save it as CSV UTF-8"
         return (
             f"scheme.column must be the column of {self.file} that names the samples, one of {', '.join(names)}; "
             f"got {self.column or 'null'}"
@@ -149,19 +160,6 @@ class Indices:
         self.how |= {train.ids[place]: f"copy of {printable(originals[train.digests[place]])}" for place in copies}
         mask[copies] = True
         self.found["copies_added"] = len(copies)
-
-
-def _plain(name: str) -> str:
-    """A column's name in small letters with `_` between words, of which camel case may be made: ImageID, imageId."""
-    return re.sub(r"[\s._-]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})", "_", name.strip()).lower()
-
-
-def _promised(column: str) -> str | None:
-    """The kind of entries that a column's name promises, `position` or `id`."""
-    plain = _plain(column)
-    if plain in ("position", "positions"):
-        return "position"
-    return "id" if any(map(ID_WORD.fullmatch, re.split(r"[\W_]+", plain))) else None
 
 
 class Positions(Indices):

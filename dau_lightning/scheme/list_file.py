@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dau_lightning.base.error import InputError, require
+from dau_lightning.scheme.columns import COLUMNS, plain
 
 MARKS = {  # byte-order marks; that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
@@ -84,6 +85,15 @@ def _json(text: str) -> np.ndarray:
     return np.asarray(content)
 
 
+def _separator(path: Path, header: str) -> str:
+    """What separates the cells of a header; one such as `path;notes (a, b, c)` has more commas than columns."""
+    tsv = path.suffix.lower() == ".tsv"
+    if "\t" in header or (tsv and not set(SEPARATORS) & set(header)):
+        return "\t"
+    named = [each for each in SEPARATORS if any(plain(cell.strip(' "\r')) in COLUMNS for cell in header.split(each))]
+    return max(named or SEPARATORS, key=header.count)
+
+
 def _table(path: Path, text: str) -> list[Row]:
     """The rows without blank lines. Extra empty fields are cut; other extra fields are an error.
 
@@ -93,7 +103,7 @@ def _table(path: Path, text: str) -> list[Row]:
     told = re.fullmatch(r'"?sep=(.)"?\s*', first)
     skipped = int(bool(told) or first.startswith("#TYPE "))
     text = rest if skipped else text
-    separator = told[1] if told else max(SEPARATORS, key=text.partition("\n")[0].count)
+    separator = told[1] if told else _separator(path, text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
     rows: list[Row] = []
     unreadable = f"scheme.file must be a table that can be read, got {path}"

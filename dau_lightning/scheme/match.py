@@ -2,31 +2,16 @@
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property
-from pathlib import PurePosixPath
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
+from dau_lightning.scheme.names import WHOLE, Match, Names
 from dau_lightning.scheme.positions import imagefolder_order
-from dau_lightning.scheme.spelling import FORMS, forms_of, readings
 
-# pandas writes whole numbers as 3.0 if a cell of the column is empty; 3.000 can be a German 3,000
-WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.(?!000$)0+)?")
 THOUSANDS = re.compile(r"[0-9]{1,3}([.,' ][0-9]{3})+")
 SHOWN = 5  # entries in an error message
-
-
-class Match(NamedTuple):
-    """An entry of a list, the place of its image in the training set, and how they were matched."""
-
-    entry: str
-    place: int
-    how: str
 
 
 def match(entries: Sequence[str], train: Images, by: str | None, column: str | None, file: object) -> list[Match]:
@@ -43,7 +28,7 @@ def match(entries: Sequence[str], train: Images, by: str | None, column: str | N
     Raises:
         InputError: an entry names no image, or could name several.
     """
-    names = _Names(train)
+    names = Names(train)
     numbers = all(map(WHOLE.fullmatch, entries))
     if by is None and numbers and not any(entry in names.known for entry in entries):
         found, unknown = _by_position(entries, train)
@@ -69,19 +54,6 @@ def match(entries: Sequence[str], train: Images, by: str | None, column: str | N
     return found
 
 
-def names_some(cells: Sequence[str], train: Images) -> bool:
-    """Whether one of the first thousand different cells, and no number, is the path or the file name of a training image."""
-    names = _Names(train)
-    for cell in list(dict.fromkeys(cell for cell in cells if cell and not WHOLE.fullmatch(cell)))[:1000]:
-        if names.by_name.get(cell):
-            return True
-        with suppress(InputError):  # it names two
-            if not names.find(cell, False, ""):
-                continue
-        return True
-    return False
-
-
 def _by_position(entries: Sequence[str], train: Images) -> tuple[list[Match], list[str]]:
     places, note = imagefolder_order(train)
     if note:
@@ -92,82 +64,24 @@ def _by_position(entries: Sequence[str], train: Images) -> tuple[list[Match], li
     return [Match(entry, place, "position") for entry, place in pairs if place is not None], list(unknown)
 
 
-def _refuse_names(entries: Sequence[str], found: Sequence[Match], names: "_Names", column: str | None, file: object) -> None:
+def _refuse_names(entries: Sequence[str], found: Sequence[Match], names: Names, column: str | None, file: object) -> None:
     """Raise an error if numbers could be names, and then would be other images than those at these positions."""
     places = {match.entry: match.place for match in found}
-    for entry in dict.fromkeys(entries):
+    for entry in dict.fromkeys(entries if column != "position" else ()):
         number, place = entry.partition(".")[0], places.get(entry)
+        position = "no position here" if place is None else f"position {number}, which is {names.shown(place)}"
         named = names.by_stem.get(number, []) + names.padded.get(number, [])
-        if named != [place] and (named or column == "id") and column != "position":
-            position = "no position here" if place is None else f"position {number}, which is {names.shown(place)}"
+        if named != [place] and (named or column == "id"):
             name = f"a name, as of {' and '.join(map(names.shown, named[:2]))}" if named else "an id, which no image here has"
             raise InputError(f"{file}: {entry!r} can be {position}, or {name}: write scheme.by=position or scheme.by=id")
+        if folder := names.folders.get(number):
+            raise InputError(
+                f"{file}: {entry!r} can be {position}, or the folder {printable(folder)}: write scheme.by=position, or the "
+                "paths of the images in the folder"
+            )
 
 
-class _Names:
-    """The names of the training images, and what people write in their place."""
-
-    def __init__(self, train: Images) -> None:
-        self.ids, self.root = train.ids, train.root
-        self.roots = forms_of(str(train.root)) if train.root else []
-        self.known = {name: place for place, name in enumerate(train.ids)}
-        self.tables: dict[str, Mapping[str, list[int]]] = {}
-
-    def shown(self, place: int) -> str:
-        """The id at a place, for a message."""
-        return printable(self.ids[place])
-
-    @cached_property
-    def by_stem(self) -> Mapping[str, list[int]]:
-        """Places by file name without extension."""
-        return _grouped(self.ids, lambda name: PurePosixPath(name).stem)
-
-    @cached_property
-    def by_name(self) -> Mapping[str, list[int]]:
-        """Places by file name."""
-        return _grouped(self.ids, lambda name: PurePosixPath(name).name)
-
-    @cached_property
-    def padded(self) -> Mapping[str, list[int]]:
-        """Places of files whose names are numbers with zeros in front, by what a spreadsheet leaves of them."""
-        found = defaultdict[str, list[int]](list)
-        for stem, places in self.by_stem.items() if self.root else ():
-            number = stem.lstrip("0") or "0"
-            if stem != number and number.isdecimal():
-                found[number] += places
-        return found
-
-    def find(self, entry: str, by_id: bool, file: object) -> Match | None:
-        """The match of an entry that is an id or a path in any spelling; with `by_id`, also the name of one file."""
-        if entry in self.known:
-            return Match(entry, self.known[entry], "id")
-        number = WHOLE.fullmatch(entry)
-        spelled = list(readings(entry, self.roots))[::-1]  # of two readings that name the same image, the first is told
-        for form, spelling in FORMS.items():
-            if form not in self.tables:
-                self.tables[form] = _grouped(self.ids, spelling)
-            places = {place: said + form for path, said in spelled for place in self.tables[form].get(spelling(path), ())}
-            if by_id and not places:
-                name = number[1] if number else entry
-                named = self.by_stem.get(name, []) + self.padded.get(name, []) or self.by_name.get(name, [])
-                places = dict.fromkeys(named, "file name")
-            if len(places) > 1:
-                some = " and ".join(map(self.shown, list(places)[:2]))
-                raise InputError(f"{file}: {entry!r} must name one training image, it can be {some}: write more of the path")
-            for place, how in places.items():
-                return Match(entry, place, how)
-        return None
-
-
-def _grouped(names: Sequence[str], key: Callable[[str], str]) -> Mapping[str, list[int]]:
-    """The places of names by a key."""
-    found = defaultdict[str, list[int]](list)
-    for place, name in enumerate(names):
-        found[key(name)].append(place)
-    return found
-
-
-def _hint(entries: Sequence[str], unknown: Sequence[str], names: _Names) -> str:
+def _hint(entries: Sequence[str], unknown: Sequence[str], names: Names) -> str:
     if any(entry.startswith(("test/", "val/")) for entry in unknown):
         return " (images of test/ and val/ were never trained on)"
     if any(os.path.isabs(entry) for entry in unknown):

@@ -1,10 +1,12 @@
 """Positions in the training set: from arrays that a program made, and in the order of torchvision's ImageFolder."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
+from dau_lightning.base.console import printable
 from dau_lightning.base.error import InputError, require
 from dau_lightning.dataset.images import Images
 
@@ -18,7 +20,7 @@ def as_positions(values: np.ndarray, count: int, name: str) -> list[int]:
         name: the argument or file that holds them, for errors.
 
     Raises:
-        InputError: the values are neither, or could be both.
+        InputError: the values are neither, could be both, or look like labels.
     """
     if values.dtype == bool:
         require(values.shape == (count,), f"{name} must be a mask of all {count} images of train, got shape {values.shape}")
@@ -27,11 +29,17 @@ def as_positions(values: np.ndarray, count: int, name: str) -> list[int]:
         raise InputError(
             f"{name} must hold integers, positions in train, or be a mask of it; got {values.dtype}, shape {values.shape}"
         )
-    mask_like = len(values) == count and bool(np.isin(values, (0, 1)).all())
+    different, entries = set(values.tolist()), len(values)
+    if different and different <= {0, 1} and (entries == count or entries > 2 == len(different)):
+        images = "as many as train has images" if entries == count else f"and train has {count} images"
+        raise InputError(
+            f"{name} holds {entries} zeros and ones, {images}: make it a mask of type bool, or give the positions of the ones "
+            "(numpy.flatnonzero)"
+        )
     require(
-        not mask_like or count == 0,
-        f"{name} holds {count} zeros and ones, as many as train has images: make it a mask of type bool, or give the positions "
-        "of the ones (numpy.flatnonzero)",
+        len(different) == entries or entries < count,
+        f"{name} holds {entries:,} integers for {count:,} images, and some are the same, as in an array of labels: give each "
+        "position once, or a mask of type bool",
     )
     return values.tolist()
 
@@ -51,4 +59,8 @@ def imagefolder_order(train: Images) -> tuple[list[int | None], str]:
     known = {name: place for place, name in enumerate(train.ids)}
     note = f"positions count the {len(order):,} files that torchvision's ImageFolder lists in {folder}"
     note += f", of the {len(train):,} images here {len(known.keys() & set(order)):,} are among them"
-    return [known.get(name) for name in order], "" if order == list(train.ids) else note
+    pairs = enumerate(zip_longest(order, train.ids, fillvalue="no image"))
+    differ = next(((place, *map(printable, pair)) for place, pair in pairs if pair[0] != pair[1]), None)
+    if differ:
+        note += "; the first difference is position {}, which is {} there and {} here".format(*differ)
+    return [known.get(name) for name in order], note if differ else ""

@@ -11,18 +11,13 @@ from typing import Any, NamedTuple
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.nearest import did_you_mean
+from dau_lightning.scheme.cells import NO_UTF_8, NUMBER, TRUTH, is_date, is_rounded
 from dau_lightning.scheme.list_file import Row
 from dau_lightning.scheme.spelling import composed
 
 BACKTICKS = "`([^`]*)`"
 EQUAL: dict[type, Any] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
 ORDER: dict[type, Any] = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
-JOIN: dict[type, Any] = {ast.And: all, ast.BitAnd: all, ast.Or: any, ast.BitOr: any}
-# 007 is a code
-NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
-SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:\.([0-9]+))?[eE]\+?([0-9]+)")
-DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
-TRUTH = {"true": True, "false": False}
 
 
 class Side(NamedTuple):
@@ -62,7 +57,7 @@ def fulfilling(rows: Sequence[Row], where: str) -> list[int]:
 
 class _Condition:
     def __init__(self, rows: Sequence[Row], where: str) -> None:
-        self.header, self.rows, self.where = rows[0].cells, rows[1:], where
+        self.header, self.rows, self.where = list(map(composed, rows[0].cells)), rows[1:], where
         self.names = {f"_backticks{number}": name for number, name in enumerate(re.findall(BACKTICKS, where))}
         names = iter(self.names)
         self.text = re.sub(BACKTICKS, lambda _: next(names), where).strip()
@@ -73,23 +68,28 @@ class _Condition:
             raise InputError(f'scheme.where must be a condition such as "user_id == 17", got {where!r}') from error
         require(named, f"scheme.where must name a column of the table ({', '.join(self.header)}), got {where!r}")
 
-    def truth(self, node: ast.AST) -> list[bool]:
-        """Whether each row fulfils a part of the condition."""
+    def truth(self, node: ast.AST, wanted: bool = True) -> list[bool]:
+        """Whether a part of the condition is true in each row, or false if that is `wanted`; an empty cell is neither."""
         match node:
             case ast.BoolOp(op=join, values=parts):
-                return list(map(JOIN[type(join)], zip(*map(self.truth, parts), strict=True)))
+                return self._joined(join, parts, wanted)
             case ast.BinOp(op=ast.BitAnd() | ast.BitOr() as join, left=left, right=right):
-                return list(map(JOIN[type(join)], zip(self.truth(left), self.truth(right), strict=True)))
+                return self._joined(join, [left, right], wanted)
             case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=part):
-                return [not each for each in self.truth(part)]
+                return self.truth(part, not wanted)
             case ast.Compare(left=left, ops=operations, comparators=others):
                 pairs = zip(pairwise([left, *others]), operations, strict=True)
-                return list(map(all, zip(*(self._compared(*pair, operation) for pair, operation in pairs), strict=True)))
+                compared = (self._compared(*pair, operation) for pair, operation in pairs)
+                return [all(each) is wanted for each in zip(*compared, strict=True)]
             case ast.Name():
-                column, wanted = self._side(node), "scheme.where must be true or false for every row"
-                require(column.kind in ("true and false", ""), f"{wanted}, {column.name} is not; got {self.where!r}")
-                return [bool(value) for value in column.values]
+                column, told = self._side(node), "scheme.where must be true or false for every row"
+                require(column.kind in ("true and false", ""), f"{told}, {column.name} is not; got {self.where!r}")
+                return [value is wanted for value in column.values]
         raise self._refused(node)
+
+    def _joined(self, join: ast.AST, parts: Sequence[ast.AST], wanted: bool) -> list[bool]:
+        every = isinstance(join, ast.And | ast.BitAnd) is wanted  # `a and b` is false where one of them is
+        return list(map(all if every else any, zip(*(self.truth(part, wanted) for part in parts), strict=True)))
 
     def _compared(self, left: ast.AST, right: ast.AST, operation: ast.AST) -> list[bool]:
         side, kind = self._side(left), type(operation)
@@ -129,6 +129,9 @@ class _Condition:
         return Side(repr(value), kind, [value if kind else None] * len(self.rows))
 
     def _column(self, name: str) -> Side:
+        name, strange = composed(name), next(filter(NO_UTF_8.search, self.header), None)
+        if name not in self.header and strange:
+            raise InputError(f"scheme.where needs a table in UTF-8, {strange!r} in its header is not: save it as CSV UTF-8")
         known = f"the columns of the table ({', '.join(self.header)})"
         require(name in self.header, f"scheme.where must name {known}, got {name!r}{did_you_mean(name, self.header)}")
         require(self.header.count(name) == 1, f"scheme.where must name one column, the table has several {name!r}: rename them")
@@ -142,12 +145,12 @@ class _Condition:
             kind, read = "true and false", lambda text: TRUTH[text.lower()]
         for text, line in cells if kind == "numbers" else ():
             require(
-                not _is_rounded(text),
+                not is_rounded(text),
                 f"scheme.where needs whole numbers in full, {text!r} in line {line} of column {name} is rounded: save the "
                 "column as text",
             )
         for text, line in cells if kind == "text" else ():
-            if re.search("[\udc80-\udcff]", text):
+            if NO_UTF_8.search(text):
                 raise InputError(f"scheme.where needs a table in UTF-8, {text!r} in line {line} is not: save it as CSV UTF-8")
         return Side(f"column {name}", kind, [read(text) if text else None for text, _ in cells], cells)
 
@@ -167,7 +170,7 @@ class _Condition:
         texts = side.cells or [(text, 0) for text in side.values[:1]]
         for text, line in texts:
             require(
-                not text or _is_date(text),
+                not text or is_date(text),
                 "scheme.where can order numbers, and text if all of it is dates such as 2024-01-31; "
                 f"{side.name} has {text!r}{f' in line {line}' if line else ''}; got {self.where!r}",
             )
@@ -178,16 +181,3 @@ class _Condition:
             "scheme.where may compare columns with values and join comparisons by and, or, not; "
             f"{type(node).__name__.lower()} is not allowed, got {self.where!r}"
         )
-
-
-def _is_rounded(text: str) -> bool:
-    """Whether a spreadsheet or `%g` may have cut a whole number of 7 digits or more, as in 1.23457E+18."""
-    found = SCIENTIFIC.fullmatch(text)
-    return bool(found and max(len(found[1] or ""), 5) < int(found[2]))
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return bool(DATE.fullmatch(text) and datetime.fromisoformat(text))
-    except ValueError:
-        return False

@@ -22,6 +22,7 @@ class Named:
     names_samples = True
 
     def __init__(self, *ids: str) -> None:
+        self.how: dict[str, str] = {}
         self.ids, self.found = ids, {"file": "list.txt", "entries": len(ids), "duplicates": 0, "matched_by": "id"}
 
     def __call__(self, train: Images, _: torch.Generator) -> Tensor:
@@ -55,6 +56,15 @@ def test_named_samples_are_forgotten_unless_they_were_held_out(data: Data) -> No
     with pytest.raises(InputError, match=r"all 2 samples of the request are held out .* val_from_test"):
         split(data, Named(*held))
     assert split(data, Named(*trained, *held), val_from_test=0.25).request["count"] == 5
+
+
+def test_the_first_images_are_those_of_the_list_that_are_forgotten(data: Data) -> None:
+    whole = split(data, partial(random, fraction=0.5))
+    trained, held = whole.train.ids[:6], whole.val.ids[:2]
+    scheme = Named(*trained, *held)
+    scheme.how = dict.fromkeys([held[0], *trained[::-1], held[1]], "by id")
+    assert split(data, scheme).request["first"] == [*trained[:2:-1]]
+    assert split(data, scheme, forgotten=trained[4:]).request["first"] == [*trained[3:0:-1]]
 
 
 def test_the_union_of_all_requests_is_forgotten(data: Data) -> None:

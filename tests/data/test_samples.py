@@ -149,6 +149,8 @@ def test_positions_and_masks(form: Callable[[list[Any]], Any]) -> None:
     [
         ((LABELS == 1).long(), "6 zeros and ones, as many as train has images: make it a mask of type bool"),
         ([0, 1, 0, 0, 1, 0], "zeros and ones"),
+        ([0, 1, 0, 0, 1, 0, 0], "7 zeros and ones, and train has 6 images: make it a mask of type bool"),
+        (LABELS.new_tensor([0, 1, 2, 2, 1, 0]), "6 integers for 6 images, and some are the same, as in an array of labels"),
         ([True, False], "mask of all 6 images"),
         ([True, 3], "true or false among numbers"),
         (3, "got int: "),

@@ -90,7 +90,6 @@ def test_duplicates_count_once_and_are_told(write: Callable[..., str]) -> None:
         "entries": 4,
         "duplicates": 2,
         "matched_by": "id",
-        "first": ["train/a/1.png", "train/b/0.png"],
     }
 
 
@@ -115,6 +114,30 @@ def test_numbers_beside_a_column_of_images_are_refused(write: Callable[..., str]
     assert message.endswith(f"write scheme.column='photo' or scheme.column={name!r}")
     assert name == "id" or marked(train, file, column=name) == [1, 2]
     assert photo == "0.png" or marked(train, write(f"{name},photo\n1,{photo}\n", "u.csv"), column="photo") == [0]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "refused"),
+    [
+        ("photo", ["d", "c"], True),
+        ("what", ["d", "c"], True),
+        ("photo", ["0", "17"], True),
+        ("my image id", ["17.0", ""], True),
+        ("photo", ["3", "4"], False),
+        ("user_id", ["0", "17"], False),
+        ("image_label", ["0", "17"], False),
+        ("file size", ["0", "17"], False),
+    ],
+)
+def test_numbers_beside_a_column_of_names_are_refused(
+    write: Callable[..., str], column: str, cells: list[str], refused: bool
+) -> None:
+    train = named("train/a/0a.png", "train/a/17.png", "train/b/c.png", "train/b/d.png")
+    file = write(f"index,{column}\n0,{cells[0]}\n1,{cells[1]}\n", "t.csv")
+    if refused:
+        assert f"column index has numbers, but column {column} has names of images" in refusal(train, file)
+    else:
+        assert marked(train, file) == [0, 1]
 
 
 def test_the_column_of_positions_is_told(write: Callable[..., str]) -> None:

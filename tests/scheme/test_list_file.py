@@ -3,6 +3,7 @@
 import codecs
 import json
 import pickle
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,31 @@ def test_a_mask_as_text_is_refused(form: str) -> None:
     assert marked("list.txt", "1\n0\n", ids=("0", "1"), by="id") == [0, 1]
 
 
+@pytest.mark.parametrize("name", ["labels.npy", "labels.json", "labels.txt", "labels.csv"])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([0, 1, 2, 1, 0], "5 integers for 5 images, and some are the same, as in an array of labels: give each position once"),
+        ([0, 1, 2, 1, 0, 3], "6 integers for 5 images"),
+        ([0, 1, 0, 1, 1, 0], "6 zeros and ones, and train has 5 images: make it a mask"),
+        ([0, 1, 1], "3 zeros and ones, and train has 5 images: make it a mask"),
+        ([4, 3, 2, 1, 0], ""),
+        ([3, 1, 3], ""),
+        ([1, 1, 1], ""),
+        ([1, 0], ""),
+    ],
+)
+def test_labels_and_masks_are_no_positions(name: str, values: list[int], words: str) -> None:
+    lines = "\n".join(map(str, values))
+    texts = {"labels.json": json.dumps(values), "labels.txt": lines, "labels.csv": f"index\n{lines}\n"}
+    content = texts[name] if name in texts else array(values)
+    for settings in ({}, {"by": "position"}):
+        if words:
+            assert words in refusal(name, content, **settings)
+        else:
+            assert marked(name, content, **settings) == sorted(set(values))
+
+
 def test_arrays_of_bytes_are_read_like_text() -> None:
     assert marked("bytes.npy", array(["maus/猫.png".encode(), "kater/größe.png".encode("cp1252")])) == [1, 3]
     assert "the list is not in UTF-8" in refusal("bytes.npy", array(["kater/größte.png".encode("cp1252")]))
@@ -145,11 +171,45 @@ def test_a_windows_code_page_is_read_where_it_names_a_file() -> None:
     assert "save it as CSV UTF-8" in refusal("ansi.csv", "path,x\nkater/eins.png,ö\n".encode("cp1252"), where="x == 'ö'")
 
 
-@pytest.mark.parametrize(
-    "text", ["0\n17\n18\n", ",0\n0,17\n1,18\n", "3\ntrain/kater/eins.png\n", "17,kater/eins.png\n18,maus/a b.png\n"]
-)
+@pytest.mark.parametrize("text", ["0\n17\n18\n", ",0\n0,17\n1,18\n", "3\ntrain/kater/eins.png\n"])
 def test_a_header_that_is_a_number_is_refused(text: str) -> None:
     assert "the first line must be a header" in refusal("series.csv", text)
+
+
+@pytest.mark.parametrize("first", ["kater/eins.png,kater", "kater,eins.png", "17,train\\kater\\eins.png"])
+def test_a_header_that_is_an_image_is_refused(first: str) -> None:
+    """Its image would be dropped."""
+    cell = next(cell for cell in first.split(",") if "eins" in cell)
+    for settings in ({}, {"column": cell}, {"by": "path"}, {"where": "kater == 'maus'"}):
+        message = refusal("bare.csv", f"{first}\nmaus/a b.png,maus\n", **settings)
+        assert f"the first line must be a header, but {cell!r} in it is an image: put the names of" in message
+    assert "is an image" in refusal("one.csv", "kater/eins.png\nmaus/a b.png\n", column="kater/eins.png")
+    assert marked("one.csv", "kater/eins.png\nmaus/a b.png\n") == [0, 2]
+    assert marked("stem.csv", "path,eins\nmaus/a b.png,1\n") == [2]
+
+
+def test_a_column_in_another_unicode_form_or_code_page() -> None:
+    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+        text = unicodedata.normalize(form, "größe,x\n") + "kater/eins.png,1\n"
+        assert marked("form.csv", text, column=unicodedata.normalize(other, "größe")) == [0]
+    message = refusal("ansi.csv", "größe,x\nkater/eins.png,1\n".encode("cp1252"), column="größe")
+    assert message.endswith("in its header is not: save it as CSV UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tabs.tsv", "path\tnotes (a, b, c)\nmaus/a b.png\tx\n"),
+        ("tabs.csv", "photo\tnotes (a, id, c)\nmaus/a b.png\tx\n"),
+        ("one.tsv", "path\nmaus/a b.png\n"),
+        ("commas.tsv", "path,user\nmaus/a b.png,1\n"),
+        ("semicolons.csv", 'user;"path";notes (a, b, c, d)\r\n1;maus/a b.png;x\r\n'),
+        ("last.csv", "notes (a, b, c);path\r\nx;maus/a b.png\r\n"),
+        ("pipe.csv", "notes (a, b, c)|Image Path\nx|maus/a b.png\n"),
+    ],
+)
+def test_commas_in_a_header_do_not_cut_it(name: str, text: str) -> None:
+    assert marked(name, text, **({"column": "photo"} if text.startswith("photo") else {})) == [2]
 
 
 def test_an_unknown_header_gets_a_hint() -> None:

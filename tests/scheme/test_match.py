@@ -145,6 +145,35 @@ def test_zeros_that_a_spreadsheet_took_off_are_refused(more: list[str]) -> None:
     assert "it can be train/cat/1.png and train/dog/01.png" in refusal(data(folder("dog/01.png", root="two")), "1", by="id")
 
 
+@pytest.mark.parametrize("more", ["cat/4/x.png", "dog/sub/004/x.png", "4/x.png"])
+def test_a_number_that_is_a_folder_is_refused_with_both_readings(more: str) -> None:
+    """A folder may have the name of a user or of a session."""
+    train = data(folder(more))
+    for entries in (["3", "4"], ["3", "4.0"]):
+        message = refusal(train, *entries)
+        place = Path(ImageFolder("own/train").samples[4][0]).relative_to("own")
+        assert f"can be position 4, which is {place}, or the folder train/{Path(more).parent}: write" in message
+    assert len(marked(train, "3", "4", by="position")) == len(marked(train, "position", "3", "4", name="p.csv")) == 2
+
+
+def test_a_path_that_is_another_file_from_the_current_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = data(folder().absolute())
+    for current, entry, by in [
+        ("own/test", "cat/1.png", None),
+        ("own/test", "./cat/1.png", "path"),
+        ("own/test", "'cat\\1.png'", "id"),
+        ("own/test/cat", "1.png", "id"),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.chdir(current)
+            message = refusal(train, entry, by=by)
+            assert f"can be train/cat/1.png, or {train.root}/test/cat/1.png from the current folder: begin" in message
+            assert marked(train, "train/cat/1.png", "train/dog/9.png") == ["cat/1.png", "dog/9.png"]
+    for current in ("own", "own/train", "own/train/cat"):
+        monkeypatch.chdir(Path(train.root or "") / current.removeprefix("own").lstrip("/"))
+        assert marked(train, "cat/1.png", "train/dog/9.png") == ["cat/1.png", "dog/9.png"]
+
+
 def _made(path: str) -> str:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -173,6 +202,18 @@ def test_positions_are_those_of_imagefolder(more: list[str], capsys: pytest.Capt
     differ = samples != list(train.ids)
     assert ("torchvision's ImageFolder lists" in capsys.readouterr().out) == differ
     assert differ == bool(more) or more == ["dog/9/b.png"]
+
+
+@pytest.mark.parametrize(
+    ("more", "difference"),
+    [
+        ("dog/0.gif", "position 3, which is train/dog/25.png there and train/dog/0.gif here"),
+        ("dog/zz.gif", "position 8, which is no image there and train/dog/zz.gif here"),
+    ],
+)
+def test_the_first_position_that_differs_is_named(more: str, difference: str, capsys: pytest.CaptureFixture[str]) -> None:
+    marked(data(folder(more)), "2", by="position")
+    assert f"8 are among them; the first difference is {difference}\n" in capsys.readouterr().out
 
 
 def test_a_mask_has_the_order_of_imagefolder() -> None:

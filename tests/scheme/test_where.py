@@ -37,6 +37,7 @@ def refusal(where: str, *lines: str) -> str:
         ("1 < a <= 3", lambda a, b, c, flag: 1 < a <= 3),
         ("a in [1, 4] and b != 'x'", lambda a, b, c, flag: a in (1, 4) and b != "x"),
         ("not (a == 1 or b == 'y')", lambda a, b, c, flag: not (a == 1 or b == "y")),
+        ("not (flag and a > 1) and not (b == 'y' or a > 3)", lambda a, b, c, flag: a == 1),
         ("(a == 1) | (a == 3) & ~(b == 'x')", lambda a, b, c, flag: a == 1 or (a == 3 and b != "x")),
         ("`c d` > -2", lambda a, b, c, flag: c > -2),
         ("`c d` in [0.5, -1]", lambda a, b, c, flag: c in (0.5, -1)),
@@ -55,6 +56,15 @@ def test_the_rows_are_those_of_a_plain_loop(where: str, expected: Callable[..., 
     assert chosen(where) == [number for number, row in enumerate(rows) if expected(*row)]
 
 
+def test_an_empty_cell_is_neither_true_nor_false() -> None:
+    cells = ["consent,x", "true,1", "false,1", ",1"]
+    for where in ("not consent", "~consent", "consent == False", "not (consent)", "not (consent or x == 2)"):
+        assert chosen(where, *cells) == [1]
+    for where in ("consent", "consent == True", "not not consent", "not (not consent and x == 1)"):
+        assert chosen(where, *cells) == [0]
+    assert "true or false for every row, column x is not" in refusal("not x", *cells)
+
+
 def test_cells_are_exact() -> None:
     ids = ["1234567890123456789", "1234567890123456788", "", "0.1", "1e2"]
     assert chosen("id == 1234567890123456789", "id,x", *(f"{each},1" for each in ids)) == [0]
@@ -70,13 +80,18 @@ def test_numbers_with_zeros_in_front_are_text() -> None:
     assert chosen("a < 0.75 and a != -0", "a,x", "0.5,1", "0,1") == [0]
 
 
-@pytest.mark.parametrize("cell", ["1.23457E+18", "1.2345678901234568e+18", "1e+06", "-1.23457e9"])
+LARGE = ["1.2345678901234568e+16", "-1.2345678901234568e16", "12345678901234568.0", "9.007199254740992e15"]  # from 2^53 on
+
+
+@pytest.mark.parametrize("cell", ["1.23457E+18", "1.2345678901234568e+18", "1e+06", "-1.23457e9", *LARGE])
 def test_a_rounded_number_is_refused(cell: str) -> None:
     assert f"{cell!r} in line 3 of column id is rounded" in refusal("id == 5", "id,x", "5,1", f"{cell},1")
 
 
 def test_numbers_in_full_are_not_rounded() -> None:
     assert chosen("a >= 100", "a,x", "1.500000000000000000e+02,1", "1e2,1", "1.2345e-7,1", "1.5E+3,1") == [0, 1, 3]
+    assert chosen("a == 9007199254740991", "a,x", "9007199254740991.0,1", "9.007199254740991e15,1", "5,1") == [0, 1]
+    assert chosen("a == 9007199254740993", "a,x", "9007199254740993,1", "9007199254740992,1", "0.5,1") == [0]
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -84,6 +99,14 @@ def test_text_is_compared_in_one_unicode_form(form: Literal["NFC", "NFD"]) -> No
     cells = [f"{unicodedata.normalize(other, 'Köln')},1" for other in ("NFC", "NFD")]
     for where in ("city == 'Köln'", "city in ['Köln', 'Bonn']"):
         assert chosen(unicodedata.normalize(form, where), "city,x", *cells, "Bonn,1")[:2] == [0, 1]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_headers_are_compared_in_one_unicode_form(form: Literal["NFC", "NFD"]) -> None:
+    for other in ("NFC", "NFD"):
+        lines = [unicodedata.normalize(other, "Größe,x"), "3,1", "4,1"]
+        for where in ("Größe == 4", "`Größe` == 4"):
+            assert chosen(unicodedata.normalize(form, where), *lines) == [1]
 
 
 @pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "N/A", "-", "inf", "1_000"])
@@ -112,6 +135,8 @@ def test_random_numbers_compare_as_in_python() -> None:
 def test_another_code_page_is_refused_where_it_is_compared() -> None:
     strange = "M\udcfcller"
     assert chosen("x == 1", "name,x", f"{strange},1") == [0]
+    assert chosen("x == 1", f"{strange},x", "a,1") == [0]
+    assert "in its header is not: save it as CSV UTF-8" in refusal("Müller == 1", f"{strange},x", "a,1")
     assert "in line 2 is not: save it as CSV UTF-8" in refusal("name == 'Müller'", "name,x", f"{strange},1")
 
 
