@@ -208,6 +208,6 @@ def test_the_command_line_chooses_the_network():
 def test_a_request_about_wrong_labels_has_its_own_settings(dataset, request_, wrong):
     line = complete(f"dataset={dataset}", "baseline=dau", *request_)
     method = configuration(line)[0].baseline
-    assert (method.epochs, method.adversarial_weight) == ((8, 0.0125) if wrong else (3, 0.05))
+    assert (method.epochs, method.adversarial_weight) == ((12, 0.00625) if wrong else (3, 0.05))
     chosen = configuration([*line, "baseline.epochs=2"])[0].baseline
     assert (chosen.epochs, chosen.adversarial_weight) == (2, method.adversarial_weight)

@@ -75,9 +75,9 @@ def print_run(result: Mapping[str, Any], folder: Path) -> None:
     for row in result["rows"].values():
         if "store" in row:
             print(f"{row['label']}: {row['store']}")
+    if result["baseline"] == "dau" and "retrain" in result["rows"]:
+        print("to compare with fine-tuning: the same command with baseline=finetune")
     hardware = result["hardware"]
     devices = f"{hardware['devices']} x " if hardware.get("devices", 1) > 1 else ""
     print(f"measured on {devices}{hardware['device']} ({hardware['name']}, {hardware['threads']} threads); everything is in")
     print(folder)
-    if result["baseline"] == "dau" and "retrain" in result["rows"]:
-        print("to compare: fine-tuning from the same original takes seconds; the same command with baseline=finetune")
