@@ -119,7 +119,7 @@ def main(config: DictConfig) -> None:
     from dau_lightning.base.error import TrainingError
 
     changes = differences("import", before, process(*watched))
-    images, labels = torch.arange(48 * 192).reshape(48, 3, 8, 8).to(torch.uint8), torch.arange(48) % 2
+    images, labels = (torch.arange(48 * 192) * 7919 % 251).reshape(48, 3, 8, 8).to(torch.uint8), torch.arange(48) % 2
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, 2))
     run = partial(unlearn, model, (images[:24], labels[:24]), (images[24:], labels[24:]), [3, 5], val_from_test=config.share)
     settings = ["baseline.epochs=2", "baseline.min_steps=0", "baseline.pretraining_steps=10", "trainer.accelerator=cpu"]
