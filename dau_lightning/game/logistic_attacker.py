@@ -11,7 +11,7 @@ from dau_lightning.game.exact_critic import margin
 from dau_lightning.game.player import FormulaPlayer
 from dau_lightning.metric.mia import confidence, entropy, max_confidence
 
-NEWTON_STEPS = 8  # as many as the regression needs to stand still to six digits
+NEWTON_STEPS = 8  # enough for scikit-learn's weights to five digits (a test)
 
 
 class LogisticAttacker(FormulaPlayer):

@@ -28,9 +28,10 @@ def test_distances_are_to_the_retrain_of_the_same_seed(write, rows, made):
 
 
 def test_a_run_without_retrain_is_compared_with_that_of_another_run(write, rows):
-    write(name="finetune")
-    write(reference=False)
+    write(name="finetune", rows={"retrain": {"AUC": 50.0}})
+    write(reference=False, rows={"dau": {"AUC": 47.0}})
     assert rows().set_index("method").disparity["DAU"] == rows().set_index("method").disparity["FT"]
+    assert rows().set_index("method").AUC_gap["DAU"] == 3.0
 
 
 def test_time_is_compared_with_the_retrain_of_the_same_run_and_hardware(write, rows):

@@ -49,6 +49,7 @@ def test_the_tables_of_a_run_fit_80_columns_and_say_where_everything_is(write, c
     assert "…" not in "".join(lines)
     assert {"warning: DAU: nothing forgotten", f"warning: {NO_RETRAIN}", "forgotten class: cat"} <= set(lines)
     assert "Retrain: store/retrain.safetensors" in lines
+    assert "to compare with fine-tuning: the same command with baseline=finetune" in lines
     assert lines[-2:] == ["measured on cpu (x, 1 threads); everything is in", str(folder)]
 
 

@@ -86,6 +86,16 @@ def test_a_preset_has_the_best_values_and_the_fixed_settings(tmp_path: Path) -> 
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_a_preset_keeps_what_was_not_searched_and_the_former_file(tmp_path: Path) -> None:
+    study = Search(RANGES, 1, Scores()).run(tmp_path / "search.db", "bowl", 2)
+    made = OmegaConf.create(preset(study, RANGES, 1, [], {"lr": 9.0, "batch_size": 64}))
+    assert made.baseline.batch_size == 64
+    assert made.baseline.lr != 9.0
+    presets.write(path := tmp_path / "tuned/a.yaml", "baseline: {lr: 1}\n")
+    presets.write(path, "baseline: {lr: 2}\n")
+    assert (path.read_text(), path.with_suffix(".yaml.old").read_text()) == ("baseline: {lr: 2}\n", "baseline: {lr: 1}\n")
+
+
 def test_the_command_searches_and_writes_a_preset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
