@@ -30,7 +30,7 @@ def draw(outputs: Outputs) -> Figure:
             area = roc_auc_score(members, scores)
             axis.plot(false, true, linewidth=1.6, label=f"{attack.replace('_', ' ')}: {area:.2f}", **STYLES[attack])
         axis.set(xlabel="unseen images called member", aspect="equal")
-        axis.legend(loc="lower right", title="AUC, classes as they are", fontsize=7, title_fontsize=7)
+        axis.legend(loc="lower right", title="AUC, not weighted by class", fontsize=7, title_fontsize=7)
     figure.axes[0].set_ylabel("forgotten images called member")
     count = len(outputs.targets(outputs.unseen))
     unseen = f"{count:,} test images" + (" of the class" if outputs.unseen == "test_forget" else "")
