@@ -1,4 +1,4 @@
-"""CIFAR-10 with every image as a JPEG file in a folder: the photographs of CIFAR-10, in another order and not the same bytes."""
+"""CIFAR-10 with every image as a JPEG file in a folder: the photographs of CIFAR-10 in another order, not the same bytes."""
 
 from dau_lightning.base.error import require
 from dau_lightning.dataset.imagefolder import imagefolder
