@@ -159,6 +159,7 @@ TINY: dict[str, dict[str, Any]] = {
     "memory": {"CPU": [("convnet", "finetune", [], 200, 1)], "alone": in_this_process},
     "growth": {**SIZES, "ROUNDS": 2, "alone": in_this_process},
     "compiled": {"CPU": ("convnet", 200), "COMPILER": "eager", "BLOCKS": 1},
+    "peak": {"CPU": [peak.Case("resnet9", (), "bf16-mixed", 2)], "SIZES": {"cpu": 16}},
 }
 
 

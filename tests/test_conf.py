@@ -13,7 +13,8 @@ from dau_lightning.run.composition import composing, configuration
 from dau_lightning.run.sweep import names
 from tests.composed import CONF, PARTS, choices, complete, composed, every_choice
 
-EXPERIMENTS = {"leaderboard": 25 * 2 * 5, "table1": 140, "table2": 20, "figure2": 140, "photographs": 30}  # and the number of jobs
+# Number of jobs.
+EXPERIMENTS = {"leaderboard": 25 * 2 * 5, "table1": 140, "table2": 20, "figure2": 140, "photographs": 5 * 2 * 3}
 
 
 def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
