@@ -28,6 +28,7 @@ SECTIONS = [
     "compiled",
     "peak",
     "cell",
+    "audit",
 ]
 FOLDER = Path(__file__).parent
 

@@ -22,7 +22,7 @@ from dau_lightning.storage.run_folder import RunFolder
 from dau_lightning.training.module import UnlearningModule
 
 CONF = Path(__file__).parent.parent / "conf"
-SHAPES = {"convnet": (1, 8, 8), "resnet9": (3, 32, 32), "resnet18": (3, 32, 32)}
+SHAPES = {"convnet": (1, 8, 8), "convnet4": (1, 14, 14), "resnet9": (3, 32, 32), "resnet18": (3, 32, 32)}
 
 
 class Workload:
@@ -39,7 +39,7 @@ class Workload:
     def __init__(
         self, network: str, baseline: str, settings: Sequence[str] = (), images: int = 2000, num_classes: int = 10
     ) -> None:
-        dataset = "digits" if network == "convnet" else "imagefolder"
+        dataset = {"convnet": "digits", "convnet4": "fashion"}.get(network, "imagefolder")
         chosen = [f"dataset={dataset}", "dataset.root=." if dataset == "imagefolder" else "seed=0", f"network={network}"]
         with initialize_config_dir(str(CONF), version_base=None):
             config = compose("config", overrides=[*chosen, f"baseline={baseline}", *settings])

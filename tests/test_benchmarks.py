@@ -160,6 +160,7 @@ TINY: dict[str, dict[str, Any]] = {
     "growth": {**SIZES, "ROUNDS": 2, "alone": in_this_process},
     "compiled": {"CPU": ("convnet", 200), "COMPILER": "eager", "BLOCKS": 1},
     "peak": {"CPU": [peak.Case("resnet9", (), "bf16-mixed", 2)], "SIZES": {"cpu": 16}},
+    "audit": {"IMAGES": 200, "EPOCHS": 1, "MODELS": 2, "ROUNDS": 1},
 }
 
 

@@ -48,6 +48,7 @@ class Case:
         deadline: the time, as `time.monotonic` tells it, after which no further model is trained.
         seconds: how long the training of `original` and of `method` took.
         shadow_margins: by kind, see `shadows.shadow_margins`.
+        noisy_right: by kind, see `measure.residual_knowledge`.
         known: outputs by kind of model and part, filled as they are asked for.
     """
 
@@ -61,6 +62,7 @@ class Case:
     deadline: float = inf
     seconds: Mapping[str, float] = field(default_factory=dict)
     shadow_margins: dict[str, np.ndarray] = field(default_factory=dict)
+    noisy_right: dict[str, Tensor] = field(default_factory=dict)
     known: dict[tuple[str, str], Outputs] = field(default_factory=dict)
 
     @property

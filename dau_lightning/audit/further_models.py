@@ -3,11 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 
 from dau_lightning.audit.case import Case, joined
 from dau_lightning.audit.figure import NotEnough, TimeOver
+from dau_lightning.audit.parallel import in_parallel
 from dau_lightning.base.randomness import key
 from dau_lightning.data.request import ids_hash
 from dau_lightning.data.split import Split
@@ -53,11 +55,16 @@ def references(case: Case) -> list[str]:
     if not case.references:
         seconds = 4 * case.seconds.get("original", 0.0)
         raise NotEnough(f"it needs reference models: references=4 trains them, in about {seconds:.0f} seconds")
-    train, kinds = case.split.train, [f"reference {number}" for number in range(case.references)]
-    for kind, mask in zip(kinds, reference_halves(case), strict=True):
-        if kind not in case.models:
-            case.models[kind] = reference(case, train[mask.nonzero().flatten()], kind)
+    kinds = [f"reference {number}" for number in range(case.references)]
+    if missing := [(number, kind) for number, kind in enumerate(kinds) if kind not in case.models]:
+        models = in_parallel(case, [partial(_half_reference, number=number) for number, _ in missing], "reference models")
+        case.models |= {kind: model for (_, kind), model in zip(missing, models, strict=True)}
     return kinds
+
+
+def _half_reference(case: Case, number: int) -> Defender:
+    half = reference_halves(case)[number].nonzero().flatten()
+    return reference(case, case.split.train[half], f"reference {number}")
 
 
 def reference_halves(case: Case) -> Sequence[Tensor]:

@@ -5,18 +5,21 @@ Of S shadow models each forget sample is in exactly S/2. Beside each stands a Re
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import NotEnough
 from dau_lightning.audit.further_models import reference, require_time, shadow_split, training_of
+from dau_lightning.audit.parallel import in_parallel
 from dau_lightning.metric.auc import confidence_margin
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.reference import halves
 
 FEWEST_SHADOWS = 8  # two Gaussians for each sample, without the target: three models each
 FOLDER = "shadows"  # in the run folder, for the unlearned ones
+WORK = {"original": "shadow models", "retrain": "their Retrains", "method": "their unlearnings"}
 
 Margins = np.ndarray
 Statistic = Callable[[list[Margins], np.ndarray], float]
@@ -47,7 +50,10 @@ def shadow_margins(case: Case, kind: str) -> Margins:
             Retrain beside each.
     """
     if kind not in case.shadow_margins:
-        case.shadow_margins[kind] = np.stack([_margins(case, kind, number) for number in range(len(members(case)))])
+        works = [partial(_margins, kind=kind, number=number) for number in range(len(members(case)))]
+        if kind == "method":
+            shadow_margins(case, "original")  # trains those that the method changes
+        case.shadow_margins[kind] = np.stack(in_parallel(case, works, WORK[kind]))
     return case.shadow_margins[kind]
 
 

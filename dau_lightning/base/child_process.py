@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 
 LEADER = "DAU_LEADER"  # environment variable: id of the process that started this one, see `devices.launch`
@@ -32,6 +33,17 @@ def further(devices: int, folder: Path) -> bool:
 def end_with(leader: int) -> None:
     """End this process when the process that started it ends: a killed parent cannot tell its children to stop."""
     threading.Thread(target=_watch, args=(leader,), daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """End this process, started by `multiprocessing`, when the process that asked for it ends; a fork server stands between."""
+    threading.Thread(target=_join_parent, daemon=True).start()
+
+
+def _join_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _watch(leader: int) -> None:

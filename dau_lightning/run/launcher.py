@@ -4,8 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 from types import ModuleType
 
 from cloudpickle import dumps, loads
@@ -15,6 +14,8 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+
+from dau_lightning.base.child_process import end_with_parent
 
 PLUGIN = "hydra_plugins.dau_lightning"  # Hydra accepts launchers from the package hydra_plugins alone
 
@@ -70,16 +71,9 @@ class Cores(Launcher):
         return JobReturn(status=JobStatus.COMPLETED)
 
 
-def _end_with_sweep() -> None:
-    """End this job when the sweep is killed, or it would run beside the jobs of the next sweep."""
-    if sweep := parent_process():
-        sweep.join()
-        os._exit(1)
-
-
 def _job(pickled: bytes) -> None:
     """Run one job like Hydra's own launcher."""
-    Thread(target=_end_with_sweep, daemon=True).start()
+    end_with_parent()  # a job of a killed sweep would run beside those of the next one
     number, overrides, context, config, task, state = loads(pickled)
     Singleton.set_state(state)
     composed = context.config_loader.load_sweep_config(config, overrides)

@@ -57,6 +57,7 @@ class Training:
         loggers: receive every logged value.
         checkpoint_seconds: time between checkpoints, the most work that a killed training loses.
         compile: the `torch.compile` backend for the defender in training; None for no compilation.
+        bar: makes the callback that shows the progress of a training, from the name of what is trained.
     """
 
     network: Configured
@@ -71,6 +72,7 @@ class Training:
     loggers: list[Logger] = field(default_factory=list)
     checkpoint_seconds: float = 60
     compile: str | None = None
+    bar: Callable[[str], L.Callback] = TrainingBar
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
@@ -174,7 +176,7 @@ class Training:
             module.defender.compile(backend=self.compile)
         clock, guard = Clock(bool(self.compile)), Guard(module.label, self.folder / "last_good.safetensors")
         kept = CheckpointWriter(path, {**content, "file": path.name}, self.checkpoint_seconds)
-        watching = [clock, guard, TrainingBar(module.label), kept, *callbacks]
+        watching = [clock, guard, self.bar(module.label), kept, *callbacks]
         trainer = self.trainer(watching, self.devices, max_epochs=module.most_epochs, plugins=[kept.io])
         trainer.fit(module, datamodule=self.data(module, split), ckpt_path=kept.usable_path())
         if not module.defender.holds_mask():
