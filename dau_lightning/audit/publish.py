@@ -12,6 +12,7 @@ from dau_lightning.tracking.wandb import WandB, loggers
 from dau_lightning.tracking.wandb_summary import place
 
 FOLDER = "audit"  # in the run folder, for the run of W&B
+OWN = "value", "error"  # numbers of a figure that are no details
 
 
 def publish(run: Run, content: Mapping[str, Any]) -> None:
@@ -44,5 +45,7 @@ def shown(content: Mapping[str, Any]) -> dict[str, float | str]:
     values: dict[str, float | str] = {"audit/summary": content["summary"]}
     for name, test in content["tests"].items():
         values[f"audit/{name}/verdict"] = test["verdict"]
-        values |= {f"audit/{name}/{kind}": figure["value"] for kind, figure in test["figures"].items()}
+        for kind, figure in test["figures"].items():
+            details = {f"audit/{name}/{kind}/{detail}": number for detail, number in figure.items() if detail not in OWN}
+            values |= {f"audit/{name}/{kind}": figure["value"], **details}
     return values

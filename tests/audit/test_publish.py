@@ -12,12 +12,13 @@ from dau_lightning.storage.audit_file import write_audit
 pytestmark = pytest.mark.slow
 
 FIGURES = {
-    "method": {"value": 61.0, "error": 1.0},
-    "retrain": {"value": 50.5, "error": 1.0},
+    "method": {"value": 61.0, "error": 1.0, "auc_canaries": 88.0},
+    "retrain": {"value": 50.5, "error": 1.0, "auc_canaries": 52.0},
     "original": {"value": 70.0, "error": 1.0},
 }
 RMIA = {"verdict": "fail", "why": "", "noise": None, "tolerance": 2.8, "meaning": "AUC of RMIA", "figures": FIGURES}
-CONTENT = {"summary": "audit: 0 of 1 tests passed; failed: rmia", "weights": "w", "tests": {"rmia": RMIA}}
+KLOM = {"verdict": "not enough data", "why": "too few", "noise": None, "tolerance": None, "meaning": "nats", "figures": {}}
+CONTENT = {"summary": "audit: 0 of 2 tests passed; failed: rmia", "weights": "w", "tests": {"rmia": RMIA, "klom": KLOM}}
 
 
 def test_page_card_and_table_have_the_figures(run, tmp_path, monkeypatch):
@@ -32,7 +33,8 @@ def test_page_card_and_table_have_the_figures(run, tmp_path, monkeypatch):
     page = (folder / "report.html").read_text()
     assert CONTENT["summary"] in page
     assert "<td>61.00</td>" in page
-    assert "Audit: 0 of 1 tests passed; failed: rmia" in (folder / "model_card.md").read_text()
+    assert "auc canaries 88 (Retrain 52)." in page
+    assert "Audit: 0 of 2 tests passed; failed: rmia" in (folder / "model_card.md").read_text()
     rows = rows_of([Run(folder, result)]).set_index("kind")
     assert rows.audit_rmia.to_dict() == {"finetune": 61.0, "retrain": 50.5, "original": 70.0}
 
@@ -41,7 +43,10 @@ def test_wandb_gets_every_figure_and_verdict():
     assert json.loads(json.dumps(shown(CONTENT))) == {
         "audit/summary": CONTENT["summary"],
         "audit/rmia/verdict": "fail",
+        "audit/klom/verdict": "not enough data",
         "audit/rmia/method": 61.0,
+        "audit/rmia/method/auc_canaries": 88.0,
+        "audit/rmia/retrain/auc_canaries": 52.0,
         "audit/rmia/retrain": 50.5,
         "audit/rmia/original": 70.0,
     }

@@ -10,7 +10,7 @@ from dau_lightning.audit.figure import Figure
 from dau_lightning.audit.low_rates import low_rates
 from dau_lightning.audit.shadows import jackknife, members, shadow_margins
 
-FEWEST_SCORES = 50  # of vulnerable samples, over all targets
+FEWEST_SCORES = 50  # of vulnerable samples or canaries, over all targets
 POOLED_BELOW = 32  # models a Gaussian, below which the variance is pooled over samples
 
 
@@ -27,16 +27,23 @@ class ULiRA(AuditTest):
     kinds = "method", "retrain", "original"
 
     def measure(self, case: Case, kind: str) -> Figure:
-        """See `AuditTest.measure`. The error is the jackknife's. Further, over all targets: TPR at low FPR, `vulnerable`."""
+        """See `AuditTest.measure`. The error is the jackknife's.
+
+        Further, over all targets: TPR at low FPR; the AUC on `vulnerable` samples, and on canaries, the forget samples that a
+        corruption changed.
+        """
         inside, margins = members(case), shadow_margins(case, kind)
         value, error = jackknife(lambda each, known: area(likelihood_ratios(each[0], known), known), [margins], inside)
         scores = likelihood_ratios(margins, inside)
         sample = np.where(inside, scores, 0).sum(0) / inside.sum(0)
         arrays = {"forget": scores[inside], "unseen": scores[~inside], "sample": sample}
         details = low_rates(arrays["forget"], arrays["unseen"])
-        at = vulnerable(shadow_margins(case, "original"), inside)
-        if scores[:, at].size >= FEWEST_SCORES:
-            details["auc_vulnerable"] = 100 * float(roc_auc_score(inside[:, at].ravel(), scores[:, at].ravel()))
+        chosen = {"auc_vulnerable": vulnerable(shadow_margins(case, "original"), inside)}
+        if case.split.forget.corrupted is not None:
+            chosen["auc_canaries"] = case.split.forget.corrupted.numpy().nonzero()[0]
+        for name, at in chosen.items():
+            if scores[:, at].size >= FEWEST_SCORES:
+                details[name] = 100 * float(roc_auc_score(inside[:, at].ravel(), scores[:, at].ravel()))
         return Figure(value, error, details, arrays)
 
 

@@ -1,9 +1,11 @@
 """U-LiRA against a script written from the definitions alone."""
 
+from dataclasses import replace
 from math import log, pi
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from dau_lightning.audit.measure.ulira import ULiRA, area, likelihood_ratios, vulnerable
@@ -50,6 +52,18 @@ def test_retrain_is_at_chance_and_the_original_near_the_top(usual):
     assert retrain.value + 2 * retrain.error < method.value < original.value
     assert set(original.details) == {"auc_vulnerable"}  # 960 nonmembers: too few for a rate of 1%
     assert len(original.arrays["sample"]) == 120
+
+
+def test_canaries_have_a_figure_of_their_own(usual):
+    marked = torch.arange(120) < 20
+    usual.split = replace(usual.split, forget=replace(usual.split.forget, corrupted=marked))
+    case = shadowed(usual, 16, method=0.0)
+    inside = members(case)
+    case.shadow_margins["method"] += 5 * (inside & marked.numpy())  # only canaries are remembered
+    figure = ULiRA(priority=0, meaning="").measure(case, "method")
+    assert figure.details["auc_canaries"] > 95 > 70 > figure.value
+    scores = likelihood_ratios(case.shadow_margins["method"], inside)[:, :20]
+    assert figure.details["auc_canaries"] == pytest.approx(100 * roc_auc_score(inside[:, :20].ravel(), scores.ravel()))
 
 
 def test_vulnerable_samples_are_those_that_training_changes():
