@@ -93,7 +93,7 @@ def _finding(case: Case, test: AuditTest) -> tuple[dict[str, Any], dict[str, Any
             raise TimeOver("the minutes were over: the same command goes on here")
         case.model("retrain")  # every test compares with it
         figures = {kind: test.measure(case, kind) for kind in test.kinds if kind in case.models}
-        said = asdict(verdict(test, figures))
+        said = asdict(verdict(test, figures, case.like_unseen))
         if doubt := test.doubt(case):
             said |= {"verdict": NOT_ENOUGH, "why": doubt}
     except NotEnough as error:

@@ -15,6 +15,7 @@ class AuditTest(ABC):
     """
 
     ideal: float | None = None  # what an exact unlearning gives by theory, where theory says so
+    against_unseen = False  # whether `ideal` supposes that an exact unlearning treats forgotten images like unseen ones
     trains: str | None = None  # the models that it needs beside those of the run: `references` or `shadows`
     kinds: tuple[str, ...] = "method", "retrain", "original", "retrain_again"  # the models that it measures
     better = "near"  # Retrain's figure; `low`: no figure is too low; `high`: none is too high

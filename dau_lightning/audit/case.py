@@ -75,6 +75,11 @@ class Case:
         """Whether every forgotten image is of a class without retain images."""
         return emptied_share(self.split) == 1
 
+    @property
+    def like_unseen(self) -> bool:
+        """Whether a model without the forget set treats it like unseen images; not if labels are wrong or a score chose it."""
+        return not (self.split.wrong_labels or self.split.chosen)
+
     def model(self, kind: str) -> Defender:
         """The model of a kind.
 

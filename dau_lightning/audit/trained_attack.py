@@ -11,6 +11,7 @@ from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
 from dau_lightning.metric.auc import auc
 
 PARTS = "forget", "unseen"
+WRONG_LABELS = "not for wrong labels: it would tell wrong labels from right ones; rmia and ulira compare with Retrain"
 
 
 class Half(NamedTuple):
@@ -33,8 +34,10 @@ def trained_attack(case: Case, name: str, attack: Attack) -> Figure:
             returns scores of the forget and of the unseen samples in it, `(N,)` and `(M,)`, high for forgotten ones.
 
     Raises:
-        NotEnough: there are too few samples.
+        NotEnough: there are too few samples, or the labels of the forget set are wrong.
     """
+    if case.split.wrong_labels:
+        raise NotEnough(WRONG_LABELS)
     forget, unseen = (case.part(part).targets for part in PARTS)
     draws = case.draws(name)
     first, second = (Half(*both) for both in zip(_halved(forget, draws), _halved(unseen, draws), strict=True))

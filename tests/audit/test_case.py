@@ -59,6 +59,19 @@ def test_an_attack_is_fitted_and_scored_on_disjoint_samples_in_both_directions(u
     assert sorted(torch.cat([scored.unseen for _, scored in seen]).tolist()) == list(range(240))
 
 
+def test_a_trained_attack_is_not_for_wrong_labels(usual):
+    assert usual.like_unseen
+    usual.split = replace(usual.split, request={"wrong_labels": True})
+    assert not usual.like_unseen
+    with pytest.raises(NotEnough, match=r"not for wrong labels: .*; rmia and ulira compare with Retrain"):
+        trained_attack(usual, "attack", lambda *_: pytest.fail("it must not be fitted"))
+
+
+def test_a_forget_set_that_a_score_chose_is_not_like_unseen_images(usual):
+    usual.split = replace(usual.split, request={"chosen_by": "the margin"})
+    assert not usual.like_unseen
+
+
 def test_pairs_have_equal_classes():
     forget, unseen = torch.tensor([0] * 30 + [1] * 10), torch.tensor([0] * 20 + [1] * 50 + [2] * 9)
     pairs = matched(forget, unseen, Half(torch.arange(40), torch.arange(79)))

@@ -114,6 +114,21 @@ def test_a_forgotten_class(run, tmp_path, monkeypatch):
     assert "not defined" in tests["residual_knowledge"]["why"]
 
 
+def test_canaries_with_wrong_labels(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    canaries = ["corruption=wrong_labels", "corruption.share=0.2", "scheme=corrupted"]
+    run(*TINY, *LARGER[:2], LARGER[3], *canaries, "baseline=finetune", "baseline.epochs=1")
+    (folder,) = results()
+    command.main([str(folder), *QUICK, "references=2", "shadows=8"])
+    tests = content(folder)["tests"]
+    for name in ("differential", "fresh_attacker", "fresh_statistics"):
+        assert "not for wrong labels" in tests[name]["why"]
+    figures = tests["rmia"]["figures"]
+    assert figures["retrain"]["value"] < 40  # no model guesses wrong labels that it never saw
+    assert "should be 50" not in tests["rmia"]["why"]
+    assert "auc_canaries" in tests["ulira"]["figures"]["method"]
+
+
 def test_a_run_without_retrain_says_what_it_takes(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(*TINY, *LARGER, "baseline=finetune", "baseline.epochs=1", "reference=off")

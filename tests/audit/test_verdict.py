@@ -15,10 +15,17 @@ class Measured(AuditTest):
         raise AssertionError(kind)
 
 
-def said(ideal: float | None = None, control: bool = True, error: float = 1.0, **values: float):
+def said(
+    ideal: float | None = None,
+    control: bool = True,
+    error: float = 1.0,
+    against_unseen: bool = False,
+    like_unseen: bool = True,
+    **values: float,
+):
     test = Measured(priority=0, meaning="")
-    test.ideal, test.needs_control = ideal, control
-    return verdict(test, {kind: Figure(value, error) for kind, value in values.items()})
+    test.ideal, test.needs_control, test.against_unseen = ideal, control, against_unseen
+    return verdict(test, {kind: Figure(value, error) for kind, value in values.items()}, like_unseen)
 
 
 @pytest.mark.parametrize(("method", "word"), [(50, PASS), (52.8, PASS), (47.2, PASS), (52.9, FAIL), (47.1, FAIL)])
@@ -39,6 +46,13 @@ def test_a_test_that_retrain_fails_counts_for_nobody():
     found = said(ideal=50, method=54, retrain=54, original=70)
     assert (found.verdict, found.why) == (NOT_ENOUGH, "Retrain itself fails: its figure should be 50")
     assert said(ideal=50, method=51.9, retrain=51.9, original=70).verdict == PASS
+
+
+def test_where_unseen_images_are_no_standard_retrain_alone_is():
+    values = {"ideal": 50, "method": 6, "retrain": 5, "original": 99}
+    assert said(**values, against_unseen=True, like_unseen=False).verdict == PASS
+    assert said(**values, against_unseen=True).why == "Retrain itself fails: its figure should be 50"
+    assert said(**values, like_unseen=False).why == "Retrain itself fails: its figure should be 50"
 
 
 def test_a_test_that_the_original_passes_counts_for_nobody():

@@ -29,6 +29,7 @@ class FreshAttacker(AuditTest):
     """
 
     ideal = 50.0
+    against_unseen = True
 
     def __init__(
         self, *, attacker: Callable[[int], nn.Module], epochs: int, batch_size: int, lr: float, **settings: object

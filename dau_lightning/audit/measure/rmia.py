@@ -27,6 +27,7 @@ class RMIA(AuditTest):
     """
 
     ideal = 50.0
+    against_unseen = True
     trains = "references"
 
     def __init__(self, *, a: float, gamma: float, **settings: object) -> None:
