@@ -17,6 +17,7 @@ from dau_lightning.report.columns import column
 from dau_lightning.report.figure import Picture, pictures
 from dau_lightning.report.figure.attacks import attack_pictures
 from dau_lightning.report.figure.exposure import exposure_pictures
+from dau_lightning.report.figure.verdicts import verdict_pictures
 from dau_lightning.report.read import Run
 from dau_lightning.report.render import render
 from dau_lightning.report.rows import rows_of
@@ -36,7 +37,7 @@ def write_run_page(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
         folder: the run folder.
 
     Returns:
-        The files in `figures/` by name, PNG and SVG; empty if the run kept no outputs and was not audited with RMIA.
+        The files in `figures/` by name, PNG and SVG; empty if the run kept no outputs and was not audited.
 
     Raises:
         InputError: the outputs cannot be read, or a file cannot be written.
@@ -44,6 +45,7 @@ def write_run_page(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
     run = Run(folder, result)
     rows, outputs = rows_of([run]), read_outputs(folder)
     drawn = [*attack_pictures(rows, "attacks"), *pictures(outputs)] if outputs else []
+    drawn += verdict_pictures((run.audit or {}).get("tests", {}))
     drawn += exposure_pictures(scores_of(folder), result.get("class_names", []))
     files = {name: content for picture in drawn for name, content in picture.files.items()}
     about = {"run": run, "result": result, "command": result["command"], "runs": [], "left_out": []}
