@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, one_line
 
 if TYPE_CHECKING:
@@ -25,8 +26,11 @@ BARS = {
 }
 LINES = [f"dynamics/{name}" for name in ("UA", "MIA", "RA", "TA", "attacker")]
 PICTURES = [f"figures/{name}" for name in ("attacks", "dynamics", "confidence", "roc", "features", "sheet")]
+AUDIT_PICTURES = [f"figures/{name}" for name in ("audit", "exposure", "exposed")]
 
-CLOSED = "Pictures", "Rows"  # sections until someone opens them
+AUDIT_FIGURES = "Figures of the audits (Retrain's are right)"
+
+CLOSED = "Pictures", "Rows", AUDIT_FIGURES, "Pictures of the audits"  # sections until someone opens them
 
 
 def workspace(entity: str, project: str) -> "Workspace":
@@ -45,6 +49,7 @@ def workspace(entity: str, project: str) -> "Workspace":
     }
     line: dict[str, Any] = {"x": "Step", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
     shown["Trajectory of the unlearning"] = [panels.LinePlot(title=name, y=[name], **line) for name in LINES]
+    shown |= _audit(panels)
     shown["Pictures"] = [panels.MediaBrowser(media_keys=PICTURES)]
     shown["Rows"] = [panels.WeavePanelSummaryTable(table_name="rows")]
     return workspaces.Workspace(
@@ -57,6 +62,22 @@ def workspace(entity: str, project: str) -> "Workspace":
             order=[workspaces.Ordering(workspaces.Summary("method/disparity.min"), ascending=True)],
         ),
     )
+
+
+def audit_metrics() -> list[str]:
+    """The figure of the unlearned model in every test of an audit."""
+    return [f"audit/{path.stem}/method" for path in sorted((CONFIG_FOLDER / "audit").glob("*.yaml"))]
+
+
+def _audit(panels: Any) -> dict[str, list[Any]]:
+    """Sections about audits, whose runs have the job type `audit of METHOD`."""
+    counts = [panels.BarPlot(title=f"tests {word}", metrics=[f"audit/{word}"]) for word in ("passed", "failed")]
+    bars = [panels.BarPlot(title=metric.split("/")[1], metrics=[metric]) for metric in audit_metrics()]
+    return {
+        "Verdicts of the audits": [*counts, panels.WeavePanelSummaryTable(table_name="verdicts")],
+        AUDIT_FIGURES: bars,
+        "Pictures of the audits": [panels.MediaBrowser(media_keys=AUDIT_PICTURES)],
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,7 +17,14 @@ def test_the_page_is_printed_without_network(monkeypatch, capsys):
     page = json.loads(capsys.readouterr().out)
     assert page["project"] == "tests"
     sections = {section["name"]: section["panels"] for section in page["sections"]}
-    assert list(sections) == [*workspace.BARS, "Trajectory of the unlearning", "Pictures", "Rows"]
+    audits = ["Verdicts of the audits", "Figures of the audits (Retrain's are right)", "Pictures of the audits"]
+    assert list(sections) == [*workspace.BARS, "Trajectory of the unlearning", *audits, "Pictures", "Rows"]
+    *counts, verdicts = sections[audits[0]]
+    assert [panel["metrics"] for panel in counts] == [["audit/passed"], ["audit/failed"]]
+    assert verdicts["table_name"] == "verdicts"
+    figures = [metric for panel in sections[audits[1]] for metric in panel["metrics"]]
+    assert {"audit/rmia/method", "audit/ulira/method", "audit/tow/method"} < set(figures)
+    assert [panel["media_keys"] for panel in sections[audits[2]]] == [workspace.AUDIT_PICTURES]
     for name, metrics in workspace.BARS.items():
         assert [panel["metrics"] for panel in sections[name]] == [[metric] for metric in metrics]
     assert [panel["y"] for panel in sections["Trajectory of the unlearning"]] == [[name] for name in workspace.LINES]

@@ -1,10 +1,13 @@
 """Where the findings of an audit are shown."""
 
+import io
 import json
+from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
-from dau_lightning.audit.publish import publish, shown
+from dau_lightning.audit.publish import log, publish, shown
 from dau_lightning.report.read import Run
 from dau_lightning.report.rows import rows_of
 from dau_lightning.storage.audit_file import write_audit
@@ -39,9 +42,25 @@ def test_page_card_and_table_have_the_figures(run, tmp_path, monkeypatch):
     assert rows.audit_rmia.to_dict() == {"finetune": 61.0, "retrain": 50.5, "original": 70.0}
 
 
+def test_wandb_gets_a_table_and_the_pictures_of_the_audit():
+    content, logged = io.BytesIO(), {}
+    Image.new("L", (4, 4)).save(content, "png")
+    files = {name: content.getvalue() for name in ("audit.png", "exposed.png", "roc.png")} | {"audit.svg": b""}
+    log(SimpleNamespace(log=logged.update), CONTENT, files)
+    assert {name for name in logged if name.startswith("figures/")} == {"figures/audit", "figures/exposed"}
+    assert logged["verdicts"].columns == ["test", "unlearned", "Retrain", "original", "tolerance", "verdict", "why"]
+    assert logged["verdicts"].data == [
+        ["rmia", 61.0, 50.5, 70.0, 2.8, "fail", ""],
+        ["klom", None, None, None, None, "not enough data", "too few"],
+    ]
+    assert logged["audit/failed"] == 1
+
+
 def test_wandb_gets_every_figure_and_verdict():
     assert json.loads(json.dumps(shown(CONTENT))) == {
         "audit/summary": CONTENT["summary"],
+        "audit/passed": 0,
+        "audit/failed": 1,
         "audit/rmia/verdict": "fail",
         "audit/klom/verdict": "not enough data",
         "audit/rmia/method": 61.0,
