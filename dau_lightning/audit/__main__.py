@@ -45,14 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     minutes = _minutes(own["minutes"])
     tests = planned([setting for setting in settings if setting.partition("=")[0] not in OWN])
-    runs = read(folders)
+    runs, refused = read(folders), 0
     for line in unfinished(folders):
         print(line, file=sys.stderr)
     for run in runs:
         print(f"\n{run.title}", flush=True)
-        content = audit(run, tests, references, shadows, minutes)
+        try:
+            content = audit(run, tests, references, shadows, minutes)
+        except InputError as error:
+            if len(runs) == 1:
+                raise
+            refused += 1
+            print(f"not audited: {error}", file=sys.stderr)
+            continue
         print_audit(content)
         publish(run, content)
+    require(not refused, f"{refused} of {len(runs)} runs were not audited, for the reasons above")
 
 
 def _count(name: str, text: str) -> int:

@@ -7,10 +7,23 @@ from typing import Any
 import numpy as np
 
 FEWEST = 20  # samples on which a percentage or a fit says anything
+MORE = "forget more images"  # what helps if there are fewer
 
 
 class NotEnough(Exception):
     """A test cannot be done with what there is; the message says what is missing, and how to get it where that is known."""
+
+
+def require_enough(count: int, what: str, more: str = MORE) -> None:
+    """Raise `NotEnough` unless there are `FEWEST` samples; the message says what helps.
+
+    Args:
+        count: how many there are.
+        what: what they are, such as "unseen images".
+        more: what helps.
+    """
+    if count < FEWEST:
+        raise NotEnough(f"there are {count} {what}, it needs {FEWEST}: {more}")
 
 
 class TimeOver(NotEnough):

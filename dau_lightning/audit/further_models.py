@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dau_lightning.audit.case import Case, joined
 from dau_lightning.audit.figure import NotEnough, TimeOver
-from dau_lightning.audit.parallel import in_parallel
+from dau_lightning.audit.parallel import in_parallel, workers
 from dau_lightning.base.randomness import key
 from dau_lightning.data.request import ids_hash
 from dau_lightning.data.split import Split
@@ -53,7 +53,7 @@ def require_time(case: Case, *name: object) -> None:
 def references(case: Case) -> list[str]:
     """Train the reference models, each on a random half of `D`, into `case.models`; return their kinds."""
     if not case.references:
-        seconds = 4 * case.seconds.get("original", 0.0)
+        seconds = 4 * case.seconds.get("original", 0.0) / 2 / workers(case)  # each on half of the images
         raise NotEnough(f"it needs reference models: references=4 trains them, in about {seconds:.0f} seconds")
     kinds = [f"reference {number}" for number in range(case.references)]
     if missing := [(number, kind) for number, kind in enumerate(kinds) if kind not in case.models]:

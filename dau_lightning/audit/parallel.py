@@ -44,6 +44,11 @@ class Share(L.Callback):
         self.shares[self.place] = pl_module.step / (int(trainer.num_training_batches) * (trainer.max_epochs or 1))
 
 
+def workers(case: Case) -> int:
+    """How many trainings run at a time."""
+    return torch.get_num_threads() if case.training.device.type == "cpu" else 1
+
+
 def in_parallel(case: Case, works: Sequence[Callable[[Case], Result]], description: str) -> list[Result]:
     """The results of works on a case, in their order. A work should train one model at most, for the time left to be right.
 
@@ -58,15 +63,14 @@ def in_parallel(case: Case, works: Sequence[Callable[[Case], Result]], descripti
         NotEnough: of the first work that raised it; works that had begun are finished.
         TrainingError: a child process was killed.
     """
-    threads = torch.get_num_threads()
-    if threads == 1 or case.training.device.type != "cpu":
+    if (count := workers(case)) == 1:
         return [work(case) for work in works]
     children = get_context("forkserver")
     children.set_forkserver_preload(["dau_lightning.audit.audit"])  # so that torch is imported once
     shares = children.Array("d", len(works), lock=False)
     lean = dumps(replace(case, models={}, known={}, shadow_margins={}))
     before = set(active_children())
-    with ProcessPoolExecutor(min(threads, len(works)), children, _begin, (lean, shares)) as pool:
+    with ProcessPoolExecutor(min(count, len(works)), children, _begin, (lean, shares)) as pool:
         futures = [pool.submit(_do, dumps(work), place) for place, work in enumerate(works)]
         try:
             _watch(futures, shares, description)

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import NotEnough
+from dau_lightning.audit.figure import NotEnough, require_enough
 from dau_lightning.audit.further_models import reference, require_time, shadow_split, training_of
-from dau_lightning.audit.parallel import in_parallel
+from dau_lightning.audit.parallel import in_parallel, workers
 from dau_lightning.metric.auc import confidence_margin
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.reference import halves
@@ -29,14 +29,15 @@ def members(case: Case) -> np.ndarray:
     """Which shadow model was trained with which forget sample: bool `(S, N)`.
 
     Raises:
-        NotEnough: there are too few shadow models.
+        NotEnough: there are too few shadow models or forget samples.
     """
     if case.shadows < FEWEST_SHADOWS:
-        seconds = 16 * sum(case.seconds.get(kind, 0.0) for kind in ("original", "original", "method"))
+        seconds = 16 * sum(case.seconds.get(kind, 0.0) for kind in ("original", "original", "method")) / workers(case)
         raise NotEnough(
             f"it needs at least {FEWEST_SHADOWS} shadow models: references=4 shadows=16 trains them, in about {seconds:.0f} "
             "seconds"
         )
+    require_enough(len(case.split.forget), "forgotten images")
     masks = halves(case.split.forget.targets, case.shadows, case.seed, "shadow halves", case.split.split_hash)
     return np.stack([mask.numpy() for mask in masks])
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
+from dau_lightning.audit.figure import MORE, Figure, NotEnough, require_enough
 from dau_lightning.metric.auc import auc
 
 PARTS = "forget", "unseen"
@@ -60,7 +60,7 @@ def matched(forget: Tensor, unseen: Tensor, half: Half) -> Half:
         half: the half, in random order.
 
     Raises:
-        NotEnough: there are fewer than `FEWEST` pairs.
+        NotEnough: there are too few pairs.
     """
     kept: list[list[Tensor]] = [[], []]
     for label in forget[half.forget].unique():
@@ -68,11 +68,8 @@ def matched(forget: Tensor, unseen: Tensor, half: Half) -> Half:
         for own, each in zip(kept, members, strict=True):
             own.append(each[: min(map(len, members))])
     pairs = Half(*map(torch.cat, kept))
-    if len(pairs.forget) < FEWEST:
-        raise NotEnough(
-            f"an attacker would be fitted on {len(pairs.forget)} forgotten images with unseen ones of their class, it needs "
-            f"{FEWEST}: forget more images, or test on more"
-        )
+    what = "forgotten images with unseen ones of their class to fit the attacker on"
+    require_enough(len(pairs.forget), what, f"{MORE}, or test on more")
     return pairs
 
 

@@ -87,7 +87,8 @@ def read(folders: Iterable[Path]) -> list[Run]:
     for folder in folders:
         paths = sorted(folder.rglob("result.json"))
         if not paths:
-            raise InputError(f"no finished run (result.json) in {folder}")
+            remedy = "name the folder of one; a run that was stopped goes on by its own command"
+            raise InputError(f"no finished run (result.json) in {folder}: {remedy}")
         runs |= {path.resolve(): Run(path.parent, _result(path)) for path in paths if path.resolve() not in runs}
     return list(runs.values())
 

@@ -76,5 +76,5 @@ def test_pairs_have_equal_classes():
     forget, unseen = torch.tensor([0] * 30 + [1] * 10), torch.tensor([0] * 20 + [1] * 50 + [2] * 9)
     pairs = matched(forget, unseen, Half(torch.arange(40), torch.arange(79)))
     assert forget[pairs.forget].bincount().tolist() == unseen[pairs.unseen].bincount().tolist() == [20, 10]
-    with pytest.raises(NotEnough, match="fitted on 10 forgotten images"):
+    with pytest.raises(NotEnough, match="there are 10 forgotten images with unseen ones of their class to fit the attacker on"):
         matched(forget[30:], unseen, Half(torch.arange(10), torch.arange(79)))

@@ -173,6 +173,18 @@ def test_runs_that_cannot_be_audited(finished):
     assert not read_audit(finished, "")["tests"]
 
 
+def test_a_run_that_cannot_be_audited_does_not_stop_the_others(finished, tmp_path, capsys):
+    other = tmp_path / "runs" / "another"
+    other.mkdir()
+    result = json.loads((finished / "result.json").read_text())
+    del result["sha256"]
+    (other / "result.json").write_text(json.dumps(result | {"dataset": "python"}))
+    with pytest.raises(InputError, match="1 of 2 runs were not audited, for the reasons above"):
+        command.main(["runs", *QUICK, "minutes=1e-7"])
+    assert "not audited: runs/another was made by unlearn()" in capsys.readouterr().err
+    assert "summary" in content(finished)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -100,7 +100,7 @@ def test_the_command_starts_without_torch_and_says_errors_in_one_line(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     *imported, error = done.stderr.splitlines()
-    assert error == f"error: no finished run (result.json) in {tmp_path}"
+    assert error.startswith(f"error: no finished run (result.json) in {tmp_path}: name the folder of one;")
     modules = {line.split("|")[-1].strip() for line in imported}
     assert "dau_lightning.report.rows" in modules
     assert not modules & {"torch", "matplotlib", "wandb", "lightning"}

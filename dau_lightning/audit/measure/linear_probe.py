@@ -7,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
+from dau_lightning.audit.figure import Figure, require_enough
 
 
 class LinearProbe(AuditTest):
@@ -28,8 +28,7 @@ class LinearProbe(AuditTest):
         retain = torch.randperm(len(case.part("retain")), generator=draws)[: self.most]
         forget = torch.randperm(len(case.part("forget")), generator=draws)
         half = len(forget) // 2
-        if half < FEWEST:
-            raise NotEnough(f"the probe is scored on half of the {len(forget)} forgotten images, it needs {FEWEST}")
+        require_enough(half, "images in half of the forget set, on which the probe is scored")
         fitted, scored = forget[:half], forget[half:]
         features = {part: case.outputs(kind, part).features for part in ("retain", "forget")}
         targets = {part: case.part(part).targets for part in ("retain", "forget")}

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import Figure
+from dau_lightning.audit.figure import Figure, require_enough
 from dau_lightning.base.randomness import reseed
 from dau_lightning.data.order import Order
 from dau_lightning.training.mode import float32
@@ -33,6 +33,7 @@ class Relearning(AuditTest):
 
     def measure(self, case: Case, kind: str) -> Figure:
         """See `AuditTest.measure`. The error is that of the mean over the orders, with half a step as the least deviation."""
+        require_enough(len(case.part("forget")), "forgotten images to learn again")
         right = [case.right(each, "forget") for each in ("retrain", "original")]
         middle = float(torch.stack(right).mean())
         counts = [self._steps(case, kind, middle, order) for order in range(self.orders)]

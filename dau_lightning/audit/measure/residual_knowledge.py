@@ -5,7 +5,7 @@ from torch import Tensor
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import Figure, NotEnough
+from dau_lightning.audit.figure import Figure, NotEnough, require_enough
 from dau_lightning.dataset.images import Images
 
 
@@ -30,8 +30,7 @@ class ResidualKnowledge(AuditTest):
         own, retrain = (self._right(case, each) for each in (kind, "retrain"))
         known = retrain > 0
         ratios = own[known] / retrain[known]
-        if len(ratios) < 2:
-            raise NotEnough("Retrain is right on fewer than 2 of the forgotten images")
+        require_enough(len(ratios), "forgotten images on which Retrain is ever right")
         return Figure(float(ratios.mean()), float(ratios.std()) / len(ratios) ** 0.5, {"left_out": float((~known).sum())})
 
     def _right(self, case: Case, kind: str) -> Tensor:

@@ -5,12 +5,14 @@ import torch
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
+from dau_lightning.audit.figure import MORE, Figure, require_enough
 from dau_lightning.audit.further_models import reference_halves, references
 from dau_lightning.audit.low_rates import low_rates
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import stratified
 from dau_lightning.metric.auc import auc
+
+WITH_REFERENCES = f"{MORE}, or take references=4"
 
 
 class RMIA(AuditTest):
@@ -43,8 +45,10 @@ class RMIA(AuditTest):
         ratios = {part: self._ratios(case, kind, kinds, part) for part in ("forget", "retain", "test")}
         scores = {part: scored(each, ratios["test"][population.numpy()], self.gamma) for part, each in ratios.items()}
         known = {part: ~np.isnan(each) for part, each in scores.items()}
-        if min(int(known["forget"].sum()), int(unseen.sum())) < FEWEST:
-            raise NotEnough(f"it scores {known['forget'].sum()} forgotten and {unseen.sum()} unseen images, it needs {FEWEST}")
+        require_enough(int(known["forget"].sum()), "forgotten images that some reference model never saw", WITH_REFERENCES)
+        require_enough(
+            int(unseen.sum()), "unseen images of their classes to score, half of those in the test set", "add some to it"
+        )
         chosen = {"forget": known["forget"], "retain": known["retain"], "test": unseen.numpy()}
         columns = {part: torch.from_numpy(scores[part][at]) for part, at in chosen.items()}
         labels = {part: case.part(part).targets[torch.from_numpy(at)] for part, at in chosen.items()}

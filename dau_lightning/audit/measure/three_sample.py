@@ -8,7 +8,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import FEWEST, Figure, NotEnough
+from dau_lightning.audit.figure import Figure, require_enough
 
 LEVEL = 0.05
 
@@ -23,8 +23,7 @@ class ThreeSample(AuditTest):
     def measure(self, case: Case, kind: str) -> Figure:
         """See `AuditTest.measure`; the error of z is 1 by its definition, and `p` stands in the details."""
         third = len(case.part("forget")) // 3
-        if third < FEWEST:
-            raise NotEnough(f"a third of the forget set has {third} images, the test needs {FEWEST}")
+        require_enough(third, "images in a third of the forget set, which each model gets")
         thirds = torch.randperm(3 * third, generator=case.draws("thirds")).split(third)
         samples = [
             case.outputs(each, "forget").logits[at].softmax(1).double().numpy()

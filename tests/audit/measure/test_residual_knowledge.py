@@ -6,15 +6,15 @@ import torch
 from dau_lightning.audit.figure import NotEnough
 from dau_lightning.audit.measure.residual_knowledge import ResidualKnowledge
 
-TEST = ResidualKnowledge(priority=0, meaning="", noise=0.03, draws=4, most=50)
+TEST = ResidualKnowledge(priority=0, meaning="", noise=0.03, draws=4, most=100)
 
 
 def test_it_is_the_mean_ratio_of_hits(usual):
     forget, draws, noise = usual.part("forget"), usual.draws("noisy images"), usual.draws("noise")
-    chosen = torch.randperm(120, generator=draws)[:50]
+    chosen = torch.randperm(120, generator=draws)[:100]
     hits = dict.fromkeys(("method", "retrain"), 0.0)
     for _ in range(4):
-        pixels = forget.images[chosen] / 255 + 0.03 * torch.randn(50, 1, 4, 4, generator=noise)
+        pixels = forget.images[chosen] / 255 + 0.03 * torch.randn(100, 1, 4, 4, generator=noise)
         for kind in hits:
             network = usual.models[kind].network.eval()
             hits[kind] += (network((pixels - 0.5) / 0.25).argmax(1) == forget.targets[chosen]).double()
@@ -31,3 +31,8 @@ def test_it_is_not_defined_for_whole_classes(usual, monkeypatch):
     monkeypatch.setattr(type(usual), "whole_classes", True)
     with pytest.raises(NotEnough, match="whole class"):
         TEST.measure(usual, "method")
+
+
+def test_images_on_which_retrain_is_right_may_be_few(make_case):
+    with pytest.raises(NotEnough, match="forgotten images on which Retrain is ever right, it needs 20: forget more images"):
+        TEST.measure(make_case(sizes={"forget": 12}, method=2.0, retrain=2.0), "method")

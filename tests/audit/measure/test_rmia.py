@@ -83,5 +83,5 @@ def test_with_one_reference_only_images_that_it_never_saw_are_scored(case):
 
 def test_without_references_it_says_what_they_cost(usual):
     usual.seconds = {"original": 20.0}
-    with pytest.raises(NotEnough, match="references=4 trains them, in about 80 seconds"):
+    with pytest.raises(NotEnough, match="references=4 trains them, in about 40 seconds"):
         TEST.measure(usual, "method")
