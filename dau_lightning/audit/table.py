@@ -5,14 +5,14 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 HEADINGS = {"method": "unlearned", "retrain": "Retrain", "original": "original"}
 
 
 def print_audit(content: Mapping[str, Any]) -> None:
     """Print a line for each test, then the reasons for missing verdicts and the summary."""
-    table = Table("test", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(Column("test", no_wrap=True), box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in (*HEADINGS.values(), "noise", "tolerance"):
         table.add_column(heading, justify="right")
     table.add_column("verdict")

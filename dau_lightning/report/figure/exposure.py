@@ -57,7 +57,7 @@ def _curves(scores: Mapping[str, np.ndarray]) -> "Figure":
             left.axvline(rate, color="#cccccc", linewidth=0.8, zorder=0)
     limits = {"xlim": (lowest, 1), "ylim": (lowest, 1.05)}
     left.set(xscale="log", yscale="log", xlabel="unseen images called forgotten", ylabel="forgotten images found", **limits)
-    left.legend(loc="lower right", title="AUC", fontsize=8, title_fontsize=8)
+    left.legend(loc="lower right", title="AUC, not weighted by class", fontsize=8, title_fontsize=8)
     for name, part in (("test", "unseen"), ("forget", "forget")):
         values = scores[f"rmia/method/{part}"]
         shown = values[~np.isnan(values)]
@@ -65,7 +65,8 @@ def _curves(scores: Mapping[str, np.ndarray]) -> "Figure":
         counts, edges = np.histogram(shown, np.linspace(0, 1, 21))
         right.stairs(100 * counts / len(shown), edges, linewidth=1.6, label=f"{part}, {len(shown):,}", **style)
     right.set(xlabel="score of RMIA, unlearned model", ylabel="percent of the images")
-    right.legend(loc="upper left", fontsize=8)
+    right.set_ylim(0, 1.25 * right.get_ylim()[1])  # room for the legend
+    right.legend(loc="upper left", ncols=2, fontsize=8)
     return figure
 
 
