@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from dau_lightning.base.error import InputError, one_line, require
@@ -14,9 +15,10 @@ RUN is a run folder, or a folder with runs in it. Findings go into audit.json, r
   references=0     reference models to train into the store, 1 to 4; an original's time each, once for all runs of a split
   shadows=16       shadow models, an even number; if there are references; an original's time each, and one unlearning each
   minutes=M        of each run, after which nothing further begins; the same command goes on
+  jobs=1           audits at a time, each with its share of the cores
   TEST.SETTING=V   a setting of a test, see conf/audit/TEST.yaml"""
 
-OWN = {"references": "0", "shadows": "16", "minutes": ""}
+OWN = {"references": "0", "shadows": "16", "minutes": "", "jobs": "1"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,35 +34,53 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = [each for each in given if "=" in each and not Path(each).exists()]
     folders = [Path(each) for each in given if each not in settings]
     own = OWN | {name: value for name, _, value in (setting.partition("=") for setting in settings) if name in OWN}
-    references, shadows = (_count(name, own[name]) for name in ("references", "shadows"))
+    references, shadows, jobs = (_count(name, own[name]) for name in ("references", "shadows", "jobs"))
     require(references <= 4, f"references must be at most 4, got {references}")
     require(shadows % 2 == 0, f"shadows must be even, each image is in half of them; got {shadows}")
+    require(jobs >= 1, "jobs must be at least 1")
     require(bool(folders), "name the folder of a finished run")
 
+    from dau_lightning.audit.plan import planned
+    from dau_lightning.audit.side_by_side import side_by_side
+    from dau_lightning.report.read import read, unfinished  # imports torch, so after the checks above
+
+    minutes, tests = _minutes(own["minutes"]), [each for each in settings if each.partition("=")[0] not in OWN]
+    planned(tests)  # refuses a wrong setting once, not once for each run
+    runs = [run.folder for run in read(folders)]
+    for line in unfinished(folders):
+        print(line, file=sys.stderr)
+    how = tests, references, shadows, minutes
+    if len(runs) == 1:
+        _audit(runs[0], *how)
+        return
+    audited = partial(_is_audited, how)
+    outcomes = side_by_side(runs, audited, jobs) if jobs > 1 else [audited(folder) for folder in runs]
+    require(all(outcomes), f"{outcomes.count(False)} of {len(runs)} runs were not audited, for the reasons above")
+
+
+def _audit(folder: Path, settings: Sequence[str], references: int, shadows: int, minutes: float | None) -> None:
+    """Audit a run, print its table and put the findings where they are shown."""
     from dau_lightning.audit.audit import audit
     from dau_lightning.audit.plan import planned
     from dau_lightning.audit.publish import publish
     from dau_lightning.audit.table import print_audit
-    from dau_lightning.report.read import read, unfinished  # imports torch, so after the checks above
+    from dau_lightning.report.read import read
 
-    minutes = _minutes(own["minutes"])
-    tests = planned([setting for setting in settings if setting.partition("=")[0] not in OWN])
-    runs, refused = read(folders), 0
-    for line in unfinished(folders):
-        print(line, file=sys.stderr)
-    for run in runs:
-        print(f"\n{run.title}", flush=True)
-        try:
-            content = audit(run, tests, references, shadows, minutes)
-        except InputError as error:
-            if len(runs) == 1:
-                raise
-            refused += 1
-            print(f"not audited: {error}", file=sys.stderr)
-            continue
-        print_audit(content)
-        publish(run, content)
-    require(not refused, f"{refused} of {len(runs)} runs were not audited, for the reasons above")
+    (run,) = read([folder])
+    print(f"\n{run.title}", flush=True)
+    content = audit(run, planned(settings), references, shadows, minutes)
+    print_audit(content)
+    publish(run, content)
+
+
+def _is_audited(how: tuple[Sequence[str], int, int, float | None], folder: Path) -> bool:
+    """Audit a run of several; if it cannot be audited, print why and return False."""
+    try:
+        _audit(folder, *how)
+    except InputError as error:
+        print(f"not audited: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _count(name: str, text: str) -> int:
