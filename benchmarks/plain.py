@@ -52,18 +52,19 @@ class Stream:
     """Augmented batches of a part without end, from one generator."""
 
     def __init__(self, part: Images, transform: Transform, batch_size: int) -> None:
-        self.part, self.transform, self.batch_size = part, transform, batch_size
+        self.images, self.targets = part.images, part.targets
+        self.transform, self.batch_size = transform, batch_size
         self.generator = torch.Generator().manual_seed(0)
         self.order = torch.empty(0, dtype=torch.int64)
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Images `(B, C, H, W)` and targets `(B,)`."""
         while len(self.order) < self.batch_size:
-            self.order = torch.cat([self.order, torch.randperm(len(self.part), generator=self.generator)])
+            self.order = torch.cat([self.order, torch.randperm(len(self.images), generator=self.generator)])
         index, self.order = self.order[: self.batch_size], self.order[self.batch_size :]
-        index = index.to(self.part.images.device, non_blocking=True)
-        images = self.transform.augment(self.part.images[index], self.generator)
-        return self.transform.normalise(images), self.part.targets[index]
+        index = index.to(self.images.device, non_blocking=True)
+        images = self.transform.augment(self.images[index], self.generator)
+        return self.transform.normalise(images), self.targets[index]
 
 
 class PlainDAU(PlainLoop):

@@ -63,11 +63,7 @@ class Workload:
     def split_on(self, device: torch.device) -> Split:
         """The split with its images on a device."""
         parts = {name: part for name, part in vars(self.split).items() if isinstance(part, Images)}
-        moved = {
-            name: Images(part.images.to(device), part.targets.to(device), part.class_names, part.ids)
-            for name, part in parts.items()
-        }
-        return replace(self.split, **moved)
+        return replace(self.split, **{name: part.to(device) for name, part in parts.items()})
 
     def fit(self, module: UnlearningModule, *callbacks: L.Callback) -> float:
         """Train as a run does, watched by some callbacks more; the seconds by a run's own clock.

@@ -117,7 +117,7 @@ def unlearn(
     positions = as_positions(as_array(forget), len(data.train), "forget")
     network = published_as(model, len(data.train.class_names))
     scheme = f"scheme.wrong_labels={wrong_labels}".lower(), f"scheme.with_copies={with_copies}".lower()
-    given = f"seed={seed}", *scheme, *_transform(mean, std, data.train.images.shape[1]), *settings
+    given = f"seed={seed}", *scheme, *_transform(mean, std, data.train.shape[1]), *settings
     config = _config(model, network, positions, method, run, given)
     choices = {"network": "torchvision" if network else type(model).__name__, "baseline": method}
     result = make(

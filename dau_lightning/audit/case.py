@@ -137,5 +137,7 @@ class Case:
 
 def joined(first: Images, second: Images) -> Images:
     """The images of two parts, one part after the other."""
-    images, targets = (torch.cat([getattr(part, column) for part in (first, second)]) for column in ("images", "targets"))
-    return Images(images, targets, first.class_names, first.ids + second.ids)
+    targets, ids = torch.cat([first.targets, second.targets]), first.ids + second.ids
+    if first.rows is not None and second.rows is not None and first.pixels is second.pixels:
+        return Images(first.pixels, targets, first.class_names, ids, rows=torch.cat([first.rows, second.rows]))
+    return Images(torch.cat([first.images, second.images]), targets, first.class_names, ids)

@@ -23,6 +23,7 @@ from dau_lightning.base.error import InputError, TrainingError
 
 PATIENCE = timedelta(days=1)  # the other devices wait while rank zero evaluates, or waits for the training of another run
 CPUINFO = Path("/proc/cpuinfo")  # of Linux; of ARM it has no model name
+CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # of Linux, version 2: this process's group, all groups
 Result = TypeVar("Result")
 
 
@@ -123,10 +124,13 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def total_memory(device: torch.device) -> int:
-    """Bytes of memory that the device has, or on a CPU the machine; free or not."""
+    """Bytes of memory that the device has, or on a CPU the machine, or a Slurm job or container on it; free or not."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    own = re.search(r"^0::/(.*)$", CGROUP.read_text(), re.MULTILINE) if CGROUP.is_file() else None
+    folder = CGROUPS / (own[1] if own else "")
+    limits = [file.read_text().strip() for above in (folder, *folder.parents) if (file := above / "memory.max").is_file()]
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *(int(limit) for limit in limits if limit != "max")])
 
 
 def _processor() -> str:

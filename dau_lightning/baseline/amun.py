@@ -42,7 +42,7 @@ class AMUN(SGDMethod):
     def begin(self) -> None:
         """Find the neighbours."""
         forget, transform = self.data.part("forget"), self.data.transform
-        parts = zip(forget.images.split(self.batch_size), forget.targets.split(self.batch_size), strict=True)
+        parts = zip(forget.blocks(self.batch_size), forget.targets.split(self.batch_size), strict=True)
         found = [
             neighbours(self.defender, transform, images.float() / 255, targets, self.radius)
             for images, targets in progress(list(parts), "AMUN, neighbours")

@@ -50,9 +50,10 @@ class Backdoor:
         places = others[torch.randperm(len(others), generator=generator)[:count]]
         corrupted = torch.zeros(len(train), dtype=torch.bool)
         corrupted[places] = True
-        images, targets = train.images.clone(), train.targets.clone()
-        images[places], targets[places] = self._with_trigger(images[places]), target
-        return replace(train, images=images, targets=targets, corrupted=corrupted)
+        targets = train.targets.clone()
+        targets[places] = target
+        changed = train.with_images(places, self._with_trigger(train.at(places)))
+        return replace(changed, targets=targets, corrupted=corrupted)
 
     def triggered(self, unseen: Images) -> Images:
         """Images of other classes with the trigger and the label of its class; accuracy on them is the trigger rate.
@@ -62,7 +63,7 @@ class Backdoor:
         """
         others, target = self._others(unseen)
         some = unseen[others]
-        return replace(some, images=self._with_trigger(some.images), targets=torch.full_like(some.targets, target))
+        return replace(some, pixels=self._with_trigger(some.images), rows=None, targets=torch.full_like(some.targets, target))
 
     def _others(self, images: Images) -> tuple[Tensor, int]:
         """The places of images of other classes than the trigger's, and the index of that class."""

@@ -39,8 +39,7 @@ class UnlearningDataModule(L.LightningDataModule):
     def part(self, name: str) -> Images:
         """A part of the split on the trainer's device."""
         images: Images = getattr(self.split, name)
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return Images(images.images.to(device), images.targets.to(device), images.class_names, images.ids)
+        return images.to(self.trainer.strategy.root_device if self.trainer else torch.device("cpu"))
 
     def train_dataloader(self) -> Loader:
         """The method's loader."""

@@ -1,6 +1,7 @@
 """Batches on the device: joint ones for training, one pass for one-shot methods, plain ones for evaluation."""
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -108,9 +109,10 @@ class JointLoader(_Resumable):
     def batch(self, name: str, number: int, view: str = "augmentation") -> Batch:
         """This device's share of a part's batch of a number; another view is another augmentation of the same images."""
         part = self.parts[name]
-        index = self._orders[name].batch(number).to(part.images.device, non_blocking=True)
-        images = self.transform.augment(part.images[index], generator(self.seed, name, view, number))
+        index = self._orders[name].batch(number).to(part.device, non_blocking=True)
+        images = self.transform.augment(part.at(index), generator(self.seed, name, view, number))
         share = slice(self.rank, None, self.world_size)
+        part.read_ahead(self._orders[name].batch(number + 1))
         return Batch(self.transform.normalise(images[share]), part.targets[index][share])
 
 
@@ -146,7 +148,7 @@ class PassLoader(_Resumable):
         self.batches: list[tuple[str, Tensor]] = []  # part and indices
         for name, size in batch_sizes.items():
             order = torch.randperm(len(parts[name]), generator=generator(seed, name, "order", 0))[: limits.get(name)]
-            self.batches += [(name, index) for index in order.to(parts[name].images.device).split(size)]
+            self.batches += [(name, index) for index in order.to(parts[name].device).split(size)]
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -157,7 +159,7 @@ class PassLoader(_Resumable):
         for position in self.positions(len(self)):
             name, index = self.batches[position]
             part = self.parts[name]
-            yield {name: Batch(self.transform.normalise(part.images[index]), part.targets[index])}
+            yield {name: Batch(self.transform.normalise(part.at(index)), part.targets[index])}
 
 
 class PlainLoader:
@@ -165,8 +167,8 @@ class PlainLoader:
 
     def __init__(self, part: Images, transform: Transform) -> None:
         self.part, self.transform, self.batch_size = part, transform, EVALUATION_BATCH_SIZE
-        if part.images.device.type == "cpu":
-            self.batch_size = min(self.batch_size, max(32, CACHED // part.images[0].numel()))
+        if part.device.type == "cpu":
+            self.batch_size = min(self.batch_size, max(32, CACHED // prod(part.shape[1:])))
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -174,6 +176,6 @@ class PlainLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches; the last one may be smaller."""
-        pairs = zip(self.part.images.split(self.batch_size), self.part.targets.split(self.batch_size), strict=True)
+        pairs = zip(self.part.blocks(self.batch_size), self.part.targets.split(self.batch_size), strict=True)
         for images, targets in pairs:
             yield Batch(self.transform.normalise(images), targets)

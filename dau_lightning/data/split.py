@@ -180,8 +180,9 @@ def _digest(*sets: Images, ids: tuple[tuple[str, ...], ...]) -> str:
     """SHA-256 over pixels, labels, class names and lists of ids."""
     digest = hashlib.sha256()
     for images in sets:
-        digest.update(repr((tuple(images.images.shape), images.class_names)).encode())
-        digest.update(images.images.contiguous().numpy().data)
+        digest.update(repr((tuple(images.shape), images.class_names)).encode())
+        for block in images.blocks():
+            digest.update(block.contiguous().numpy().data)
         digest.update(images.targets.contiguous().numpy().data)
     for names in ids:
         digest.update("\n".join(names).encode(errors="surrogateescape") + b"\0")  # file names need not be UTF-8

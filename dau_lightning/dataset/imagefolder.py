@@ -13,8 +13,9 @@ from dau_lightning.base.error import InputError, require
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import within_limit
 from dau_lightning.dataset.images import Data, Images
+from dau_lightning.dataset.mapped import decoded
 from dau_lightning.storage.decode import Remarks, Size
-from dau_lightning.storage.image_cache import ImageFile, load_images
+from dau_lightning.storage.image_cache import ImageFile
 
 
 class Listing(NamedTuple):
@@ -39,6 +40,7 @@ def imagefolder(
     cache: str,
     exif: bool = True,
     classes: Sequence[str | int] | None = None,
+    resident_limit: float | None = None,
 ) -> Data:
     """The images of a folder as uint8 `(N, channels, height, width)`; a class has the same index in every set.
 
@@ -53,6 +55,7 @@ def imagefolder(
         cache: the folder for the decoded images, which later runs read as long as no file has changed.
         exif: whether to turn images as their EXIF data say.
         classes: the names of all class folders, in the order of the network's outputs; None for the order of text.
+        resident_limit: see `decoded`.
 
     Raises:
         InputError: the folder has another layout, an image cannot be read, or a limit is smaller than the number of
@@ -73,12 +76,12 @@ def imagefolder(
     files = [file for listing in sets.values() for file in listing.files]
     size = image_size if isinstance(image_size, int) else tuple(image_size)
     require(isinstance(size, int) or len(size) == 2, f"dataset.image_size: needs one number or [HEIGHT,WIDTH], got {size}")
-    images, remarks = load_images(base, files, (cast(Size, size), channels, exif), Path(cache).expanduser())
+    pixels, remarks = decoded(base, files, (cast(Size, size), channels, exif), Path(cache).expanduser(), resident_limit)
     _tell(remarks, len(files))
-    pixels = torch.from_numpy(images)
-    parts = dict(zip(sets, pixels.split([len(listing.files) for listing in sets.values()]), strict=True))
-    ids = {name: tuple(file.path for file in listing.files) for name, listing in sets.items()}
-    made = {name: Images(parts[name], sets[name].targets, class_names, ids[name], root=base) for name in sets}
+    places = torch.arange(len(files)).split([len(listing.files) for listing in sets.values()])
+    made = dict[str, Images]()
+    for (name, listing), rows in zip(sets.items(), places, strict=True):
+        made[name] = Images(pixels, listing.targets, class_names, tuple(f.path for f in listing.files), root=base, rows=rows)
     return Data(**made, turned=remarks["turned"], unturned=remarks["unturned"])
 
 

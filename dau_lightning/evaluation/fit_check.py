@@ -69,7 +69,7 @@ def fit_warnings(
         return [*found, *([f"{right}: look at {order}"] if order else [])]
     chance = 100 / len(names)
     near = f"near chance ({chance:.1f})" if accuracy < chance + (100 - chance) / 10 else "far below that of a trained network"
-    size = " x ".join(map(str, some.images.shape[2:]))
+    size = " x ".join(map(str, some.shape[2:]))
     exif = f"{turned[0]:,} were turned here: dataset.exif=false" if turned[0] else ""
     exif = f"{turned[1]:,} were not turned here: dataset.exif=true" if turned[1] else exif
     look = [
@@ -130,9 +130,9 @@ def _normalisation(defender: Defender, some: Images, transform: Transform, devic
     """What to say about the normalisation: the one in use with which the network is much better, if there is one."""
     said, best = f"transform.mean and std ({_list(transform.mean)} and {_list(transform.std)})", accuracy + GAIN
     for mean, std in NORMALISATIONS:
-        if some.images.shape[1] == 1:
+        if some.shape[1] == 1:
             mean, std = [round(sum(mean) / 3, 4)], [round(sum(std) / 3, 4)]
-        if some.images.shape[1] == len(mean):
+        if some.shape[1] == len(mean):
             other = replace(transform, mean=tuple(mean), std=tuple(std))
             would = _accuracy(_logits(defender, some.images, other, device).argmax(1), some.targets)
             if would > best:

@@ -142,7 +142,7 @@ class Experiment:
     def _modules(self, split: Split) -> dict[str, UnlearningModule]:
         """The modules of the run by kind, in the order in which they are trained, after the checks of `requirements`."""
         training, plan = self.training, self.plan
-        training.transform.check(split.train.images)
+        training.transform.check(split.train.first(1))
         modules = {"retrain": training.module(Retrain, split)} if plan.with_retrain else {}
         modules["original"] = training.module(Original, split)
         modules.setdefault(self.names["baseline"], training.module(self.method, split))

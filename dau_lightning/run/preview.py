@@ -52,7 +52,7 @@ def preview(experiment: Experiment) -> None:
 
 def _contact_sheet(images: Images, path: Path) -> None:
     """Draw the first images with their numbers in the list above."""
-    shown = images.images[:ON_SHEET].permute(0, 2, 3, 1).numpy()
+    shown = images.first(ON_SHEET).permute(0, 2, 3, 1).numpy()
     step = SIDE + GAP
     sheet = Image.new("RGB", (GAP + step * min(PER_LINE, len(shown)), GAP + step * -(-len(shown) // PER_LINE)), "white")
     for number, pixels in enumerate(shown):
@@ -75,7 +75,7 @@ def _seconds(experiment: Experiment, split: Split, modules: Mapping[str, Unlearn
         steps = module.epochs * len(training.data(module, split).train_dataloader())
         visits += 0 if known else steps * sum(module.batch_sizes.values())
     network, device = modules["original"].defender.network.to(training.device).eval(), training.device
-    images = training.transform.normalise(split.train.images[:TIMED].to(device))
+    images = training.transform.normalise(split.train.first(TIMED).to(device))
     network(images)  # the first pass takes longer
     start = Clock.now(device)
     network(images)

@@ -36,6 +36,7 @@ TABLE = {
     "lr attacker_lr noise_scale temperature scale checkpoint.seconds": "a finite number above 0",
     "alpha dampening radius fgsm_step clip_norm relative_floor": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
+    "resident_limit": "null or a finite number of at least 0",
     "launcher.minutes": "null or a finite number above 0 and below 30000",  # the system counts milliseconds in 31 bits
     "*share": "a finite number above 0 and of at most 1",
     "retain_weight": "a finite number of at least 0 and of at most 1",

@@ -56,7 +56,7 @@ def record(experiment: Experiment, outcome: Outcome, command: str, settings: Map
         "hardware": hardware(training.device) | {"devices": training.devices},
         "settings": settings,
         "class_names": list(split.train.class_names),
-        "image_shape": list(split.train.images.shape[1:]),
+        "image_shape": list(split.train.shape[1:]),
         "rows": outcome.rows,
     }
     if method != "original":  # the original forgets nothing

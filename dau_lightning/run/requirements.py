@@ -72,7 +72,7 @@ def _check_batches(training: Training, module: UnlearningModule, split: Split) -
     for rank in range(training.devices):
         module.loader(data.part, training.transform, training.seed, rank, training.devices)
     if isinstance(module, SGDMethod) and next(iter(module.batch_sizes.values())) == training.devices:
-        module.defender.try_training_on_one(training.transform.normalise(split.train.images[:1]))
+        module.defender.try_training_on_one(training.transform.normalise(split.train.first(1)))
 
 
 def _check_memory(training: Training, module: UnlearningModule) -> None:

@@ -130,7 +130,7 @@ def config_hash(config: DictConfig) -> str:
     """SHA-256 of a composed configuration without paths, loggers and display; of a user's file, the content enters it."""
     content: Any = OmegaConf.to_container(config, resolve=False)
     content = {name: node for name, node in content.items() if name not in NOT_IN_HASH}
-    for name in ("root", "cache"):
+    for name in ("root", "cache", "resident_limit"):
         content.get("dataset", {}).pop(name, None)
     for setting, file in user_files(content).items():
         *node, name = setting.split(".")

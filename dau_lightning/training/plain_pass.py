@@ -19,7 +19,7 @@ def plain_logits(defender: Defender, images: Images, transform: Transform) -> Te
         images: on the defender's device.
         transform: turns pixels into inputs.
     """
-    with evaluating(defender), float32(images.images.device), eager():
+    with evaluating(defender), float32(images.device), eager():
         return torch.cat([defender(batch.images)[0].float() for batch in PlainLoader(images, transform)])
 
 

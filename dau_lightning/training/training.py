@@ -84,10 +84,10 @@ class Training:
         kind = cast(type[UnlearningModule], getattr(method, "func", method))
         with torch.random.fork_rng(devices=[]):
             reseed(self.seed, "weights", kind.phase)
-            classes, channels = len(split.train.class_names), split.train.images.shape[1]
+            classes, channels = len(split.train.class_names), split.train.shape[1]
             network = self.network.made(num_classes=classes, in_channels=channels).to(memory_format=torch.channels_last)
             defender = Defender(network, self.network.settings.get("features"))
-            defender.try_on(self.transform.normalise(split.train.images[:2]), classes)
+            defender.try_on(self.transform.normalise(split.train.first(2)), classes)
             return method(defender=defender, seed=self.seed, **(self.recipe if kind.from_scratch else {}))
 
     def content(self, module: UnlearningModule, split: Split, sparse: bool = True) -> dict[str, Any]:

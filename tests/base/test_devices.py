@@ -1,4 +1,5 @@
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,3 +72,17 @@ def test_a_processor_has_its_model_name_or_its_architecture(tmp_path, monkeypatc
     monkeypatch.setattr("platform.processor", str)
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert devices.hardware(torch.device("cpu"))["name"] == name
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("max", None), ("4096", 4096)])
+def test_the_memory_of_a_job_or_container_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, expected: int | None
+) -> None:
+    machine = devices.total_memory(torch.device("cpu"))
+    (tmp_path / "slurm" / "job").mkdir(parents=True)
+    (tmp_path / "slurm" / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "slurm" / "job" / "memory.max").write_text("max\n")
+    (tmp_path / "group").write_text("1:cpu:/\n0::/slurm/job\n")
+    monkeypatch.setattr(devices, "CGROUP", tmp_path / "group")
+    monkeypatch.setattr(devices, "CGROUPS", tmp_path)
+    assert devices.total_memory(torch.device("cpu")) == (expected or machine)

@@ -129,7 +129,7 @@ def test_few_different_images_may_be_equal_by_chance() -> None:
 def squares(*values: int) -> Images:
     """Images of two colours."""
     images = numbered("train", *values)
-    return replace(images, images=torch.cat([images.images, 255 - images.images], 3))
+    return replace(images, rows=None, pixels=torch.cat([images.images, 255 - images.images], 3))
 
 
 @pytest.mark.parametrize("count", [2, 9])

@@ -34,7 +34,9 @@ def load(root: Path, size: int = SIZE, channels: int = 3) -> np.ndarray:
     for path in sorted(root.rglob("*.png")):
         status = path.stat()
         files.append(ImageFile(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns))
-    return load_images(root, files, (size, channels, True), root.parent / "store")[0]
+    images = np.zeros((len(files), channels, size, size), np.uint8)
+    load_images(root, files, (size, channels, True), root.parent / "store", images)
+    return images
 
 
 def cached(root: Path) -> Path:
@@ -208,9 +210,9 @@ def test_remarks_are_kept_with_the_pixels(root: Path) -> None:
     Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(root / "3.png")
     files = [ImageFile(name, 0, 0) for name in NAMES]
     for _ in range(2):
-        _, remarks = load_images(root, files, (SIZE, 3, True), root.parent / "store")
+        _, remarks = load_images(root, files, (SIZE, 3, True), root.parent / "store", None)
         assert remarks == {"turned": 1, "dark": 1}
-    _, remarks = load_images(root, files, ((4, 6), 3, False), root.parent / "store")
+    _, remarks = load_images(root, files, ((4, 6), 3, False), root.parent / "store", None)
     assert remarks == {"unturned": 1, "dark": 1}
 
 

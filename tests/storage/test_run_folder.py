@@ -52,7 +52,7 @@ def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
 
 def outside(name: str) -> bool:
     groups = ("hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics", "preview")
-    return name.split(".")[0] in groups or name in ("dataset.root", "dataset.cache")
+    return name.split(".")[0] in groups or name in ("dataset.root", "dataset.cache", "dataset.resident_limit")
 
 
 def test_is_eight_hex_digits_that_stay(config: DictConfig) -> None:
