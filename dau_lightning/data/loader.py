@@ -109,11 +109,12 @@ class JointLoader(_Resumable):
     def batch(self, name: str, number: int, view: str = "augmentation") -> Batch:
         """This device's share of a part's batch of a number; another view is another augmentation of the same images."""
         part = self.parts[name]
-        index = self._orders[name].batch(number).to(part.device, non_blocking=True)
-        images = self.transform.augment(part.at(index), generator(self.seed, name, view, number))
         share = slice(self.rank, None, self.world_size)
-        part.read_ahead(self._orders[name].batch(number + 1))
-        return Batch(self.transform.normalise(images[share]), part.targets[index][share])
+        index = self._orders[name].batch(number)[share].to(part.device, non_blocking=True)
+        draws = generator(self.seed, name, view, number)
+        images = self.transform.augment(part.at(index), draws, share, self.batch_sizes[name])
+        part.read_ahead(self._orders[name].batch(number + 1)[share])
+        return Batch(self.transform.normalise(images), part.targets[index])
 
 
 class PassLoader(_Resumable):

@@ -49,17 +49,21 @@ class Transform:
         mean, std = (_per_channel(tuple(values), inputs.device) for values in (self.mean, self.std))
         return inputs * std + mean
 
-    def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def augment(
+        self, images: Tensor, generator: torch.Generator, share: slice = slice(None), batch_size: int | None = None
+    ) -> Tensor:
         """Crop and flip each image at random, with one gather on flattened pixels.
 
         Args:
             images: uint8 `(B, C, H, W)` on any device.
-            generator: a generator on the CPU, so that every device makes the same batch.
+            generator: a generator on the CPU, so that every device makes the same draws.
+            share: the places of the images in their batch.
+            batch_size: number of images in the batch; None if these are all.
         """
         count, channels, height, width = images.shape
         padding = self.crop_padding
-        draws = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
-        flipped = torch.rand(count, 1, generator=generator) < (0.5 if self.flip else 0.0)
+        draws = torch.randint(2 * padding + 1, (2, batch_size or count, 1), generator=generator)[:, share]
+        flipped = torch.rand(batch_size or count, 1, generator=generator)[share] < (0.5 if self.flip else 0.0)
         (down, right), flipped = (each.to(images.device, non_blocking=True) for each in (draws, flipped))
         columns = torch.arange(width, device=images.device).expand(count, width)
         columns = torch.where(flipped, width - 1 - columns, columns) + right

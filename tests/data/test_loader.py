@@ -132,6 +132,14 @@ def test_the_shares_of_the_devices_make_the_batch(parts: dict[str, Images], worl
             assert sum((pairs(share[name]) for share in split), Counter()) == pairs(batch[name])
 
 
+def test_a_device_reads_its_share_alone(parts: dict[str, Images], monkeypatch: pytest.MonkeyPatch) -> None:
+    read, at = list[int](), Images.at
+    monkeypatch.setattr(Images, "at", lambda images, index: (read.append(len(index)), at(images, index))[1])
+    loader = JointLoader(parts, {"retain": 8}, AUGMENTED, 0, rank=1, world_size=4)
+    assert len(list(loader)) == len(read)
+    assert set(read) == {2}
+
+
 def test_a_batch_that_devices_cannot_share(parts: dict[str, Images]) -> None:
     with pytest.raises(InputError, match=r"the val batch size must be a multiple of trainer\.devices=4, got 6"):
         JointLoader(parts, SIZES, PLAIN, seed=0, rank=0, world_size=4)
