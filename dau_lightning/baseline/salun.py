@@ -9,7 +9,8 @@ from torch import Tensor
 
 from dau_lightning.baseline.random_label import with_random_labels
 from dau_lightning.data.loader import Batch
-from dau_lightning.training.per_sample_gradient import flattened, shaped, unpruned, weighted_gradient
+from dau_lightning.training.per_sample_gradient import flattened, shaped, unpruned
+from dau_lightning.training.plain_pass import summed_gradient
 from dau_lightning.training.sgd import SGDMethod
 
 
@@ -34,9 +35,7 @@ class SalUn(SGDMethod):
 
     def begin(self) -> None:
         """Choose the weights that move, and remember all of them."""
-        forget = self.data.part("forget")
-        images, ones = self.data.transform.normalise(forget.images), torch.ones_like(forget.targets)
-        saliency = weighted_gradient(self.defender, images, forget.targets, ones).abs()
+        saliency = summed_gradient(self.defender, self.data.part("forget"), self.data.transform).abs()
         self.memory["salient"] = largest(saliency, unpruned(self.defender), self.share)
         self.memory["original"] = flattened(self.defender)
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.images import Images
 from dau_lightning.training.layer import convolutions
-from dau_lightning.training.per_sample_gradient import shaped, unpruned, weighted_gradient
+from dau_lightning.training.per_sample_gradient import shaped, unpruned
+from dau_lightning.training.plain_pass import summed_gradient
 from dau_lightning.training.sgd import SGDMethod
 
 
@@ -59,8 +60,7 @@ class SmallGradients(SGDMethod):
         self.memory["factors"] = factors
 
     def _gradient(self, images: Images) -> Tensor:
-        ones = torch.ones_like(images.targets)
-        return weighted_gradient(self.defender, self.data.transform.normalise(images.images), images.targets, ones)
+        return summed_gradient(self.defender, images, self.data.transform)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Multiply the gradients by their factors."""

@@ -1,13 +1,16 @@
 """A forward pass over a part, as in an evaluation: every image once, not augmented, in evaluation mode and float32."""
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
-from dau_lightning.data.loader import PlainLoader
+from dau_lightning.data.loader import EVALUATION_BATCH_SIZE, PlainLoader
 from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.mode import eager, evaluating, float32
+from dau_lightning.training.per_sample_gradient import weighted_gradient
 
 
 @torch.no_grad()
@@ -26,3 +29,11 @@ def plain_logits(defender: Defender, images: Images, transform: Transform) -> Te
 def correct(defender: Defender, images: Images, transform: Transform) -> Tensor:
     """Whether the defender classifies each image correctly, bool `(N,)`; see `plain_logits`."""
     return plain_logits(defender, images, transform).argmax(1) == images.targets
+
+
+def summed_gradient(defender: Defender, images: Images, transform: Transform) -> Tensor:
+    """The sum of the gradients of the cross-entropy over all images, without augmentation, float64 `(P,)`."""
+    size = EVALUATION_BATCH_SIZE
+    batches = zip(images.blocks(size), images.targets.split(size), strict=True)
+    sums = (weighted_gradient(defender, transform.normalise(some), t, torch.ones_like(t)) for some, t in batches)
+    return reduce(torch.add, sums)
