@@ -24,7 +24,7 @@ def refusal(line: str) -> str:
     return message
 
 
-DATASETS = "cifar10, cifar100, digits, fashion, fashion_mnist, imagefolder, svhn"
+DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, imagefolder, svhn"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_rarer_mistake_is_one_line_too(line: str, words: list[str], monkeypatc
     "line",
     [
         f"seed={2**63 - 1} baseline.pretraining_steps={2**31 - 1}",
-        "-m seed=range(0,20) scheme=random,classwise baseline=choice(finetune,original) 'dataset=glob(cifar*)'",
+        "-m seed=range(0,20) scheme=random,classwise baseline=choice(finetune,original) 'dataset=glob(cifar*0)'",
         "hydra.mode=MULTIRUN seed=1,2",
         "-m seed=0,1 hydra/launcher=cores hydra.launcher.n_jobs=2 hydra.launcher.minutes=0.6",
         "scheme=classwise scheme.target=[3,cat] scheme.fraction=0.5 scheme.level=coarse metric=entropy",

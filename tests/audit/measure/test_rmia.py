@@ -81,7 +81,8 @@ def test_with_one_reference_only_images_that_it_never_saw_are_scored(case):
     assert torch.isnan(torch.from_numpy(scores)).tolist() == half[240:].tolist()
 
 
-def test_without_references_it_says_what_they_cost(usual):
+def test_without_references_it_says_what_they_cost(usual, monkeypatch):
+    monkeypatch.setattr("dau_lightning.audit.further_models.workers", lambda _: 1)
     usual.seconds = {"original": 20.0}
     with pytest.raises(NotEnough, match="references=4 trains them, in about 40 seconds"):
         TEST.measure(usual, "method")
