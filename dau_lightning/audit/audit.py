@@ -16,10 +16,10 @@ from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
 from dau_lightning.audit.plan import Planned
 from dau_lightning.audit.read_case import read_case
 from dau_lightning.audit.shadows import FOLDER
-from dau_lightning.audit.verdict import NOT_ENOUGH, RULE, summary_line, verdict
+from dau_lightning.audit.verdict import RULE, summary_line, verdict
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import locked
-from dau_lightning.storage.audit_file import add_scores, read_audit, scores_of, write_audit
+from dau_lightning.storage.audit_file import NOT_ENOUGH, add_scores, read_audit, scores_of, write_audit
 from dau_lightning.storage.seal import json_sha256, tensors_digest
 from dau_lightning.training.trainer import process_settings
 

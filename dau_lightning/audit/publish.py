@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from dau_lightning.audit.table import HEADINGS
-from dau_lightning.audit.verdict import FAIL, PASS
 from dau_lightning.report.model_card import model_card
 from dau_lightning.report.page import write_run_page
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import write_text
+from dau_lightning.storage.audit_file import FAIL, PASS
 from dau_lightning.tracking.wandb import WandB, loggers
 from dau_lightning.tracking.wandb_summary import images, place
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.figure import Figure
+from dau_lightning.storage.audit_file import FAIL, NOT_ENOUGH, PASS
 
-PASS, FAIL, NOT_ENOUGH = "pass", "fail", "not enough data"
 DEVIATIONS = 2
 RULE = 2  # raise it when the rule changes, so that earlier verdicts are not kept
 

@@ -1,7 +1,7 @@
 """The one DataFrame that every table, page and figure is made from: a record for each model that a run measured.
 
-Columns: `dataset, network, scheme, selection, sparsity, amount, method, kind, seed, run, published, warnings, flags`, every
-number by its name in `columns.py`, and `difference_UA`, ... (signed, to Retrain).
+Columns: `dataset, network, scheme, selection, sparsity, amount, method, kind, seed, run, published, warnings, flags, verdicts`,
+every number by its name in `columns.py`, and `difference_UA`, ... (signed, to Retrain).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -60,6 +60,7 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
         if not run.amount:
             measured.pop("zeros", None)
         own = {"method": row["label"], "kind": kind, "flags": row.get("flags", []), "published": published.name(run, kind)}
+        own |= {"verdicts": _verdicts(run) if kind == result["baseline"] else {}}
         records.append(about | own | measured)
     return records
 
@@ -69,6 +70,11 @@ def _audited(run: Run, kind: str) -> dict[str, float]:
     own = "method" if kind == run.result["baseline"] else kind
     tests = (run.audit or {}).get("tests", {})
     return {f"{AUDIT}{name}": test["figures"][own]["value"] for name, test in tests.items() if own in test["figures"]}
+
+
+def _verdicts(run: Run) -> dict[str, str]:
+    """The verdicts on the run's method by test; empty without an audit."""
+    return {name: test["verdict"] for name, test in (run.audit or {}).get("tests", {}).items()}
 
 
 def _distances(row: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, float]:

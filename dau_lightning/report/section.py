@@ -11,6 +11,7 @@ from dau_lightning.evaluation.checks import UNSTABLE, UNSURE
 from dau_lightning.report.columns import column, ordered
 from dau_lightning.report.comparable import CELL, GROUP
 from dau_lightning.report.summary import DEVIATIONS, summary
+from dau_lightning.report.verdicts import verdict_lines
 
 WIDEST = 14  # columns that a page can take
 PARTS = {  # whose images the percentages of a column count
@@ -93,7 +94,8 @@ def _section(rows: pd.DataFrame) -> Section:
     shown = dict.fromkeys(name for table in tables.values() for name, _ in table.columns)
     notes = [f"{column(name).heading}: {column(name).meaning}." for name in shown if column(name).noted]
     notes += [DEVIATIONS] if rows.duplicated([*CELL, "method"]).any() else []  # several seeds
-    return Section(f"{place}; {about}", tables, [*notes, *few_images(rows), *_noise(rows)], _warnings(rows))
+    notes += [*few_images(rows), *_noise(rows), *verdict_lines(rows)]
+    return Section(f"{place}; {about}", tables, notes, _warnings(rows))
 
 
 def _tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -10,6 +10,7 @@ from dau_lightning.storage.atomic import set_aside, write_text
 from dau_lightning.storage.seal import load_tensors, save_tensors, seal, unseal
 
 FILE, SCORES = "audit.json", "audit.safetensors"
+PASS, FAIL, NOT_ENOUGH = "pass", "fail", "not enough data"  # the verdicts
 
 
 def read_audit(folder: Path, weights: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import pytest
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
-from dau_lightning.audit.verdict import FAIL, NOT_ENOUGH, PASS, summary_line, verdict
+from dau_lightning.audit.verdict import summary_line, verdict
+from dau_lightning.storage.audit_file import FAIL, NOT_ENOUGH, PASS
 
 
 class Measured(AuditTest):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dau_lightning.report.figure import Picture
 from dau_lightning.report.figure.style import COLOURS, DAU, RETRAIN, STYLE, saved
+from dau_lightning.storage.audit_file import FAIL, NOT_ENOUGH, PASS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,9 +17,9 @@ CAPTION = (
 )
 LEFT, RIGHT = -0.5, 2.0  # ends of the scale
 MARKS: dict[str, dict[str, Any]] = {  # by verdict: each colour has a marker of its own, for print
-    "pass": {"marker": "o", "color": COLOURS[5]},
-    "fail": {"marker": "X", "color": DAU},
-    "not enough data": {"marker": "s", "color": RETRAIN, "markerfacecolor": "white"},
+    PASS: {"marker": "o", "color": COLOURS[5]},
+    FAIL: {"marker": "X", "color": DAU},
+    NOT_ENOUGH: {"marker": "s", "color": RETRAIN, "markerfacecolor": "white"},
 }
 
 

@@ -5,8 +5,9 @@ from functools import partial
 import pytest
 
 from dau_lightning.audit.measure.fresh_attacker import FreshAttacker
-from dau_lightning.audit.verdict import NOT_ENOUGH, verdict
+from dau_lightning.audit.verdict import verdict
 from dau_lightning.game.attacker import Attacker, StatisticsAttacker
+from dau_lightning.storage.audit_file import NOT_ENOUGH
 
 NETWORKS = {"samia": Attacker, "statistics": partial(StatisticsAttacker, attacker_input="probabilities")}
 

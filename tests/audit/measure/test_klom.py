@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dau_lightning.audit.measure.klom import KLOM, divergences
-from dau_lightning.audit.verdict import PASS, verdict
+from dau_lightning.audit.verdict import verdict
+from dau_lightning.storage.audit_file import PASS
 from tests.audit.conftest import shadowed
 
 

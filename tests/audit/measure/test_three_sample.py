@@ -6,7 +6,8 @@ from scipy.stats import norm
 
 from dau_lightning.audit.figure import NotEnough
 from dau_lightning.audit.measure.three_sample import ThreeSample, relative_similarity
-from dau_lightning.audit.verdict import PASS, verdict
+from dau_lightning.audit.verdict import verdict
+from dau_lightning.storage.audit_file import PASS
 
 TEST = ThreeSample(priority=0, meaning="")
 
