@@ -16,6 +16,7 @@ from dau_lightning.search import preset as presets
 from dau_lightning.search.preset import preset
 from dau_lightning.search.space import suggested
 from dau_lightning.search.study import WORST, Search, best
+from tests.composed import composed
 
 RANGES = {"lr": {"low": 0.01, "high": 0.5, "log": True}, "epochs": [2, 5]}
 
@@ -35,9 +36,9 @@ def test_other_ranges_are_refused(bad: Any) -> None:
 @pytest.mark.parametrize("path", sorted((CONFIG_FOLDER / "search").glob("*.yaml")), ids=lambda path: path.stem)
 def test_ranges_name_settings_of_their_method(path: Path) -> None:
     baseline = path.stem.partition("-")[0]  # dau-photographs: other ranges for dau
-    settings, ranges = OmegaConf.load(CONFIG_FOLDER / "baseline" / f"{baseline}.yaml"), OmegaConf.load(path)
+    ranges = OmegaConf.load(path)
     assert ranges
-    assert set(ranges) <= set(settings)
+    assert set(ranges) <= set(composed(f"baseline={baseline}").baseline)
 
 
 class Scores:
