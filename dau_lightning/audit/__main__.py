@@ -1,9 +1,10 @@
 """The command `python -m dau_lightning.audit`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dau_lightning.base.error import InputError, one_line, require
 
@@ -16,8 +17,10 @@ RUN is a run folder, or a folder with runs in it. Findings go into audit.json, r
   shadows=16       shadow models, an even number; if there are references; an original's time each, and one unlearning each
   minutes=M        of each run, after which nothing further begins; the same command goes on
   jobs=1           audits at a time, each with its share of the cores
+  slurm.NAME=V     runs each audit as a Slurm job, jobs=N at a time, such as slurm.timeout_min=120 slurm.partition=gpu
   TEST.SETTING=V   a setting of a test, see conf/audit/TEST.yaml"""
 
+SLURM = "slurm."  # of settings of Slurm jobs
 OWN = {"references": "0", "shadows": "16", "minutes": "", "jobs": "1"}
 
 
@@ -41,21 +44,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     require(bool(folders), "name the folder of a finished run")
 
     from dau_lightning.audit.plan import planned
-    from dau_lightning.audit.side_by_side import side_by_side
     from dau_lightning.report.read import read, unfinished  # imports torch, so after the checks above
 
-    minutes, tests = _minutes(own["minutes"]), [each for each in settings if each.partition("=")[0] not in OWN]
+    minutes, slurm = _minutes(own["minutes"]), _slurm(settings)
+    tests = [each for each in settings if each.partition("=")[0] not in OWN and not each.startswith(SLURM)]
     planned(tests)  # refuses a wrong setting once, not once for each run
     runs = [run.folder for run in read(folders)]
     for line in unfinished(folders):
         print(line, file=sys.stderr)
     how = tests, references, shadows, minutes
-    if len(runs) == 1:
+    if len(runs) == 1 and not slurm:
         _audit(runs[0], *how)
         return
-    audited = partial(_is_audited, how)
-    outcomes = side_by_side(runs, audited, jobs) if jobs > 1 else [audited(folder) for folder in runs]
+    outcomes = _all(runs, partial(_is_audited, how), jobs, slurm)
     require(all(outcomes), f"{outcomes.count(False)} of {len(runs)} runs were not audited, for the reasons above")
+
+
+def _all(runs: Sequence[Path], audited: Callable[[Path], bool], jobs: int, slurm: Mapping[str, Any]) -> list[bool]:
+    """Audit all runs here or on Slurm; return whether each could be audited."""
+    from dau_lightning.audit.on_slurm import on_slurm
+    from dau_lightning.audit.side_by_side import side_by_side
+
+    if not slurm and jobs == 1:
+        return [audited(folder) for folder in runs]
+    outcomes = []
+    for text, outcome in on_slurm(runs, audited, jobs, slurm) if slurm else side_by_side(runs, audited, jobs):
+        outcomes.append(outcome)
+        print(text, end="", flush=True)
+        print(f"{len(outcomes)} of {len(runs)} audits are over", file=sys.stderr)
+    return outcomes
 
 
 def _audit(folder: Path, settings: Sequence[str], references: int, shadows: int, minutes: float | None) -> None:
@@ -86,6 +103,12 @@ def _is_audited(how: tuple[Sequence[str], int, int, float | None], folder: Path)
 def _count(name: str, text: str) -> int:
     require(text.isdecimal(), f"{name} must be an integer of at least 0, got {text!r}")
     return int(text)
+
+
+def _slurm(settings: Sequence[str]) -> dict[str, Any]:
+    """The parameters of Slurm jobs, such as `timeout_min`; empty if the audits run here."""
+    given = dict(each.removeprefix(SLURM).split("=", 1) for each in settings if each.startswith(SLURM))
+    return {name: int(value) if value.isdecimal() else value for name, value in given.items()}
 
 
 def _minutes(text: str) -> float | None:

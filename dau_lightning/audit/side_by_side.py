@@ -2,8 +2,7 @@
 
 import io
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
@@ -19,8 +18,8 @@ from dau_lightning.base.error import TrainingError
 THREADS = "OMP_NUM_THREADS"
 
 
-def side_by_side(folders: Sequence[Path], audited: Callable[[Path], bool], jobs: int) -> list[bool]:
-    """Audit runs, print what each audit printed when it is over, and return whether each run could be audited.
+def side_by_side(folders: Sequence[Path], audited: Callable[[Path], bool], jobs: int) -> Iterator[tuple[str, bool]]:
+    """Audit runs; yields, run by run, what the audit printed and whether the run could be audited.
 
     Audits of one split wait for each other's trainings, so neighbours in the order should have different splits.
 
@@ -33,26 +32,19 @@ def side_by_side(folders: Sequence[Path], audited: Callable[[Path], bool], jobs:
         TrainingError: a process was killed.
     """
     children, given = get_context("forkserver"), os.environ.get(THREADS)
-    children.set_forkserver_preload(
-        ["dau_lightning.base.child_process"]
-    )  # without torch, which reads the threads when imported
+    children.set_forkserver_preload(["dau_lightning.base.child_process"])  # without torch, which looks at the threads
     os.environ[THREADS] = str(max(1, (os.cpu_count() or 1) // jobs))
-    outcomes = []
     try:
         with ProcessPoolExecutor(jobs, children, end_with_parent) as pool:
-            for number, (text, outcome) in enumerate(pool.map(partial(_printed, dumps(audited)), folders), 1):
-                outcomes.append(outcome)
-                print(text, end="", flush=True)
-                print(f"{number} of {len(folders)} audits are over", file=sys.stderr)
+            yield from pool.map(partial(printed, dumps(audited)), folders)
     except BrokenProcessPool as error:
         raise TrainingError("an audit was killed, perhaps for want of memory: the same command goes on") from error
     finally:
         os.environ.pop(THREADS) if given is None else os.environ.update({THREADS: given})
-    return outcomes
 
 
-def _printed(pickled: bytes, folder: Path) -> tuple[str, bool]:
-    """What the audit of a run printed, and whether the run could be audited."""
+def printed(pickled: bytes, folder: Path) -> tuple[str, bool]:
+    """What the audit of a run prints, and whether the run could be audited."""
     text = io.StringIO()
     with redirect_stdout(text), redirect_stderr(text):
         outcome = loads(pickled)(folder)

@@ -47,6 +47,11 @@ def main() -> None:
         assert len(numbers(slurm)) == 8
         assert numbers(slurm) == numbers(cores)
         assert "8 finished before" in sweep(slurm, "slurm", *EIGHT).stdout
+        audit = [sys.executable, "-m", "dau_lightning.audit", "runs", "minutes=0.001", "jobs=2", "slurm.timeout_min=5"]
+        done = subprocess.run(audit, cwd=slurm, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(list((slurm / "runs").rglob("audit.json"))) == 8, done.stdout + done.stderr
+        assert len(list((slurm / "runs" / ".submitit" / "audit").rglob("*_result.pkl"))) == 8, "they did not go through Slurm"
         done = sweep(slurm, "slurm", *HALF_BAD)
         assert done.returncode == 1, done.stdout + done.stderr
         assert "2 jobs: 1 failed, 1 finished" in done.stdout, done.stdout + done.stderr
