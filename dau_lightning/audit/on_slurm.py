@@ -45,5 +45,5 @@ def on_slurm(folders: Sequence[Path], audited: Callable[[Path], bool], jobs: int
             yield task.result()
         except submitit.core.utils.UncompletedJobError as error:
             raise TrainingError(
-                f"an audit was ended by Slurm: the same command goes on; {task.paths.stderr} says why"
+                f"Slurm ended an audit: the same command goes on; {task.paths.stderr} says why"
             ) from error
