@@ -44,6 +44,4 @@ def on_slurm(folders: Sequence[Path], audited: Callable[[Path], bool], jobs: int
         try:
             yield task.result()
         except submitit.core.utils.UncompletedJobError as error:
-            raise TrainingError(
-                f"Slurm ended an audit: the same command goes on; {task.paths.stderr} says why"
-            ) from error
+            raise TrainingError(f"Slurm ended an audit: the same command goes on; {task.paths.stderr} says why") from error
