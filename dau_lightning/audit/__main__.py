@@ -13,8 +13,8 @@ USAGE = """Audit finished runs: what attacks of today still find in the unlearne
   python -m dau_lightning.audit RUN...                 tests that need no further models
   python -m dau_lightning.audit RUN... references=4    all tests
 RUN is a run folder, or a folder with runs in it. Findings go into audit.json, report.html and the model card of each run.
-  references=0     reference models to train into the store, 1 to 4; an original's time each, once for all runs of a split
-  shadows=16       shadow models, an even number; if there are references; an original's time each, and one unlearning each
+  references=0     reference models to train into the store, 1 to 4; half an original's time each, once for all runs of a split
+  shadows=16       shadow models, 0 or an even number from 8; if there are references; two originals' time and an unlearning each
   minutes=M        of each run, after which nothing further begins; the same command goes on
   jobs=1           audits at a time, each with its share of the cores
   slurm.NAME=V     runs each audit as a Slurm job, jobs=N at a time, such as slurm.timeout_min=120 slurm.partition=gpu

@@ -5,6 +5,7 @@ import pytest
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
+from dau_lightning.audit.plan import planned
 from dau_lightning.audit.verdict import summary_line, verdict
 from dau_lightning.storage.audit_file import FAIL, NOT_ENOUGH, PASS
 
@@ -61,6 +62,17 @@ def test_a_test_that_the_original_passes_counts_for_nobody():
     assert found.verdict == NOT_ENOUGH
     assert "cannot tell it from Retrain" in found.why
     assert said(control=False, method=70, retrain=50, original=51).verdict == FAIL
+
+
+@pytest.mark.parametrize(
+    ("name", "retrain", "original"), [("relearning", 9, 0), ("linear_probe", 75, 100), ("residual_knowledge", 1, 3)]
+)
+def test_a_model_that_knows_less_than_retrain_passes(name, retrain, original):
+    figures = {"retrain": Figure(retrain, 0.1), "original": Figure(original, 0.1)}
+    less, more = (Figure(retrain - sign * (original - retrain) / 3, 0.1) for sign in (1, -1))
+    test = planned([])[name].test
+    assert verdict(test, figures | {"method": less}).verdict == PASS
+    assert verdict(test, figures | {"method": more}).verdict == FAIL
 
 
 def test_a_figure_nearer_to_the_original_is_no_pass():

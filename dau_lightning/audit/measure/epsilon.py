@@ -71,4 +71,4 @@ def epsilon(unlearned: np.ndarray, retrained: np.ndarray, delta: float) -> float
     some = (fnr > 0) & (fpr > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         both = np.concatenate([np.log((1 - delta - fpr) / fnr)[some], np.log((1 - delta - fnr) / fpr)[some]])
-    return float(max(both[np.isfinite(both)], default=0.0)) if len(both) else 0.0
+    return float(max([0.0, *both[np.isfinite(both)]]))

@@ -18,6 +18,8 @@ class LinearProbe(AuditTest):
         settings: see `AuditTest`.
     """
 
+    better = "low"
+
     def __init__(self, *, most: int, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
         self.most = most

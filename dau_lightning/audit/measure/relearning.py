@@ -27,6 +27,8 @@ class Relearning(AuditTest):
         settings: see `AuditTest`.
     """
 
+    better = "high"
+
     def __init__(self, *, most_steps: int, batch_size: int, lr: float, orders: int, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
         self.most_steps, self.batch_size, self.lr, self.orders = most_steps, batch_size, lr, orders

@@ -19,6 +19,8 @@ class ResidualKnowledge(AuditTest):
         settings: see `AuditTest`.
     """
 
+    better = "low"
+
     def __init__(self, *, noise: float, draws: int, most: int, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
         self.noise, self.number, self.most = noise, draws, most

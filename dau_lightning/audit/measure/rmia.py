@@ -11,6 +11,7 @@ from dau_lightning.audit.low_rates import low_rates
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import stratified
 from dau_lightning.metric.auc import auc
+from dau_lightning.training.reference import halves
 
 WITH_REFERENCES = f"{MORE}, or take references=4"
 
@@ -19,7 +20,8 @@ class RMIA(AuditTest):
     """AUC, in percent, of forgotten against unseen images by the score of RMIA; 50: not at all.
 
     `ratio_x = p_model(x) / p(x)`, `p(x) = ((1 + a) mean p_out(x) + 1 - a) / 2`; the score of x is the share of population
-    images z with `ratio_x / ratio_z > gamma`. `p_out` are the reference models that never saw x. The population is half of
+    images z with `ratio_x / ratio_z > gamma`. `p_out` are the reference models that never saw x; of a
+    test image, as many as of a training image. The population is half of
     the test images; the other half is scored.
 
     Args:
@@ -61,12 +63,22 @@ class RMIA(AuditTest):
     def _ratios(self, case: Case, kind: str, kinds: list[str], part: str) -> np.ndarray:
         """`ratio_x` of the images of a part, float64 `(N,)`; not a number where every reference model saw the image."""
         own, *others = (case.margins(each, part).sigmoid().numpy() for each in (kind, *kinds))
-        outside = np.ones((len(others), len(own)), dtype=bool)
-        if part != "test":
-            place = {name: index for index, name in enumerate(case.split.train.ids)}
-            at = torch.tensor([place[name] for name in case.part(part).ids])
-            outside = np.stack([~mask[at].numpy() for mask in reference_halves(case)])
-        return own / population_probability(np.stack(others), outside, self.a)
+        return own / population_probability(np.stack(others), outside(case, part), self.a)
+
+
+def outside(case: Case, part: str) -> np.ndarray:
+    """The references whose outputs count for each image of a part, bool `(R, N)`: those that never saw it.
+
+    No reference saw a test image. If there are several, half of them count for it all the same, as for a training image: a
+    mean over more models is spread less, and the score would tell forgotten from unseen images by that alone.
+    """
+    if part == "test":
+        targets, count = case.part(part).targets, case.references
+        masks = halves(targets, count, case.seed, "reference halves of the test set")
+        return np.stack([~mask.numpy() for mask in masks]) if count > 1 else np.ones((1, len(targets)), dtype=bool)
+    place = {name: index for index, name in enumerate(case.split.train.ids)}
+    at = torch.tensor([place[name] for name in case.part(part).ids])
+    return np.stack([~mask[at].numpy() for mask in reference_halves(case)])
 
 
 def population_probability(out: np.ndarray, outside: np.ndarray, a: float) -> np.ndarray:

@@ -36,6 +36,10 @@ def test_it_agrees_with_the_definition(seed):
     assert epsilon(unlearned, retrained, DELTA) == pytest.approx(by_definition(unlearned, retrained), abs=1e-6)
 
 
+def test_equal_models_prove_nothing():
+    assert epsilon(np.array([0.0, 1.0]), np.array([0.0, 1.0]), DELTA) == 0
+
+
 def test_models_that_never_overlap_have_an_infinite_epsilon():
     assert epsilon(np.arange(4.0), 9 + np.arange(4.0), DELTA) == inf
     assert epsilon(np.array([1.0, 1.0]), np.array([1.0, 1.0]), DELTA) == 0

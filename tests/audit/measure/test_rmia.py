@@ -7,9 +7,10 @@ from sklearn.metrics import roc_auc_score
 from dau_lightning.audit.case import Outputs
 from dau_lightning.audit.figure import NotEnough
 from dau_lightning.audit.further_models import reference_halves
-from dau_lightning.audit.measure.rmia import RMIA
+from dau_lightning.audit.measure.rmia import RMIA, outside
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import stratified
+from dau_lightning.training.reference import halves as training_halves
 from tests.audit.conftest import answers
 
 TEST = RMIA(priority=0, meaning="", a=0.3, gamma=2.0)
@@ -38,6 +39,9 @@ def by_definition(case, kind):
     """Plain loops over images, population and reference models."""
     halves = reference_halves(case)
     seen = [{name for name, chosen in zip(case.split.train.ids, half.tolist(), strict=True) if chosen} for half in halves]
+    left_out = training_halves(case.part("test").targets, 4, case.seed, "reference halves of the test set")
+    for number, half in enumerate(left_out):  # a test image has as many references as one of the training set
+        seen[number] |= {name for name, chosen in zip(case.part("test").ids, half.tolist(), strict=True) if chosen}
 
     def ratio(part, index):
         images = case.part(part)
@@ -65,6 +69,13 @@ def test_it_agrees_with_the_definition(case):
     assert figure.arrays["unseen"] == pytest.approx(scores["test"], abs=1e-6)
     labels = [1] * len(scores["forget"]) + [0] * len(scores["test"])
     assert figure.value == pytest.approx(100 * roc_auc_score(labels, scores["forget"] + scores["test"]), abs=1e-6)
+
+
+@pytest.mark.parametrize(("references", "counting"), [(1, 1), (2, 1), (4, 2)])
+def test_as_many_references_count_for_an_unseen_image_as_for_a_forgotten_one(case, references, counting):
+    case.references = references
+    test, forget = (outside(case, part).sum(0) for part in ("test", "forget"))
+    assert set(test) == {counting} == set(forget) - {0}  # of one reference, half of the forgotten images have none
 
 
 def test_the_order_is_original_above_retrain_at_chance(case):
