@@ -14,7 +14,7 @@ USAGE = """Audit finished runs: what attacks of today still find in the unlearne
   python -m dau_lightning.audit RUN... references=4    all tests
 RUN is a run folder, or a folder with runs in it. Findings go into audit.json, report.html and the model card of each run.
   references=0     reference models to train into the store, 1 to 4; half an original's time each, once for all runs of a split
-  shadows=16       shadow models, 0 or an even number from 8; if there are references; two originals' time and an unlearning each
+  shadows=16       shadow models, 0 or an even number from 8; used with references; two originals' time and an unlearning each
   minutes=M        of each run, after which nothing further begins; the same command goes on
   jobs=1           audits at a time, each with its share of the cores
   slurm.NAME=V     runs each audit as a Slurm job, jobs=N at a time, such as slurm.timeout_min=120 slurm.partition=gpu
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     own = OWN | {name: value for name, _, value in (setting.partition("=") for setting in settings) if name in OWN}
     references, shadows, jobs = (_count(name, own[name]) for name in ("references", "shadows", "jobs"))
     require(references <= 4, f"references must be at most 4, got {references}")
-    require(shadows % 2 == 0, f"shadows must be even, each image is in half of them; got {shadows}")
+    usable = shadows == 0 or (shadows >= 8 and shadows % 2 == 0)
+    require(usable, f"shadows must be 0 or an even number from 8, each image is in half of them; got {shadows}")
     require(jobs >= 1, "jobs must be at least 1")
     require(bool(folders), "name the folder of a finished run")
 

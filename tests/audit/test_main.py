@@ -191,7 +191,8 @@ def test_a_run_that_cannot_be_audited_does_not_stop_the_others(jobs, finished, t
     [
         (["runs", "references=many"], "references must be an integer"),
         (["runs", "references=5"], "references must be at most 4"),
-        (["runs", "shadows=3"], "shadows must be even"),
+        (["runs", "shadows=9"], "shadows must be 0 or an even number from 8"),
+        (["runs", "shadows=6"], "shadows must be 0 or an even number from 8"),
         (["runs", "jobs=0"], "jobs must be at least 1"),
         (["runs", "minutes=soon"], "minutes must be a number"),
         (["runs", "minutes=0"], "minutes must be above 0"),
