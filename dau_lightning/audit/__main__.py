@@ -39,14 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     own = OWN | {name: value for name, _, value in (setting.partition("=") for setting in settings) if name in OWN}
     references, shadows, jobs = (_count(name, own[name]) for name in ("references", "shadows", "jobs"))
     require(references <= 4, f"references must be at most 4, got {references}")
-    usable = shadows == 0 or (shadows >= 8 and shadows % 2 == 0)
-    require(usable, f"shadows must be 0 or an even number from 8, each image is in half of them; got {shadows}")
     require(jobs >= 1, "jobs must be at least 1")
     require(bool(folders), "name the folder of a finished run")
 
-    from dau_lightning.audit.plan import planned
-    from dau_lightning.report.read import read, unfinished  # imports torch, so after the checks above
+    from dau_lightning.audit.plan import planned  # imports torch, so after the checks above
+    from dau_lightning.audit.shadows import FEWEST_SHADOWS
+    from dau_lightning.report.read import read, unfinished
 
+    require(
+        shadows == 0 or (shadows >= FEWEST_SHADOWS and shadows % 2 == 0),
+        f"shadows must be 0 or an even number from {FEWEST_SHADOWS}, each image is in half of them; got {shadows}",
+    )
     minutes, slurm = _minutes(own["minutes"]), _slurm(settings)
     tests = [each for each in settings if each.partition("=")[0] not in OWN and not each.startswith(SLURM)]
     planned(tests)  # refuses a wrong setting once, not once for each run

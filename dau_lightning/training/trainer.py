@@ -17,7 +17,7 @@ from dau_lightning.base.devices import PATIENCE, UnwrappedDDP
 from dau_lightning.base.error import InputError
 
 LOUD_LOGGERS = "lightning.pytorch", "lightning.fabric"  # print the same lines at every start
-HARMLESS = ".*LeafSpec.* is deprecated"  # a warning about Lightning's own code
+HARMLESS = ".*LeafSpec.* is deprecated|The `srun` command is available"  # on its own code; advice for others
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """Images that stay in files are the same images, and a run from them is the same run."""
 
 import errno
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,6 +16,7 @@ from dau_lightning.dataset.imagefolder import imagefolder
 from dau_lightning.dataset.images import Data, Images
 from dau_lightning.dataset.mapped import MappedImages, Part
 from dau_lightning.storage import image_cache
+from tests.storage.test_image_cache import killed_after
 from tests.test_own import make_folder
 from tests.tiny import results
 
@@ -69,12 +69,15 @@ def test_images_in_files_are_those_in_memory(root: Path) -> None:
         assert torch.equal(torch.cat(list(ours[some].blocks(2))), theirs.images[some])
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="only Linux lists what is mapped")
-def test_the_files_are_mapped(root: Path) -> None:
-    data = load(root, 0)
-    found = set(re.findall(r"images-[0-9a-f]{12}\.safetensors$", Path("/proc/self/maps").read_text(), re.MULTILINE))
-    assert {path.name for path in (root.parent / "store").glob("*.safetensors")} <= found
-    assert len(data.train) + len(data.test) == 34
+def test_the_images_are_the_mapped_files_not_copies(root: Path) -> None:
+    pixels = load(root, 0).train.pixels
+    assert isinstance(pixels, MappedImages)
+    for part in pixels.parts:
+        assert part.pages is not None
+        assert np.shares_memory(part.images, np.frombuffer(part.pages, np.uint8))
+    assert {bytes(part.pages) for part in pixels.parts if part.pages} == {
+        path.read_bytes() for path in (root.parent / "store").glob("*.safetensors")
+    }
 
 
 def test_what_is_needed_and_what_there_is_are_said_before_decoding(
@@ -109,18 +112,7 @@ def test_too_many_open_files_are_one_line(root: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_killed_decoding_goes_on_where_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original: Callable[..., Any] = image_cache.decode
-    calls = iter(range(20))
-
-    def one(path: Path, *form: Any) -> Any:
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return original(path, *form)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(image_cache, "decode", one)
-        with pytest.raises(KeyboardInterrupt):
-            load(root, 0)
+    killed_after(20, lambda: load(root, 0), monkeypatch)
     before = {path: path.stat().st_mtime_ns for path in (root.parent / "store").glob("*.safetensors")}
     assert len(before) == 20 // 3
     assert torch.equal(load(root, 0).train.images, load(root, None).train.images)

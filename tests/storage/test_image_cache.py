@@ -150,8 +150,8 @@ def test_a_damaged_cache_is_set_aside_and_rebuilt(root: Path, damage: Callable[[
     assert (load(root) == first).all()
 
 
-def killed_after(count: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode some images, and end."""
+def killed_after(count: int, loading: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load images, and end when some are decoded."""
     calls = iter(range(count))
 
     def one(path: Path, *form: Any) -> np.ndarray:
@@ -162,13 +162,13 @@ def killed_after(count: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with monkeypatch.context() as patch:
         patch.setattr(image_cache, "decode", one)
         with pytest.raises(KeyboardInterrupt):
-            load(root)
+            loading()
 
 
 @pytest.mark.parametrize("count", range(5))
 def test_a_killed_run_decodes_only_missing_blocks(root: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(image_cache, "BLOCK_BYTES", 2 * 3 * SIZE * SIZE)  # two images
-    killed_after(count, root, monkeypatch)
+    killed_after(count, lambda: load(root), monkeypatch)
     before = sorted((root.parent / "store").glob("*.safetensors"))
     assert len(before) == count // 2
     times = [path.stat().st_mtime_ns for path in before]
