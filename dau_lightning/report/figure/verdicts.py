@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "All tests of the audit on one scale: 0 is the original's figure, 1 is Retrain's. In the grey band, noise explains the "
-    "distance to Retrain; a point at the edge lies beyond it. Differential, KLOM and epsilon also pass outside the band on "
-    "their good side. Tests in which the original has Retrain's figure are left out."
+    "distance to Retrain; a point at the edge lies beyond it. Tests that have a good direction, see docs/audit.md, also pass "
+    "outside the band on that side. Tests in which the original has Retrain's figure are left out."
 )
 LEFT, RIGHT = -0.5, 2.0  # ends of the scale
 MARKS: dict[str, dict[str, Any]] = {  # by verdict: each colour has a marker of its own, for print
