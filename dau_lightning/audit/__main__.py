@@ -4,9 +4,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dau_lightning.base.error import InputError, one_line, require
+
+if TYPE_CHECKING:
+    from dau_lightning.audit.further_models import Further
 
 USAGE = """Audit finished runs: what attacks of today still find in the unlearned model, beside Retrain and the original.
 
@@ -14,14 +17,16 @@ USAGE = """Audit finished runs: what attacks of today still find in the unlearne
   python -m dau_lightning.audit RUN... references=4    all tests
 RUN is a run folder, or a folder with runs in it. Findings go into audit.json, report.html and the model card of each run.
   references=0     reference models to train into the store, 1 to 4; half an original's time each, once for all runs of a split
+  retrains=4       further Retrains, which show the noise of training; 0 by default without references
   shadows=16       shadow models, 0 or an even number from 8; used with references; two originals' time and an unlearning each
   minutes=M        of each run, after which nothing further begins; the same command goes on
   jobs=1           audits at a time, each with its share of the cores
   slurm.NAME=V     runs each audit as a Slurm job, jobs=N at a time, such as slurm.timeout_min=120 slurm.partition=gpu
   TEST.SETTING=V   a setting of a test, see conf/audit/TEST.yaml"""
 
+RETRAINS = 4  # by default, with references
 SLURM = "slurm."  # of settings of Slurm jobs
-OWN = {"references": "0", "shadows": "16", "minutes": "", "jobs": "1"}
+OWN = {"references": "0", "retrains": "", "shadows": "16", "minutes": "", "jobs": "1"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,11 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folders = [Path(each) for each in given if each not in settings]
     own = OWN | {name: value for name, _, value in (setting.partition("=") for setting in settings) if name in OWN}
     references, shadows, jobs = (_count(name, own[name]) for name in ("references", "shadows", "jobs"))
+    retrains = _count("retrains", own["retrains"]) if own["retrains"] else RETRAINS if references else 0
     require(references <= 4, f"references must be at most 4, got {references}")
     require(jobs >= 1, "jobs must be at least 1")
     require(bool(folders), "name the folder of a finished run")
 
-    from dau_lightning.audit.plan import planned  # imports torch, so after the checks above
+    from dau_lightning.audit.further_models import Further  # imports torch, so after the checks above
+    from dau_lightning.audit.plan import planned
     from dau_lightning.audit.shadows import FEWEST_SHADOWS
     from dau_lightning.report.read import read, unfinished
 
@@ -56,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = [run.folder for run in read(folders)]
     for line in unfinished(folders):
         print(line, file=sys.stderr)
-    how = tests, references, shadows, minutes
+    how = tests, Further(retrains, references, shadows if references else 0), minutes
     if len(runs) == 1 and not slurm:
         _audit(runs[0], *how)
         return
@@ -79,7 +86,7 @@ def _all(runs: Sequence[Path], audited: Callable[[Path], bool], jobs: int, slurm
     return outcomes
 
 
-def _audit(folder: Path, settings: Sequence[str], references: int, shadows: int, minutes: float | None) -> None:
+def _audit(folder: Path, settings: Sequence[str], further: "Further", minutes: float | None) -> None:
     """Audit a run, print its table and put the findings where they are shown."""
     from dau_lightning.audit.audit import audit
     from dau_lightning.audit.plan import planned
@@ -89,12 +96,12 @@ def _audit(folder: Path, settings: Sequence[str], references: int, shadows: int,
 
     (run,) = read([folder])
     print(f"\n{run.title}", flush=True)
-    content = audit(run, planned(settings), references, shadows, minutes)
+    content = audit(run, planned(settings), further, minutes)
     print_audit(content)
     publish(run, content)
 
 
-def _is_audited(how: tuple[Sequence[str], int, int, float | None], folder: Path) -> bool:
+def _is_audited(how: tuple[Sequence[str], "Further", float | None], folder: Path) -> bool:
     """Audit a run of several; if it cannot be audited, print why and return False."""
     try:
         _audit(folder, *how)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
+from dau_lightning.audit.further_models import Further, further_retrains
+from dau_lightning.audit.measured import MEASURE_NUMBER, measured
 from dau_lightning.audit.plan import Planned
 from dau_lightning.audit.read_case import read_case
 from dau_lightning.audit.shadows import FOLDER
@@ -26,14 +27,13 @@ from dau_lightning.training.trainer import process_settings
 EXPOSED = 10  # images on the sheet of the most exposed ones
 
 
-def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int, minutes: float | None) -> dict[str, Any]:
+def audit(run: Run, tests: Mapping[str, Planned], further: Further, minutes: float | None) -> dict[str, Any]:
     """Audit a run, and write `audit.json` after each test. What an earlier audit has found with the same settings is kept.
 
     Args:
         run: the run.
         tests: the tests in their order.
-        references: the number of reference models to train; an earlier audit's are used too.
-        shadows: the number of shadow models to train if there are references.
+        further: the numbers of models to train; an earlier audit's are used too.
         minutes: time after which neither a test nor the training of a model is begun; None for no limit.
 
     Returns:
@@ -44,18 +44,18 @@ def audit(run: Run, tests: Mapping[str, Planned], references: int, shadows: int,
     """
     deadline = inf if minutes is None else time.monotonic() + 60 * minutes
     with process_settings(), locked(run.folder / "audit.lock", f"which audits {run.folder}"):
-        case = read_case(run, references)
+        case = read_case(run, further.references, further.retrains)
         content = read_audit(run.folder, tensors_digest(case.models["method"].network.state_dict()))
-        counts = {"references": max(references, content["references"])}
-        counts["shadows"] = max(shadows if references else 0, content["shadows"])
+        counts = {name: max(number, content[name]) for name, number in asdict(further).items()}
         case, known = replace(case, **counts, deadline=deadline), content["tests"]
         kinds = sorted(case.models)  # before tests add to them
         kept = {name: known[name] for name in tests if name in known}
         content = {**content, "split_hash": case.split.split_hash, **counts, "tests": kept}
         for name, planned in tests.items():
-            key = json_sha256([RULE, planned.settings, kinds, counts.get(planned.test.trains or "")])
+            own = planned.test.trains or "", "" if planned.test.of_methods else "retrains"
+            key = json_sha256([RULE, MEASURE_NUMBER, planned.settings, kinds, [counts.get(each) for each in own]])
             if known.get(name, {}).get("key") != key:
-                found, scores = _finding(case, planned.test)
+                found, scores = _finding(case, planned)
                 complete = found.pop("complete")
                 if not complete and kept.get(name, {}).get("figures"):
                     kept[name] = {**kept[name], "key": ""}  # found with other settings, which is better than nothing
@@ -85,20 +85,22 @@ def _most_exposed(case: Case, scores: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _finding(case: Case, test: AuditTest) -> tuple[dict[str, Any], dict[str, Any]]:
+def _finding(case: Case, planned: Planned) -> tuple[dict[str, Any], dict[str, Any]]:
     """The finding of a test, without its key, and the scores of single samples."""
-    started, figures, complete = time.monotonic(), dict[str, Figure](), True
+    started, test, figures, complete = time.monotonic(), planned.test, dict[str, Figure](), True
     try:
         if started > case.deadline:
             raise TimeOver("the minutes were over: the same command goes on here")
+        retrains = further_retrains(case)
         case.model("retrain")  # every test compares with it
-        figures = {kind: test.measure(case, kind) for kind in test.kinds if kind in case.models}
+        kinds = ["method", "retrain", "original", *([] if test.of_methods else retrains)]
+        figures = {kind: measured(case, test, planned.settings, kind) for kind in kinds}
         said = asdict(verdict(test, figures, case.like_unseen))
         if doubt := test.doubt(case):
             said |= {"verdict": NOT_ENOUGH, "why": doubt}
     except NotEnough as error:
         complete = not isinstance(error, TimeOver)
-        said = {"verdict": NOT_ENOUGH, "why": str(error), "noise": None, "tolerance": None}
+        said = {"verdict": NOT_ENOUGH, "why": str(error), **dict.fromkeys(("standard", "noise", "tolerance"))}
     found = said | {
         "complete": complete,
         "seconds": time.monotonic() - started,

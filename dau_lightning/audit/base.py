@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 
@@ -17,9 +19,12 @@ class AuditTest(ABC):
     ideal: float | None = None  # what an exact unlearning gives by theory, where theory says so
     against_unseen = False  # whether `ideal` supposes that an exact unlearning treats forgotten images like unseen ones
     trains: str | None = None  # the models that it needs beside those of the run: `references` or `shadows`
-    kinds: tuple[str, ...] = "method", "retrain", "original", "retrain_again"  # the models that it measures
+    of_methods = False  # whether it judges the method by shadow models, so that no further Retrain is measured
     better = "near"  # Retrain's figure; `low`: no figure is too low; `high`: none is too high
     needs_control = True  # whether the test says nothing unless the original fails it
+    to_retrain = False  # whether the figure is a distance to the run's Retrain, whose own figure is then exact
+    resolution = 0.0  # the smallest difference that the figure can show
+    own_rule = False  # whether `passes` looks at the figure alone
 
     def __init__(self, *, priority: int, meaning: str) -> None:
         self.priority, self.meaning = priority, meaning
@@ -30,7 +35,7 @@ class AuditTest(ABC):
 
         Args:
             case: the run under audit.
-            kind: `method`, `retrain`, `original`, or `retrain_again`, the second Retrain that gives the noise.
+            kind: `method`, `retrain`, `original`, or one of `further_models.further_retrains`, which give the noise.
 
         Raises:
             NotEnough: the test needs more samples or models than there are.
@@ -40,13 +45,29 @@ class AuditTest(ABC):
         """Say why the figures of a case are too uncertain for a verdict; an empty text if they are not."""
         return ""
 
-    def passes(self, figure: Figure, retrain: Figure, tolerance: float) -> bool:
+    def passes(self, figure: Figure, standard: float, tolerance: float) -> bool:
         """Return whether a model passes.
 
         Args:
             figure: the model's.
-            retrain: Retrain's.
+            standard: what Retrain has.
             tolerance: the largest difference between the two that noise explains.
         """
-        difference = figure.value - retrain.value
+        difference = figure.value - standard
         return {"near": abs(difference), "low": difference, "high": -difference}[self.better] <= tolerance
+
+
+class Attack(AuditTest):
+    """Base class of the attacks that can be made on every shadow model too, see `shadows.py`."""
+
+    @abstractmethod
+    def shadow_scores(self, case: Case, kind: str) -> np.ndarray:
+        """The score of every forget sample under every shadow model, float64 `(S, N)`, high for samples that it unlearned.
+
+        Args:
+            case: the run under audit.
+            kind: see `shadows.shadow_margins`.
+
+        Raises:
+            NotEnough: the attack needs further models.
+        """

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,8 +20,8 @@ from dau_lightning.training.training import Mask, Method, Training
 
 NO_UNSEEN = "the test set has no image of the forgotten classes: add some, so that forgotten images can be compared with them"
 NO_RETRAIN = (
-    "there is no Retrain to compare with: references=1 trains it, in about the time of the original; for an original that was "
-    "trained elsewhere, make the run with reference=train"
+    "there is no Retrain to compare with: retrains=4 trains it and four more, each in about the time of the original; for an "
+    "original that was trained elsewhere, make the run with reference=train"
 )
 
 
@@ -42,12 +41,13 @@ class Case:
         training: trains further models by the run's recipe, into the run's store.
         method: makes the run's method.
         mask: the weights to keep; empty for dense networks.
-        models: by kind: `original`, `method`, and where there are such, `retrain` and `retrain_again`.
+        models: by kind: `original`, `method`, and where there is one, `retrain`; the tests add further ones.
+        retrains: the number of further Retrains that may be trained.
         references: the number of reference models that may be trained.
         shadows: the number of shadow models that may be trained; 0 without references.
         deadline: the time, as `time.monotonic` tells it, after which no further model is trained.
         seconds: how long the training of `original` and of `method` took.
-        shadow_margins: by kind, see `shadows.shadow_margins`.
+        shadow_outputs: by kind, see `shadows.shadow_outputs`.
         noisy_right: by kind, see `measure.residual_knowledge`.
         known: outputs by kind of model and part, filled as they are asked for.
     """
@@ -57,11 +57,12 @@ class Case:
     method: Method
     mask: Mask
     models: dict[str, Defender]
+    retrains: int = 0
     references: int = 0
     shadows: int = 0
     deadline: float = inf
     seconds: Mapping[str, float] = field(default_factory=dict)
-    shadow_margins: dict[str, np.ndarray] = field(default_factory=dict)
+    shadow_outputs: dict[str, Any] = field(default_factory=dict)
     noisy_right: dict[str, Tensor] = field(default_factory=dict)
     known: dict[tuple[str, str], Outputs] = field(default_factory=dict)
 

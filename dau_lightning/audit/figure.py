@@ -36,12 +36,30 @@ class Figure:
 
     Attributes:
         value: the figure itself.
-        error: its standard error, from the number of samples alone.
+        influence: how much each independent sample moves the figure, float64 `(n,)`: its squares add up to the variance that
+            comes from the draw of the samples. For every model of a test the samples are the same, in the same order, so the
+            difference of two influences gives the error of the difference of two figures.
         details: further numbers for `audit.json`, by name.
         arrays: scores of single samples, from which pictures are drawn, by name.
     """
 
     value: float
-    error: float
+    influence: np.ndarray[Any, Any]
     details: Mapping[str, float] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def error(self) -> float:
+        """The standard error from the draw of the samples alone."""
+        return float(np.linalg.norm(self.influence))
+
+
+def mean_figure(values: Any, details: Mapping[str, float] | None = None) -> Figure:
+    """The mean of values of single samples `(n,)`.
+
+    >>> mean_figure([1.0, 0.0]).error
+    0.5
+    """
+    samples = np.asarray(values, dtype=float)
+    count = len(samples)
+    return Figure(float(samples.mean()), (samples - samples.mean()) / (count * (count - 1)) ** 0.5, details or {})

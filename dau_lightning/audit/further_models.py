@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from dau_lightning.audit.case import Case, joined
 from dau_lightning.audit.figure import NotEnough, TimeOver
 from dau_lightning.audit.parallel import in_parallel, workers
 from dau_lightning.base.randomness import key
+from dau_lightning.baseline.retrain import Retrain
 from dau_lightning.data.request import ids_hash
 from dau_lightning.data.split import Split
 from dau_lightning.dataset.images import Images
@@ -18,6 +19,15 @@ from dau_lightning.network.defender import Defender
 from dau_lightning.storage.seal import sha256
 from dau_lightning.training.reference import Reference, halves, reference_split
 from dau_lightning.training.training import Training
+
+
+@dataclass(frozen=True)
+class Further:
+    """The numbers of further models that an audit may train: Retrains, reference models and shadow models."""
+
+    retrains: int
+    references: int
+    shadows: int
 
 
 def reference(case: Case, images: Images, *name: object) -> Defender:
@@ -48,6 +58,35 @@ def require_time(case: Case, *name: object) -> None:
     if time.monotonic() > case.deadline:
         said = " ".join(str(part) for part in name)
         raise TimeOver(f"the minutes were over before {said}: the same command goes on there")
+
+
+def further_retrains(case: Case) -> list[str]:
+    """Train Retrain if it is missing, and further ones, into `case.models`; return the kinds of the further ones.
+
+    Those of the shadow models are among them, see `shadows.py`.
+
+    Raises:
+        NotEnough: the time is over.
+    """
+    kinds = [f"retrain {number}" for number in range(case.retrains)]
+    works = {kind: partial(_beside, number=number) for number, kind in enumerate(kinds)}
+    works |= {"retrain": _retrain} if case.retrains else {}
+    missing = {kind: work for kind, work in works.items() if kind not in case.models}
+    case.models |= dict(zip(missing, in_parallel(case, list(missing.values()), "Retrains"), strict=True))
+    return kinds
+
+
+def _retrain(case: Case) -> Defender:
+    """The run's Retrain."""
+    require_time(case, "Retrain")
+    module = case.training.module(Retrain, case.split)
+    case.training.from_scratch(module, case.split, case.mask)
+    return module.defender
+
+
+def _beside(case: Case, number: int) -> Defender:
+    """A Retrain with other weights and batches."""
+    return reference(case, case.split.retain, "shadow retrain", number)
 
 
 def references(case: Case) -> list[str]:

@@ -63,12 +63,13 @@ def in_parallel(case: Case, works: Sequence[Callable[[Case], Result]], descripti
         NotEnough: of the first work that raised it; works that had begun are finished.
         TrainingError: a child process was killed.
     """
-    if (count := workers(case)) == 1:
-        return [work(case) for work in works]
+    if (count := workers(case)) == 1 or not works:
+        with redirect_stdout(io.StringIO()):  # a line for each model would hide the table
+            return [work(case) for work in works]
     children = get_context("forkserver")
     children.set_forkserver_preload(["dau_lightning.audit.audit"])  # so that torch is imported once
     shares = children.Array("d", len(works), lock=False)
-    lean = dumps(replace(case, models={}, known={}, shadow_margins={}))
+    lean = dumps(replace(case, models={}, known={}, shadow_outputs={}))
     before = set(active_children())
     with ProcessPoolExecutor(min(count, len(works)), children, _begin, (lean, shares)) as pool:
         futures = [pool.submit(_do, dumps(work), place) for place, work in enumerate(works)]

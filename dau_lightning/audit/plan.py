@@ -1,6 +1,6 @@
 """The plan of an audit: its tests, made from `conf/audit/`, in the order in which they run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,5 +45,16 @@ def planned(changes: Sequence[str]) -> dict[str, Planned]:
         require_in_range(name, settings[test][key], parsed)
         settings[test][key] = parsed
     plain: Any = {name: OmegaConf.to_container(node) for name, node in settings.items()}
-    made = {name: Planned(instantiate(node), node) for name, node in plain.items()}
+    made = {name: _made(node, plain) for name, node in plain.items()}
     return dict(sorted(made.items(), key=lambda item: item[1].test.priority))
+
+
+def _made(node: dict[str, Any], plain: Mapping[str, dict[str, Any]]) -> Planned:
+    """The test of a yaml file. Where it names `attacks`, it gets these tests, and their settings are its own too."""
+    if "attacks" not in node:
+        return Planned(instantiate(node), node)
+    for name in node["attacks"]:
+        require(name in plain, f"attacks must be names of tests, got {name!r}{did_you_mean(str(name), list(plain), 1)}")
+    attacks = {name: plain[name] for name in node["attacks"]}
+    made = instantiate({**node, "attacks": None}, attacks={name: instantiate(each) for name, each in attacks.items()})
+    return Planned(made, {**node, "attacks": attacks})

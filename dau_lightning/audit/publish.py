@@ -10,7 +10,7 @@ from dau_lightning.report.model_card import model_card
 from dau_lightning.report.page import write_run_page
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import write_text
-from dau_lightning.storage.audit_file import FAIL, PASS
+from dau_lightning.storage.audit_file import FAIL, PASS, figures
 from dau_lightning.tracking.wandb import WandB, loggers
 from dau_lightning.tracking.wandb_summary import images, place
 
@@ -55,10 +55,7 @@ def log(run: Any, content: Mapping[str, Any], drawn: Mapping[str, bytes]) -> Non
     import wandb
 
     keys = "tolerance", "verdict", "why"
-    cells = [
-        [name, *(test["figures"].get(kind, {}).get("value") for kind in HEADINGS), *(test[key] for key in keys)]
-        for name, test in content["tests"].items()
-    ]
+    cells = [[name, *figures(test).values(), *(test[key] for key in keys)] for name, test in content["tests"].items()]
     table = wandb.Table(columns=["test", *HEADINGS.values(), *keys], data=list[Any](cells))
     own = {name: file for name, file in drawn.items() if Path(name).stem in PICTURES}
     run.log({**shown(content), "verdicts": table, **{f"figures/{name}": image for name, image in images(own).items()}})
@@ -71,7 +68,9 @@ def shown(content: Mapping[str, Any]) -> dict[str, float | str]:
     values |= {f"audit/{name}": verdicts.count(word) for name, word in (("passed", PASS), ("failed", FAIL))}
     for name, test in content["tests"].items():
         values[f"audit/{name}/verdict"] = test["verdict"]
-        for kind, figure in test["figures"].items():
-            details = {f"audit/{name}/{kind}/{detail}": number for detail, number in figure.items() if detail not in OWN}
-            values |= {f"audit/{name}/{kind}": figure["value"], **details}
+        for kind, value in figures(test).items():
+            if value is not None:
+                details = test["figures"][kind].items()
+                own = {f"audit/{name}/{kind}/{detail}": number for detail, number in details if detail not in OWN}
+                values |= {f"audit/{name}/{kind}": value, **own}
     return values

@@ -12,7 +12,6 @@ from dau_lightning.audit.case import Case
 from dau_lightning.base.error import InputError, require
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
-from dau_lightning.baseline.retrain_again import RetrainAgain
 from dau_lightning.data.split import Split
 from dau_lightning.network.defender import Defender
 from dau_lightning.report.read import Run
@@ -27,12 +26,13 @@ from dau_lightning.training.training import Method, Training
 AGAIN = "make it again with the run's own command and overwrite=true"
 
 
-def read_case(run: Run, references: int) -> Case:
+def read_case(run: Run, references: int, retrains: int) -> Case:
     """The case of a finished run.
 
     Args:
         run: the run.
-        references: above 0, a Retrain and a second Retrain that the store lacks are trained into it.
+        references: the number of reference models that the audit will train by the original's recipe.
+        retrains: the number of further Retrains that it will train by Retrain's.
 
     Raises:
         InputError: the run was judged by the selection score or made from Python, its images, weights or store are not what
@@ -51,17 +51,13 @@ def read_case(run: Run, references: int) -> Case:
         split.split_hash == result["split_hash"],
         f"{run.folder} has another split than the images of today give: {AGAIN}, or give it the images that it had",
     )
+    needed = "references" if references else "retrains" if retrains and "retrain" not in result["rows"] else ""
     require(
-        not references or result["start"].get("recipe") == training.recipe,
-        f"references must be 0 for {run.folder}: its original was trained by another recipe than recipe.*, which is theirs",
+        not needed or result["start"].get("recipe") == training.recipe,
+        f"{needed} must be 0 for {run.folder}: its original was trained by another recipe than recipe.*, which is theirs",
     )
     models = _models(run, plan, training, split)
     mask = training.mask(split, Original)
-    for kind, method in ({"retrain": Retrain, "retrain_again": RetrainAgain} if references else {}).items():
-        if kind not in models:
-            module = training.module(method, split)
-            training.from_scratch(module, split, mask)
-            models[kind] = module.defender
     names = {"original": "original", "method": result["baseline"]}
     seconds = {kind: result["rows"][name]["seconds"] for kind, name in names.items()}
     alone = replace(
@@ -69,11 +65,12 @@ def read_case(run: Run, references: int) -> Case:
         trainer_settings=replace(training.trainer_settings, devices=1),
         configuration=tensors_digest(models["method"].network.state_dict()),
     )
-    return Case(split, alone, instantiate(settings["baseline"]), mask, models, seconds=seconds)
+    method = instantiate(settings["baseline"])
+    return Case(split, alone, method, mask, models, retrains, references, seconds=seconds)
 
 
 def _models(run: Run, plan: Plan, training: Training, split: Split) -> dict[str, Defender]:
-    """The models of the run; a second Retrain is taken from the store if one is there."""
+    """The models of the run."""
     rows = run.result["rows"]
     method = training.module(Original, split).defender
     method.network.load_state_dict(_unlearned(run))
@@ -85,11 +82,6 @@ def _models(run: Run, plan: Plan, training: Training, split: Split) -> dict[str,
         models["original"] = _stored(run, Original, training, split, rows["original"])
     if "retrain" in rows:
         models["retrain"] = _stored(run, Retrain, training, split, rows["retrain"])
-        again = training.module(RetrainAgain, split)
-        content = training.content(again, split)
-        if entry := get(training.store.path(again.phase, content), content):
-            again.defender.network.load_state_dict(entry.weights)
-            models["retrain_again"] = again.defender
     return models
 
 

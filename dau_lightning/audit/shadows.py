@@ -6,8 +6,11 @@ Of S shadow models each forget sample is in exactly S/2. Beside each stands a Re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import NotEnough, require_enough
@@ -21,8 +24,14 @@ FEWEST_SHADOWS = 8  # two Gaussians for each sample, without the target: three m
 FOLDER = "shadows"  # in the run folder, for the unlearned ones
 WORK = {"original": "shadow models", "retrain": "their Retrains", "method": "their unlearnings"}
 
-Margins = np.ndarray
-Statistic = Callable[[list[Margins], np.ndarray], float]
+Statistic = Callable[[list[np.ndarray], np.ndarray], float]
+
+
+class ShadowOutputs(NamedTuple):
+    """Of S shadow models: logits of the N forget images, float32 `(S, N, K)`, and `phi` of the test images, `(S, T)`."""
+
+    forget: Tensor
+    test: Tensor
 
 
 def members(case: Case) -> np.ndarray:
@@ -42,26 +51,34 @@ def members(case: Case) -> np.ndarray:
     return np.stack([mask.numpy() for mask in masks])
 
 
-def shadow_margins(case: Case, kind: str) -> Margins:
-    """`phi` of the forget samples under every shadow model, float64 `(S, N)`.
+def shadow_outputs(case: Case, kind: str) -> ShadowOutputs:
+    """The outputs of every shadow model.
 
     Args:
         case: the run under audit.
         kind: `original`: the shadow models themselves; `method`: after the run's method unlearned their half; `retrain`: the
             Retrain beside each.
     """
-    if kind not in case.shadow_margins:
-        works = [partial(_margins, kind=kind, number=number) for number in range(len(members(case)))]
+    if kind not in case.shadow_outputs:
+        works = [partial(_outputs, kind=kind, number=number) for number in range(len(members(case)))]
         if kind == "method":
-            shadow_margins(case, "original")  # trains those that the method changes
-        case.shadow_margins[kind] = np.stack(in_parallel(case, works, WORK[kind]))
-    return case.shadow_margins[kind]
+            shadow_outputs(case, "original")  # trains those that the method changes
+        found = in_parallel(case, works, WORK[kind])
+        case.shadow_outputs[kind] = ShadowOutputs(*(torch.stack(each) for each in zip(*found, strict=True)))
+    return case.shadow_outputs[kind]
 
 
-def jackknife(statistic: Statistic, margins: list[Margins], inside: np.ndarray) -> tuple[float, float]:
-    """A statistic of shadow models, and its standard error over the random draws of halves and trainings.
+def shadow_margins(case: Case, kind: str) -> np.ndarray:
+    """`phi` of the forget samples under every shadow model, float64 `(S, N)`; see `shadow_outputs`."""
+    targets = case.part("forget").targets
+    return np.stack([confidence_margin(logits, targets).numpy() for logits in shadow_outputs(case, kind).forget])
 
-    The error is the jackknife's: each pair of shadow models with complementary halves is left out once.
+
+def jackknife(statistic: Statistic, margins: list[np.ndarray], inside: np.ndarray) -> tuple[float, np.ndarray]:
+    """A statistic of shadow models, and the influence on it of every pair of models with complementary halves.
+
+    The squares of the influences add up to the jackknife's variance over the random draws of halves and trainings, for which
+    each pair is left out once.
 
     Args:
         statistic: a function of margins and memberships.
@@ -70,20 +87,35 @@ def jackknife(statistic: Statistic, margins: list[Margins], inside: np.ndarray) 
     """
     pairs = len(inside) // 2
     without = [np.delete(np.arange(len(inside)), [2 * pair, 2 * pair + 1]) for pair in range(pairs)]
-    values = [statistic([each[rest] for each in margins], inside[rest]) for rest in without]
-    return statistic(margins, inside), float(((pairs - 1) * np.var(values)) ** 0.5)
+    values = np.array([statistic([each[rest] for each in margins], inside[rest]) for rest in without])
+    return statistic(margins, inside), (values - values.mean()) * ((pairs - 1) / pairs) ** 0.5
 
 
-def _margins(case: Case, kind: str, number: int) -> Margins:
-    forget = case.part("forget")
-    logits = case.outputs_on(_shadow(case, kind, number), forget).logits
-    return confidence_margin(logits, forget.targets).numpy()
+def cross_fitted(count: int, attack: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """The scores of an attack that is fitted on one half of the shadow models and scores the other, both ways.
+
+    Args:
+        count: the number of shadow models, S. Pairs with complementary halves stay together.
+        attack: gets the indices of models to be fitted on and of T models to score; returns scores `(T, N)`.
+
+    Returns:
+        Scores float64 `(S, N)`.
+    """
+    first, second = (np.flatnonzero(np.arange(count) // 2 % 2 == half) for half in (0, 1))
+    scores = np.concatenate([attack(second, first), attack(first, second)])
+    return scores[np.argsort(np.concatenate([first, second]))]
+
+
+def _outputs(case: Case, kind: str, number: int) -> tuple[Tensor, Tensor]:
+    model, test = _shadow(case, kind, number), case.part("test")
+    forget, unseen = (case.outputs_on(model, images).logits for images in (case.part("forget"), test))
+    return forget, confidence_margin(unseen, test.targets)
 
 
 def _shadow(case: Case, kind: str, number: int) -> Defender:
     """One shadow model after the work of a kind."""
     if kind == "retrain":
-        return reference(case, case.split.retain, "shadow retrain", number)
+        return reference(case, case.split.retain, "shadow retrain", number)  # `further_retrains` are among them
     (mask,) = halves(case.split.forget.targets, number + 1, case.seed, "shadow halves", case.split.split_hash)[number:]
     split = shadow_split(case, mask)
     original = reference(case, split.train, "shadow", number)

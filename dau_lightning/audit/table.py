@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
+from dau_lightning.storage.audit_file import figures
+
 HEADINGS = {"method": "unlearned", "retrain": "Retrain", "original": "original"}
 
 
@@ -17,8 +19,8 @@ def print_audit(content: Mapping[str, Any]) -> None:
         table.add_column(heading, justify="right")
     table.add_column("verdict")
     for name, test in content["tests"].items():
-        figures = [test["figures"].get(kind, {}).get("value") for kind in HEADINGS]
-        table.add_row(name, *map(_shown, (*figures, test["noise"], test["tolerance"])), test["verdict"])
+        numbers = *figures(test).values(), test["noise"], test["tolerance"]
+        table.add_row(name, *map(_shown, numbers), test["verdict"])
     Console().print(table)
     for name, test in content["tests"].items():
         if test["why"]:

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dau_lightning.audit.area import area
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import MORE, Figure, NotEnough, require_enough
-from dau_lightning.metric.auc import auc
+from dau_lightning.audit.low_rates import low_rates
+from dau_lightning.metric.auc import unseen_weights
 
 PARTS = "forget", "unseen"
 WRONG_LABELS = "not for wrong labels: it would tell wrong labels from right ones; rmia and ulira compare with Retrain"
@@ -21,34 +24,45 @@ class Half(NamedTuple):
     unseen: Tensor
 
 
-Attack = Callable[[Half, Half], tuple[Tensor, Tensor]]
+HalfAttack = Callable[[Half, Half], tuple[Tensor, Tensor]]
 
 
-def trained_attack(case: Case, name: str, attack: Attack) -> Figure:
-    """The AUC of an attack, in percent, and its standard error: the mean of two directions.
+def trained_attack(case: Case, name: str, attack: HalfAttack) -> Figure:
+    """The AUC of an attack in percent, the mean of two directions; and its balanced accuracy and TPR over both.
 
     Args:
         case: the run under audit.
         name: of the test; it keys the draw of the halves, which is the same for every model.
         attack: gets a half to be fitted on, with equally many forget and unseen samples of each class, and a half to score;
-            returns scores of the forget and of the unseen samples in it, `(N,)` and `(M,)`, high for forgotten ones.
+            returns log-odds of the forget and of the unseen samples in it, `(N,)` and `(M,)`, above 0 for forgotten ones.
 
     Raises:
         NotEnough: there are too few samples, or the labels of the forget set are wrong.
     """
     if case.split.wrong_labels:
         raise NotEnough(WRONG_LABELS)
-    forget, unseen = (case.part(part).targets for part in PARTS)
+    targets = [case.part(part).targets for part in PARTS]
     draws = case.draws(name)
-    first, second = (Half(*both) for both in zip(_halved(forget, draws), _halved(unseen, draws), strict=True))
-    areas = []
+    (forget, other_forget), (unseen, other_unseen) = (_halved(each, draws) for each in targets)
+    first, second = Half(forget, unseen), Half(other_forget, other_unseen)
+    areas, influences, scores = [], [], [np.zeros(len(each)) for each in targets]
     for fitted, scored in ((first, second), (second, first)):
-        forget_scores, unseen_scores = attack(matched(forget, unseen, fitted), scored)
-        area = auc(forget_scores, forget[scored.forget], unseen_scores, unseen[scored.unseen])
-        assert area, "both halves have pairs of a class"
-        areas.append(area)
-    values, errors = torch.tensor(areas).double().T
-    return Figure(float(values.mean()), float(errors.norm()) / 2)
+        found = [each.double().numpy() for each in attack(matched(targets[0], targets[1], fitted), scored)]
+        both = area(found[0], targets[0][scored.forget], found[1], targets[1][scored.unseen])
+        assert both, "both halves have pairs of a class"
+        areas.append(both[0])
+        influences.append(both[1] / 2)
+        for own, at, each in zip(scores, scored, found, strict=True):
+            own[at.numpy()] = each
+    details = {"balanced_accuracy": _balanced_accuracy(scores, targets), **low_rates(*scores)}
+    return Figure(sum(areas) / 2, np.concatenate(influences), details)
+
+
+def _balanced_accuracy(scores: list[np.ndarray], targets: list[Tensor]) -> float:
+    """In percent, over all scores; unseen samples are weighted to the classes of the forget set."""
+    weights = unseen_weights(*targets)
+    assert weights is not None
+    return 50 * float((scores[0] > 0).mean() + np.average(scores[1] <= 0, weights=weights.numpy()))
 
 
 def matched(forget: Tensor, unseen: Tensor, half: Half) -> Half:

@@ -1,30 +1,76 @@
 """The rule by which every test of an audit says pass, fail or not enough data; it is the same for every method.
 
-The tolerance is two standard deviations of the difference between a model's figure and Retrain's:
-`2 sqrt(error^2 + error_Retrain^2 + noise^2)`. The errors come from the number of samples; the noise, from training, is the
-difference between Retrain and a second Retrain. A test counts only if Retrain passes it and the original fails it. A model
-passes if its difference is within the tolerance and it is not nearer to the original than to Retrain.
+The standard is the mean of the figures of Retrain and of further Retrains. The tolerance is the largest difference to it that
+two kinds of noise explain: `sqrt((2 error)^2 + (t s)^2 (1 + 1 / K))`. The error is that of the difference, from the samples,
+which are the same for all models. `s` is the standard deviation over K Retrains, and t Student's quantile for 95% and K - 1
+degrees of freedom. A test counts only if Retrain passes it and the original fails it. A model passes if its difference is
+within the tolerance and it is not nearer to the original than to the standard.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import stdev
+
+import numpy as np
+from scipy.stats import t as student
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.figure import Figure
 from dau_lightning.storage.audit_file import FAIL, NOT_ENOUGH, PASS
 
 DEVIATIONS = 2
-RULE = 3  # raise it when the rule changes, so that earlier verdicts are not kept
+LEVEL = 0.95  # at which two deviations are exceeded, on both sides
+RULE = 4  # raise it when the rule changes, so that earlier verdicts are not kept
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict of one test: the word, the reason where it says not enough data, noise and tolerance of the figure."""
+    """The verdict of one test.
+
+    Attributes:
+        verdict: the word.
+        why: the reason where it says not enough data.
+        standard: the figure that an exact unlearning has.
+        noise: the standard deviation over Retrains; None with one of them.
+        tolerance: of the model's difference to the standard; None if the test has a rule of its own.
+    """
 
     verdict: str
     why: str
+    standard: float
     noise: float | None
-    tolerance: float
+    tolerance: float | None
+
+
+@dataclass(frozen=True)
+class Standard:
+    """The Retrains to compare with.
+
+    Attributes:
+        figures: of K Retrains.
+        resolution: see `AuditTest`.
+    """
+
+    figures: list[Figure]
+    resolution: float
+
+    @property
+    def value(self) -> float:
+        """Their mean."""
+        return float(np.mean([figure.value for figure in self.figures]))
+
+    @property
+    def noise(self) -> float | None:
+        """Their standard deviation."""
+        return stdev(figure.value for figure in self.figures) if len(self.figures) > 1 else None
+
+    def tolerance(self, figure: Figure | None = None) -> float:
+        """The largest difference of a figure to the mean, or without one of the mean to the truth, that noise explains."""
+        count, mean = len(self.figures), np.mean([each.influence for each in self.figures], axis=0)
+        error = float(np.linalg.norm(mean if figure is None else figure.influence - mean))
+        spread = 0.0 if self.noise is None else float(student.ppf((1 + LEVEL) / 2, count - 1)) * self.noise
+        share = 1 / count + (figure is not None)
+        return ((DEVIATIONS * error) ** 2 + spread**2 * share + self.resolution**2) ** 0.5
 
 
 def verdict(test: AuditTest, figures: Mapping[str, Figure], like_unseen: bool = True) -> Verdict:
@@ -32,26 +78,30 @@ def verdict(test: AuditTest, figures: Mapping[str, Figure], like_unseen: bool = 
 
     Args:
         test: the test.
-        figures: the figures by kind: `method`, `retrain`, `original`, and `retrain_again` if there is one.
+        figures: the figures by kind: `method`, `retrain`, `original`, and those of further Retrains.
         like_unseen: see `Case.like_unseen`; if not, only Retrain is a standard for a test against unseen images.
     """
-    retrain, again = figures["retrain"], figures.get("retrain_again")
-    noise = None if again is None else abs(again.value - retrain.value)
+    further = [figure for kind, figure in figures.items() if kind not in ("method", "retrain", "original")]
+    own = [] if test.to_retrain and further else [figures["retrain"]]
+    standard = Standard([*own, *further], test.resolution)
+    tolerance = None if test.own_rule else standard.tolerance(figures["method"])
 
     def passes(kind: str) -> bool:
-        return test.passes(figures[kind], retrain, _tolerance(figures[kind].error, retrain.error, noise))
+        return test.passes(figures[kind], standard.value, standard.tolerance(figures[kind]))
 
-    tolerance = _tolerance(figures["method"].error, retrain.error, noise)
+    def said(word: str, why: str = "") -> Verdict:
+        return Verdict(word, why, standard.value, standard.noise, tolerance)
+
     exact = test.ideal if like_unseen or not test.against_unseen else None
-    if exact is not None and abs(retrain.value - exact) > _tolerance(retrain.error, 0.0, noise):
-        return Verdict(NOT_ENOUGH, f"Retrain itself fails: its figure should be {exact:g}", noise, tolerance)
+    if exact is not None and abs(standard.value - exact) > standard.tolerance():
+        return said(NOT_ENOUGH, f"Retrain itself fails: its figure should be {exact:g}")
     if not passes("retrain"):
-        return Verdict(NOT_ENOUGH, "Retrain itself fails", noise, tolerance)
+        return said(NOT_ENOUGH, "Retrain itself fails")
     if test.needs_control and passes("original"):
-        return Verdict(NOT_ENOUGH, "the original passes too: the test cannot tell it from Retrain", noise, tolerance)
-    if passes("method") and test.needs_control and _nearer_to_original(figures):
-        return Verdict(NOT_ENOUGH, "noise explains its distance to Retrain, but it is nearer to the original", noise, tolerance)
-    return Verdict(PASS if passes("method") else FAIL, "", noise, tolerance)
+        return said(NOT_ENOUGH, "the original passes too: the test cannot tell it from Retrain")
+    if passes("method") and test.needs_control and _nearer_to_original(figures, standard.value):
+        return said(NOT_ENOUGH, "noise explains its distance to Retrain, but it is nearer to the original")
+    return said(PASS if passes("method") else FAIL)
 
 
 def summary_line(verdicts: Mapping[str, str]) -> str:
@@ -67,10 +117,6 @@ def summary_line(verdicts: Mapping[str, str]) -> str:
     return "; ".join(parts)
 
 
-def _nearer_to_original(figures: Mapping[str, Figure]) -> bool:
-    to_original, to_retrain = (abs(figures["method"].value - figures[kind].value) for kind in ("original", "retrain"))
-    return to_original < to_retrain
-
-
-def _tolerance(error: float, other: float, noise: float | None) -> float:
-    return DEVIATIONS * (error**2 + other**2 + (noise or 0.0) ** 2) ** 0.5
+def _nearer_to_original(figures: Mapping[str, Figure], standard: float) -> bool:
+    method, original = figures["method"].value, figures["original"].value
+    return abs(method - original) < abs(method - standard)

@@ -39,18 +39,28 @@ def auc(forget: Tensor, forget_targets: Tensor, unseen: Tensor, unseen_targets: 
         the forgetting itself shows. The standard error follows Hanley & McNeil (1982), with the effective number of the
         weighted samples. None if no class has both kinds of samples.
     """
+    if (weights := unseen_weights(forget_targets, unseen_targets)) is None:
+        return None
+    kept = torch.isin(forget_targets, unseen_targets)
+    members = np.concatenate([np.ones(int(kept.sum()), int), np.zeros(len(unseen), int)])
+    scores, each = torch.cat([forget[kept], unseen]).numpy(), torch.cat([torch.ones(int(kept.sum())), weights]).numpy()
+    area = float(roc_auc_score(members, scores, sample_weight=each))
+    effective = float(weights.sum() ** 2 / weights.square().sum())
+    return 100 * area, 100 * standard_error(area, int(kept.sum()), effective)
+
+
+def unseen_weights(forget_targets: Tensor, unseen_targets: Tensor) -> Tensor | None:
+    """Weights with which unseen samples have the class shares of the forget set, float64 `(M,)`.
+
+    None if no class has both kinds of samples.
+    """
     classes = 1 + int(torch.cat([forget_targets, unseen_targets]).max())
     known = unseen_targets.bincount(minlength=classes)
     kept = known[forget_targets] > 0
     if not bool(kept.any()):
         return None
     shares = forget_targets[kept].bincount(minlength=classes).double() / known.clamp_min(1)
-    weights = shares[unseen_targets]
-    members = np.concatenate([np.ones(int(kept.sum()), int), np.zeros(len(unseen), int)])
-    scores, each = torch.cat([forget[kept], unseen]).numpy(), torch.cat([torch.ones(int(kept.sum())), weights]).numpy()
-    area = float(roc_auc_score(members, scores, sample_weight=each))
-    effective = float(weights.sum() ** 2 / weights.square().sum())
-    return 100 * area, 100 * standard_error(area, int(kept.sum()), effective)
+    return shares[unseen_targets]
 
 
 def standard_error(area: float, positives: float, negatives: float) -> float:

@@ -24,7 +24,7 @@ from dau_lightning.report.rows import rows_of
 from dau_lightning.report.section import Section, sections
 from dau_lightning.report.text import headings
 from dau_lightning.storage.atomic import write_all
-from dau_lightning.storage.audit_file import scores_of
+from dau_lightning.storage.audit_file import figures, scores_of
 
 PIXELS_PER_POINT = 1.5  # the letters of the pictures, 9 points high, become 13.5 pixels
 
@@ -78,7 +78,7 @@ def _html(template: str, settings: Iterable[tuple[str, str]], drawn: Iterable[Pi
     groups: dict[str, dict[str, str]] = {}
     for name, value in sorted(settings, key=lambda setting: ("." in setting[0], setting[0])):  # those without a group first
         groups.setdefault(name.partition(".")[0] if "." in name else "", {})[name] = value
-    functions = {"headings": headings, "column": column, "passed": passed, "zip": zip}
+    functions = {"headings": headings, "column": column, "passed": passed, "figures": figures, "zip": zip}
     values |= {"settings": groups, "pictures": list(map(_embedded, drawn)), "version": version("dau-lightning")}
     return render(template, **functions, **values)
 

@@ -20,10 +20,10 @@ def read_audit(folder: Path, weights: str) -> dict[str, Any]:
         folder: the run folder.
         weights: digest of the audited weights.
     """
-    path, empty = folder / FILE, {"weights": weights, "references": 0, "shadows": 0, "tests": {}}
+    path, empty = folder / FILE, {"weights": weights, "retrains": 0, "references": 0, "shadows": 0, "tests": {}}
     try:
         content = unseal(json.loads(path.read_text()))
-        return content if content["weights"] == weights else empty
+        return {**empty, **content} if content["weights"] == weights else empty
     except FileNotFoundError:
         return empty
     except (ValueError, KeyError, AttributeError) as error:
@@ -55,3 +55,13 @@ def add_scores(folder: Path, scores: Mapping[str, Any]) -> None:
     """Add the scores of single samples, arrays named `TEST/KIND/NAME`, to `audit.safetensors`."""
     if scores:
         save_tensors(folder / SCORES, scores_of(folder) | dict(scores), {})
+
+
+def figures(test: Mapping[str, Any]) -> dict[str, float | None]:
+    """The figures of `method`, `retrain` and `original` in a test of `audit.json`; that of `retrain` is the standard.
+
+    >>> figures({"standard": 50.0, "figures": {"method": {"value": 55.0}, "retrain": {"value": 51.0}}})
+    {'method': 55.0, 'retrain': 50.0, 'original': None}
+    """
+    found = {kind: test["figures"].get(kind, {}).get("value") for kind in ("method", "retrain", "original")}
+    return found | ({"retrain": test["standard"]} if test.get("standard") is not None else {})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dau_lightning.audit.case import Case, Outputs
-from dau_lightning.audit.shadows import members
+from dau_lightning.audit.shadows import ShadowOutputs, members
 
 SIZES = {"retain": 240, "forget": 120, "test_retain": 240}
 
@@ -45,13 +45,21 @@ def make_case(tiny: Any) -> Callable[..., Case]:
 @pytest.fixture
 def usual(make_case: Callable[..., Case]) -> Case:
     """The method is another Retrain; the original remembers everything."""
-    return make_case(method=2.0, retrain=2.0, original=8.0, retrain_again=2.0)
+    return make_case(method=2.0, retrain=2.0, original=8.0, **{"retrain 0": 2.0})
 
 
 def shadowed(case: Case, shadows: int, method: float) -> Case:
     """Give a case the margins of shadow models: `method` more for samples that were unlearned, 5 for those remembered."""
     draws, case.shadows = np.random.default_rng(0), shadows
-    inside = members(case)
+    inside, tests = members(case), len(case.part("test"))
     for kind, more in (("original", 5.0), ("method", method), ("retrain", 0.0)):
-        case.shadow_margins[kind] = draws.normal(size=inside.shape) + more * inside
+        give_margins(case, kind, draws.normal(size=inside.shape) + more * inside, draws.normal(size=(shadows, tests)))
     return case
+
+
+def give_margins(case: Case, kind: str, forget: np.ndarray, test: np.ndarray) -> None:
+    """Give the shadow models of a kind outputs of three classes with these `phi`, `(S, N)` and `(S, T)`."""
+    targets = case.part("forget").targets.expand(len(forget), -1).unsqueeze(2)
+    logits = torch.zeros(*forget.shape, 3)
+    logits = logits.scatter(2, targets, torch.from_numpy(forget + np.log(2)).float().unsqueeze(2))
+    case.shadow_outputs[kind] = ShadowOutputs(logits, torch.from_numpy(test))

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 
@@ -64,20 +65,23 @@ def test_the_command_audits_a_run_and_goes_on_where_it_was_left(finished, capsys
     assert content(finished)["tests"]["tow"] == first["tests"]["tow"]
 
 
-def test_retrain_against_itself_and_a_second_retrain(run, finished):
+def test_retrain_against_itself_and_further_retrains(run, finished):
     shutil.rmtree(finished)  # its original and Retrain stay in the store
     run(*TINY, *LARGER, "baseline=retrain")
     run(*TINY, *LARGER, "baseline=retrain_again")
     for folder, found in results().items():
-        command.main([str(folder), *QUICK])
+        command.main([str(folder), *QUICK, "retrains=3"])
         tests = content(folder)["tests"]
-        assert set(tests["tow"]["figures"]) == {"method", "retrain", "original", "retrain_again"}
-        same = "retrain" if found["baseline"] == "retrain" else "retrain_again"
         for name in ("tow", "linear_probe", "differential", "residual_knowledge"):
             figures = tests[name]["figures"]
-            assert figures["method"] == figures[same]
+            assert set(figures) == {"method", "retrain", "original", "retrain 0", "retrain 1", "retrain 2"}
+            assert (figures["method"] == figures["retrain"]) == (found["baseline"] == "retrain")
             assert tests[name]["verdict"] != "fail"
-            assert tests[name]["noise"] == abs(figures["retrain_again"]["value"] - figures["retrain"]["value"])
+            kinds = [kind for kind in figures if kind.startswith("retrain")][name in ("tow", "residual_knowledge") :]
+            values = [figures[kind]["value"] for kind in kinds]
+            assert tests[name]["standard"] == pytest.approx(fmean(values))
+            assert tests[name]["noise"] == pytest.approx(stdev(values))
+    assert len(list(Path("store").glob("reference-*.safetensors"))) == 3
 
 
 def test_references_and_shadows_are_trained_once_for_all_methods(finished, run, monkeypatch):
@@ -85,8 +89,8 @@ def test_references_and_shadows_are_trained_once_for_all_methods(finished, run, 
     assert "minutes were over" in content(finished)["tests"]["ulira"]["why"]
     command.main([str(finished), *QUICK, "references=3", "shadows=8"])
     tests, stored = content(finished)["tests"], len(list(Path("store").glob("reference-*.safetensors")))
-    assert stored == 3 + 8 + 8
-    assert set(tests["rmia"]["figures"]) == {"method", "retrain", "original", "retrain_again"}
+    assert stored == 3 + 8 + 8  # four of the Retrains beside the shadow models are the further Retrains
+    assert set(tests["rmia"]["figures"]) == {"method", "retrain", "original", *(f"retrain {number}" for number in range(4))}
     assert set(tests["ulira"]["figures"]) == set(tests["klom"]["figures"]) == {"method", "retrain", "original"}
     assert tests["epsilon"]["why"] == "4 models of each kind, a verdict needs 64"
     assert tests["tow"]["noise"] > 0
@@ -99,6 +103,8 @@ def test_references_and_shadows_are_trained_once_for_all_methods(finished, run, 
         figures = content(folder)["tests"]["ulira"]["figures"]
         if result["baseline"] != "finetune":
             assert figures["method"] == figures[result["baseline"]]
+        vulnerable = content(folder)["tests"]["vulnerable"]
+        assert {"ulira", "rmia", "fresh_attacker", "differential_all"} <= set(vulnerable["figures"]["method"])
     command.main([str(finished), *QUICK])  # an earlier audit's references are used
     assert content(finished)["tests"] == tests
 
@@ -126,7 +132,7 @@ def test_canaries_with_wrong_labels(run, tmp_path, monkeypatch):
     figures = tests["rmia"]["figures"]
     assert figures["retrain"]["value"] < 40  # no model guesses wrong labels that it never saw
     assert "should be 50" not in tests["rmia"]["why"]
-    assert "auc_canaries" in tests["ulira"]["figures"]["method"]
+    assert set(tests["canaries"]["figures"]) == {"method", "retrain", "original"}
 
 
 def test_a_run_without_retrain_says_what_it_takes(run, tmp_path, monkeypatch):
@@ -134,7 +140,7 @@ def test_a_run_without_retrain_says_what_it_takes(run, tmp_path, monkeypatch):
     run(*TINY, *LARGER, "baseline=finetune", "baseline.epochs=1", "reference=off")
     (folder,) = results()
     command.main([str(folder), *QUICK])
-    assert all("references=1 trains it" in test["why"] for test in content(folder)["tests"].values())
+    assert all("retrains=4 trains it" in test["why"] for test in content(folder)["tests"].values())
 
 
 def test_runs_that_cannot_be_audited(finished):
@@ -163,6 +169,8 @@ def test_runs_that_cannot_be_audited(finished):
     refused("was made by unlearn")
     changed(start={"recipe": None})
     refused("references must be 0 .* trained by another recipe", "references=1")
+    changed(start={"recipe": None}, rows={name: row for name, row in result["rows"].items() if name != "retrain"})
+    refused("retrains must be 0 .* trained by another recipe", "retrains=1")
     changed()
     (finished / "unlearned.safetensors").write_bytes(b"damaged")
     refused("must hold the weights of the run")
@@ -193,6 +201,7 @@ def test_a_run_that_cannot_be_audited_does_not_stop_the_others(jobs, finished, t
         (["runs", "references=5"], "references must be at most 4"),
         (["runs", "shadows=9"], "shadows must be 0 or an even number from 8"),
         (["runs", "shadows=6"], "shadows must be 0 or an even number from 8"),
+        (["runs", "retrains=some"], "retrains must be an integer"),
         (["runs", "jobs=0"], "jobs must be at least 1"),
         (["runs", "minutes=soon"], "minutes must be a number"),
         (["runs", "minutes=0"], "minutes must be above 0"),

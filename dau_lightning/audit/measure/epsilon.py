@@ -23,14 +23,14 @@ class Epsilon(AuditTest):
 
     better = "high"
     trains = "shadows"
-    kinds = "method", "retrain", "original"
+    of_methods = True
 
     def __init__(self, *, delta: float, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
         self.delta = delta
 
     def measure(self, case: Case, kind: str) -> Figure:
-        """See `AuditTest.measure`. The error is the jackknife's."""
+        """See `AuditTest.measure`. The influences are the jackknife's."""
         right = {each: [case.right(each, part).mean() for part in ("retain", "test_retain")] for each in (kind, "retrain")}
         ratios = [float(own / reference) for own, reference in zip(right[kind], right["retrain"], strict=True)]
 
@@ -40,8 +40,8 @@ class Epsilon(AuditTest):
             return float(np.mean(2.0 ** -np.floor(2 * np.array(found)))) * ratios[0] * ratios[1]
 
         margins = [shadow_margins(case, each) for each in (kind, "retrain")]
-        value, error = jackknife(quality, margins, members(case))
-        return Figure(value, error, {"RA_ratio": ratios[0], "TA_ratio": ratios[1]})
+        value, influence = jackknife(quality, margins, members(case))
+        return Figure(value, influence, {"RA_ratio": ratios[0], "TA_ratio": ratios[1]})
 
     def doubt(self, case: Case) -> str:
         """Too few models: with N of each kind even Retrain against Retrain gives large epsilons."""

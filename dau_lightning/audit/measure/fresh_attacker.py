@@ -3,19 +3,21 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dau_lightning.audit.base import AuditTest
+from dau_lightning.audit.base import Attack
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
+from dau_lightning.audit.shadows import cross_fitted, members, shadow_outputs
 from dau_lightning.audit.trained_attack import PARTS, Half, trained_attack
 from dau_lightning.base.randomness import reseed
 from dau_lightning.data.order import Order
 
 
-class FreshAttacker(AuditTest):
+class FreshAttacker(Attack):
     """AUC, in percent, of an attacker network that tells forgotten from unseen images; 50: not at all.
 
     It guards against a defender that fools only the attacker that it was trained with.
@@ -39,36 +41,50 @@ class FreshAttacker(AuditTest):
 
     def measure(self, case: Case, kind: str) -> Figure:
         """See `AuditTest.measure` and `trained_attack`."""
-        targets = {part: case.part(part).targets for part in PARTS}
-        seen = {part: case.outputs(kind, part).logits.softmax(1) for part in PARTS}
+        samples = {part: _Samples(case.outputs(kind, part).logits.softmax(1), case.part(part).targets) for part in PARTS}
 
         def attack(fitted: Half, scored: Half) -> tuple[Tensor, Tensor]:
-            with torch.random.fork_rng(devices=[]):
-                reseed(case.seed, "audit", "fresh attacker")
-                attacker = self.attacker(len(case.split.train.class_names))
-                self._train(
-                    attacker, *(_Samples(seen[name][at], targets[name][at]) for name, at in zip(PARTS, fitted, strict=True))
-                )
-            attacker.eval()
-            forget, unseen = (
-                _judged(attacker, seen[name][at], targets[name][at]) for name, at in zip(PARTS, scored, strict=True)
-            )
+            attacker = self._trained(case, *(samples[name].at(where) for name, where in zip(PARTS, fitted, strict=True)))
+            forget, unseen = (_judged(attacker, samples[name].at(where)) for name, where in zip(PARTS, scored, strict=True))
             return forget, unseen
 
         return trained_attack(case, "fresh attacker", attack)
 
-    def _train(self, attacker: nn.Module, forget: "_Samples", unseen: "_Samples") -> None:
-        """Minimise the binary cross-entropy; each batch holds both kinds, or batch-norm would hide their difference."""
-        optimizer, size = torch.optim.Adam(attacker.parameters(), self.lr), min(self.batch_size, len(forget.targets))
+    def shadow_scores(self, case: Case, kind: str) -> np.ndarray:
+        """See `Attack.shadow_scores`."""
+        inside, outputs = torch.from_numpy(members(case)), shadow_outputs(case, kind).forget.softmax(2)
+        targets = case.part("forget").targets.expand(len(inside), -1)
+
+        def attack(fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
+            sides = (inside[fitted], ~inside[fitted])
+            attacker = self._trained(case, *(_Samples(outputs[fitted][side], targets[fitted][side]) for side in sides))
+            judged = _judged(attacker, _Samples(outputs[scored].flatten(0, 1), targets[scored].flatten()))
+            return judged.double().numpy().reshape(len(scored), -1)
+
+        return cross_fitted(len(inside), attack)
+
+    def _trained(self, case: Case, forget: "_Samples", unseen: "_Samples") -> nn.Module:
+        """Minimise the binary cross-entropy; each batch holds both kinds, or batch-norm would hide their difference.
+
+        The number of steps is that of an attack on half of the forget set.
+        """
+        size = min(self.batch_size, len(forget.targets))
+        steps = self.epochs * -(-(len(case.part("forget")) // 2) // size)
         orders = [Order(len(forget.targets), size, 0, name) for name in PARTS]  # as many unseen as forgotten ones
         member = torch.cat([torch.ones(size), torch.zeros(size)])
-        for step in range(self.epochs * -(-len(forget.targets) // size)):
-            pairs = list(zip((forget, unseen), (order.batch(step) for order in orders), strict=True))
-            probabilities, targets = (torch.cat([part[i][at] for part, at in pairs]) for i in (0, 1))
-            loss = F.binary_cross_entropy_with_logits(attacker(probabilities, torch.zeros_like(probabilities), targets), member)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        with torch.random.fork_rng(devices=[]):
+            reseed(case.seed, "audit", "fresh attacker")
+            attacker = self.attacker(len(case.split.train.class_names))
+            optimizer = torch.optim.Adam(attacker.parameters(), self.lr)
+            for step in range(steps):
+                both = [part.at(order.batch(step)) for part, order in zip((forget, unseen), orders, strict=True)]
+                probabilities, targets = map(torch.cat, zip(*both, strict=True))
+                logits = attacker(probabilities, torch.zeros_like(probabilities), targets)
+                loss = F.binary_cross_entropy_with_logits(logits, member)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        return attacker.eval()
 
 
 class _Samples(NamedTuple):
@@ -77,8 +93,12 @@ class _Samples(NamedTuple):
     probabilities: Tensor
     targets: Tensor
 
+    def at(self, where: Tensor) -> "_Samples":
+        """Some of the samples, by their indices."""
+        return _Samples(self.probabilities[where], self.targets[where])
+
 
 @torch.no_grad()
-def _judged(attacker: nn.Module, probabilities: Tensor, targets: Tensor) -> Tensor:
+def _judged(attacker: nn.Module, samples: _Samples) -> Tensor:
     """Membership logits `(N,)`."""
-    return attacker(probabilities, torch.zeros_like(probabilities), targets)
+    return attacker(samples.probabilities, torch.zeros_like(samples.probabilities), samples.targets)

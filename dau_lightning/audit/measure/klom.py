@@ -23,21 +23,21 @@ class KLOM(AuditTest):
 
     better = "low"
     trains = "shadows"
-    kinds = "method", "retrain", "original"
+    of_methods = True
 
     def __init__(self, *, bins: int, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
         self.bins = bins
 
     def measure(self, case: Case, kind: str) -> Figure:
-        """See `AuditTest.measure`. The error is the jackknife's."""
+        """See `AuditTest.measure`. The influences are the jackknife's."""
         inside, margins = members(case), [shadow_margins(case, each) for each in (kind, "retrain")]
 
         def of_samples(unlearned: np.ndarray, retrained: np.ndarray, known: np.ndarray) -> np.ndarray:
             return divergences(unlearned, retrained, known, self.bins)
 
-        value, error = jackknife(lambda pair, known: float(of_samples(pair[0], pair[1], known).mean()), margins, inside)
-        return Figure(value, error, {"percentile_95": float(np.percentile(of_samples(margins[0], margins[1], inside), 95))})
+        value, influence = jackknife(lambda pair, known: float(of_samples(pair[0], pair[1], known).mean()), margins, inside)
+        return Figure(value, influence, {"percentile_95": float(np.percentile(of_samples(margins[0], margins[1], inside), 95))})
 
 
 def divergences(unlearned: np.ndarray, retrained: np.ndarray, inside: np.ndarray, bins: int) -> np.ndarray:

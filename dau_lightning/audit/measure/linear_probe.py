@@ -7,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import Figure, require_enough
+from dau_lightning.audit.figure import Figure, mean_figure, require_enough
 
 
 class LinearProbe(AuditTest):
@@ -25,7 +25,7 @@ class LinearProbe(AuditTest):
         self.most = most
 
     def measure(self, case: Case, kind: str) -> Figure:
-        """See `AuditTest.measure`. The error is that of a share (binomial)."""
+        """See `AuditTest.measure`."""
         draws = case.draws("linear probe")
         retain = torch.randperm(len(case.part("retain")), generator=draws)[: self.most]
         forget = torch.randperm(len(case.part("forget")), generator=draws)
@@ -39,6 +39,5 @@ class LinearProbe(AuditTest):
             torch.cat([features["retain"][retain], features["forget"][fitted]]).double().numpy(),
             torch.cat([targets["retain"][retain], targets["forget"][fitted]]).numpy(),
         )
-        share = float(probe.score(features["forget"][scored].double().numpy(), targets["forget"][scored].numpy()))
-        smoothed = (share * len(scored) + 1) / (len(scored) + 2)  # an error above 0 at 0% and 100%
-        return Figure(100 * share, 100 * (smoothed * (1 - smoothed) / len(scored)) ** 0.5)
+        answers = probe.predict(features["forget"][scored].double().numpy())
+        return mean_figure(100 * (answers == targets["forget"][scored].numpy()))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import Figure, require_enough
+from dau_lightning.audit.figure import Figure, mean_figure, require_enough
 from dau_lightning.base.randomness import reseed
 from dau_lightning.data.order import Order
 from dau_lightning.training.mode import float32
@@ -28,20 +28,19 @@ class Relearning(AuditTest):
     """
 
     better = "high"
+    resolution = 1.0
 
     def __init__(self, *, most_steps: int, batch_size: int, lr: float, orders: int, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
         self.most_steps, self.batch_size, self.lr, self.orders = most_steps, batch_size, lr, orders
 
     def measure(self, case: Case, kind: str) -> Figure:
-        """See `AuditTest.measure`. The error is that of the mean over the orders, with half a step as the least deviation."""
+        """See `AuditTest.measure`. The independent samples are the orders."""
         require_enough(len(case.part("forget")), "forgotten images to learn again")
         right = [case.right(each, "forget") for each in ("retrain", "original")]
         middle = float(torch.stack(right).mean())
         counts = [self._steps(case, kind, middle, order) for order in range(self.orders)]
-        steps = torch.tensor(counts, dtype=torch.double)
-        error = max(float(steps.std()), 0.5) / len(steps) ** 0.5
-        return Figure(float(steps.mean()), error, {"target_accuracy": 100 * middle})
+        return mean_figure(counts, {"target_accuracy": 100 * middle})
 
     def _steps(self, case: Case, kind: str, target: float, seed: int) -> int:
         """The number of steps until the accuracy is `target`, in [0, 1]."""

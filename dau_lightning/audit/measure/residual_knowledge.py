@@ -5,7 +5,7 @@ from torch import Tensor
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import Figure, NotEnough, require_enough
+from dau_lightning.audit.figure import Figure, NotEnough, mean_figure, require_enough
 from dau_lightning.dataset.images import Images
 
 
@@ -20,6 +20,7 @@ class ResidualKnowledge(AuditTest):
     """
 
     better = "low"
+    to_retrain = True
 
     def __init__(self, *, noise: float, draws: int, most: int, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
@@ -33,7 +34,7 @@ class ResidualKnowledge(AuditTest):
         known = retrain > 0
         ratios = own[known] / retrain[known]
         require_enough(len(ratios), "forgotten images on which Retrain is ever right")
-        return Figure(float(ratios.mean()), float(ratios.std()) / len(ratios) ** 0.5, {"left_out": float((~known).sum())})
+        return mean_figure(ratios.numpy(), {"left_out": float((~known).sum())})
 
     def _right(self, case: Case, kind: str) -> Tensor:
         """The share of draws in which a model is right on each image, float64 `(N,)`."""

@@ -2,21 +2,23 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from dau_lightning.audit.base import AuditTest
+from dau_lightning.audit.area import area
+from dau_lightning.audit.base import Attack
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import MORE, Figure, require_enough
+from dau_lightning.audit.figure import MORE, Figure, NotEnough, require_enough
 from dau_lightning.audit.further_models import reference_halves, references
 from dau_lightning.audit.low_rates import low_rates
+from dau_lightning.audit.shadows import shadow_margins, shadow_outputs
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.draw import stratified
-from dau_lightning.metric.auc import auc
 from dau_lightning.training.reference import halves
 
 WITH_REFERENCES = f"{MORE}, or take references=4"
 
 
-class RMIA(AuditTest):
+class RMIA(Attack):
     """AUC, in percent, of forgotten against unseen images by the score of RMIA; 50: not at all.
 
     `ratio_x = p_model(x) / p(x)`, `p(x) = ((1 + a) mean p_out(x) + 1 - a) / 2`; the score of x is the share of population
@@ -40,30 +42,53 @@ class RMIA(AuditTest):
 
     def measure(self, case: Case, kind: str) -> Figure:
         """See `AuditTest.measure`. Further: TPR at low FPR, and the AUC of forgotten against retain images."""
-        kinds, targets = references(case), case.part("test").targets
-        population = torch.zeros(len(targets), dtype=torch.bool)
-        population[stratified(targets, len(targets) // 2, generator(case.seed, "population"))] = True
-        unseen = torch.isin(targets, case.part("forget").targets) & ~population
-        ratios = {part: self._ratios(case, kind, kinds, part) for part in ("forget", "retain", "test")}
-        scores = {part: scored(each, ratios["test"][population.numpy()], self.gamma) for part, each in ratios.items()}
+        kinds, population = references(case), _population(case)
+        unseen = np.isin(case.part("test").targets.numpy(), case.part("forget").targets.numpy()) & ~population
+        ratios = {part: self._ratios(case, case.margins(kind, part), kinds, part) for part in ("forget", "retain", "test")}
+        scores = {part: scored(each, ratios["test"][population], self.gamma) for part, each in ratios.items()}
         known = {part: ~np.isnan(each) for part, each in scores.items()}
         require_enough(int(known["forget"].sum()), "forgotten images that some reference model never saw", WITH_REFERENCES)
         require_enough(
             int(unseen.sum()), "unseen images of their classes to score, half of those in the test set", "add some to it"
         )
-        chosen = {"forget": known["forget"], "retain": known["retain"], "test": unseen.numpy()}
-        columns = {part: torch.from_numpy(scores[part][at]) for part, at in chosen.items()}
+        chosen = {"forget": known["forget"], "retain": known["retain"], "test": unseen}
+        columns = {part: scores[part][at] for part, at in chosen.items()}
         labels = {part: case.part(part).targets[torch.from_numpy(at)] for part, at in chosen.items()}
-        area, retain = (auc(columns["forget"], labels["forget"], columns[part], labels[part]) for part in ("test", "retain"))
-        assert area, "unseen images are of the classes of the forgotten ones"
-        details = low_rates(columns["forget"].numpy(), columns["test"].numpy())
+        found, retain = (area(columns["forget"], labels["forget"], columns[part], labels[part]) for part in ("test", "retain"))
+        assert found, "unseen images are of the classes of the forgotten ones"
+        details = low_rates(columns["forget"], columns["test"])
         details |= {"auc_against_retain": retain[0]} if retain else {}
-        return Figure(*area, details, {"forget": scores["forget"], "unseen": columns["test"].numpy()})
+        return Figure(*found, details, {"forget": scores["forget"], "unseen": columns["test"]})
 
-    def _ratios(self, case: Case, kind: str, kinds: list[str], part: str) -> np.ndarray:
+    def shadow_scores(self, case: Case, kind: str) -> np.ndarray:
+        """See `Attack.shadow_scores`."""
+        kinds, population = references(case), _population(case)
+        if case.references < 2:
+            raise NotEnough("with one reference it scores half of the images alone: references=2")
+        outputs = zip(shadow_margins(case, kind), shadow_outputs(case, kind).test, strict=True)
+        return np.stack(
+            [
+                scored(
+                    self._ratios(case, torch.from_numpy(forget), kinds, "forget"),
+                    self._ratios(case, test, kinds, "test")[population],
+                    self.gamma,
+                )
+                for forget, test in outputs
+            ]
+        )
+
+    def _ratios(self, case: Case, margins: Tensor, kinds: list[str], part: str) -> np.ndarray:
         """`ratio_x` of the images of a part, float64 `(N,)`; not a number where every reference model saw the image."""
-        own, *others = (case.margins(each, part).sigmoid().numpy() for each in (kind, *kinds))
-        return own / population_probability(np.stack(others), outside(case, part), self.a)
+        others = np.stack([case.margins(each, part).sigmoid().numpy() for each in kinds])
+        return margins.sigmoid().numpy() / population_probability(others, outside(case, part), self.a)
+
+
+def _population(case: Case) -> np.ndarray:
+    """The test images that are the population, bool `(T,)`."""
+    targets = case.part("test").targets
+    population = np.zeros(len(targets), dtype=bool)
+    population[stratified(targets, len(targets) // 2, generator(case.seed, "population")).numpy()] = True
+    return population
 
 
 def outside(case: Case, part: str) -> np.ndarray:

@@ -30,9 +30,11 @@ class ThreeSample(AuditTest):
             for each, at in zip((kind, "retrain", "original"), thirds, strict=True)
         ]
         z = relative_similarity(*samples)
-        return Figure(z, 1.0, {"p": float(norm.sf(z))})
+        return Figure(z, np.ones(1), {"p": float(norm.sf(z))})
 
-    def passes(self, figure: Figure, retrain: Figure, tolerance: float) -> bool:
+    own_rule = True
+
+    def passes(self, figure: Figure, standard: float, tolerance: float) -> bool:
         """Whether the model is nearer to Retrain, at the 5% level."""
         return figure.details["p"] < LEVEL
 

@@ -2,9 +2,11 @@
 
 from math import prod
 
+import numpy as np
+
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import Figure
+from dau_lightning.audit.figure import Figure, mean_figure
 
 PARTS = "forget", "retain", "test_retain"
 
@@ -12,13 +14,15 @@ PARTS = "forget", "retain", "test_retain"
 class ToW(AuditTest):
     """`prod over forget, retain, test of (1 - |accuracy - accuracy_Retrain|)`, accuracies in [0, 1]; 1 is Retrain."""
 
+    better = "high"
+    to_retrain = True
+
     def measure(self, case: Case, kind: str) -> Figure:
-        """See `AuditTest.measure`. The error follows from that of each difference, whose samples are paired."""
-        factors, errors = {}, {}
+        """See `AuditTest.measure`. The influence of an image is what it adds to the difference of its part."""
+        factors, slopes = {}, {}
         for part in PARTS:
             difference = case.right(kind, part) - case.right("retrain", part)
             factors[part] = 1 - abs(float(difference.mean()))
-            errors[part] = float(difference.std(correction=0)) / len(difference) ** 0.5
-        value = prod(factors.values())
-        error = sum((errors[part] * prod(factors[other] for other in PARTS if other != part)) ** 2 for part in PARTS) ** 0.5
-        return Figure(value, error, factors)
+            slopes[part] = mean_figure(difference.numpy()).influence * -np.sign(float(difference.mean()))
+        influence = [slopes[part] * prod(factors[other] for other in PARTS if other != part) for part in PARTS]
+        return Figure(prod(factors.values()), np.concatenate(influence), factors)

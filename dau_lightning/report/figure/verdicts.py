@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dau_lightning.report.figure import Picture
 from dau_lightning.report.figure.style import COLOURS, DAU, RETRAIN, STYLE, saved
-from dau_lightning.storage.audit_file import FAIL, NOT_ENOUGH, PASS
+from dau_lightning.storage.audit_file import FAIL, NOT_ENOUGH, PASS, figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,15 +40,12 @@ def verdict_pictures(tests: Mapping[str, Any]) -> list[Picture]:
 def placed(test: Mapping[str, Any]) -> tuple[float, float] | None:
     """The place of the unlearned model and the tolerance, on the scale from the original, 0, to Retrain, 1.
 
-    >>> figures = {"method": {"value": 55.0}, "retrain": {"value": 50.0}, "original": {"value": 70.0}}
-    >>> placed({"figures": figures, "tolerance": 2.0})
+    >>> found = {"method": {"value": 55.0}, "retrain": {"value": 51.0}, "original": {"value": 70.0}}
+    >>> placed({"standard": 50.0, "figures": found, "tolerance": 2.0})
     (0.75, 0.1)
     """
-    figures = test["figures"]
-    if not {"method", "retrain", "original"} <= set(figures):
-        return None
-    method, retrain, original = (figures[kind]["value"] for kind in ("method", "retrain", "original"))
-    if original == retrain:
+    method, retrain, original = figures(test).values()
+    if method is None or retrain is None or original is None or original == retrain:
         return None
     return (original - method) / (original - retrain), (test["tolerance"] or 0.0) / abs(original - retrain)
 

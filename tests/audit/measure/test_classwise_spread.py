@@ -6,7 +6,7 @@ import torch
 
 from dau_lightning.audit.case import Outputs
 from dau_lightning.audit.figure import NotEnough
-from dau_lightning.audit.measure.classwise_spread import ClasswiseSpread, total_variation
+from dau_lightning.audit.measure.classwise_spread import ClasswiseSpread
 
 SPREAD = ClasswiseSpread(priority=0, meaning="")
 
@@ -18,11 +18,16 @@ def classwise(make_case, monkeypatch):
     return case
 
 
-def test_total_variation_is_half_the_sum_of_differences():
-    draws = np.random.default_rng(0)
-    first, second = draws.integers(5, size=40), draws.integers(4, size=40)
-    expected = sum(max(0.0, (first == label).mean() - (second == label).mean()) for label in range(5))
-    assert total_variation(first, second, 5) == pytest.approx(expected)
+def test_it_is_half_the_sum_of_the_differences_of_shares(classwise):
+    classwise.outputs("original", "test_forget").logits[:, 0] += 2  # far from Retrain, or a resampled sum would turn its signs
+    own, retrain = (classwise.outputs(kind, "test_forget").logits.argmax(1).numpy() for kind in ("original", "retrain"))
+
+    def spread(at: np.ndarray) -> float:
+        return sum(max(0.0, (own[at] == label).mean() - (retrain[at] == label).mean()) for label in range(3))
+
+    figure, draws = SPREAD.measure(classwise, "original"), np.random.default_rng(0)
+    assert figure.value == pytest.approx(spread(np.arange(90)))
+    assert figure.error == pytest.approx(np.std([spread(draws.integers(90, size=90)) for _ in range(2000)]), rel=0.15)
 
 
 def test_retrain_has_zero_and_another_class_has_one(classwise):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dau_lightning.audit.measure.epsilon import Epsilon, epsilon
-from dau_lightning.audit.shadows import members
+from dau_lightning.audit.shadows import members, shadow_margins
 from tests.audit.conftest import shadowed
 
 DELTA = 1e-5
@@ -48,7 +48,7 @@ def test_models_that_never_overlap_have_an_infinite_epsilon():
 def test_the_quality_is_the_mean_over_samples_times_two_ratios(usual):
     test, case = Epsilon(priority=0, meaning="", delta=DELTA), shadowed(usual, 16, method=0.0)
     figures = {kind: test.measure(case, kind) for kind in ("method", "retrain", "original")}
-    inside, margins = members(case), case.shadow_margins
+    inside, margins = members(case), {kind: shadow_margins(case, kind) for kind in ("method", "retrain")}
     pairs = [(margins["method"][inside[:, i], i], margins["retrain"][~inside[:, i], i]) for i in range(120)]
     expected = np.mean([2.0 ** -np.floor(2 * by_definition(*pair)) for pair in pairs])
     details = figures["method"].details

@@ -24,4 +24,13 @@ def test_it_tells_the_original_and_cannot_tell_retrain(usual, network):
 
 def test_the_same_seed_gives_the_same_figure(usual):
     test = FreshAttacker(priority=0, meaning="", attacker=NETWORKS["statistics"], epochs=2, batch_size=64, lr=1e-3)
-    assert test.measure(usual, "method") == test.measure(usual, "method")
+    first, second = (test.measure(usual, "method") for _ in range(2))
+    assert (first.value, first.details) == (second.value, second.details)
+    assert (first.influence == second.influence).all()
+
+
+def test_balanced_accuracy_and_tpr_are_those_of_both_directions(usual):
+    test = FreshAttacker(priority=0, meaning="", attacker=NETWORKS["statistics"], epochs=12, batch_size=64, lr=3e-3)
+    retrain, original = (test.measure(usual, kind).details["balanced_accuracy"] for kind in ("retrain", "original"))
+    assert original > 80
+    assert abs(retrain - 50) < 10

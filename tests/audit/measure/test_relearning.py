@@ -42,7 +42,7 @@ def test_steps_are_those_of_a_plain_loop(usual):
         found.append(steps)
     assert 0 < min(found) <= max(found) < 60
     assert figure.value == sum(found) / 2
-    assert figure.error == max(abs(found[0] - found[1]) / 2**0.5, 0.5) / 2**0.5
+    assert figure.error == abs(found[0] - found[1]) / 2
 
 
 def test_the_models_of_the_run_do_not_change(usual):

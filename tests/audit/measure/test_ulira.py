@@ -1,16 +1,16 @@
 """U-LiRA against a script written from the definitions alone."""
 
-from dataclasses import replace
 from math import log, pi
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 
-from dau_lightning.audit.measure.ulira import ULiRA, area, likelihood_ratios, vulnerable
-from dau_lightning.audit.shadows import members
+from dau_lightning.audit.measure.ulira import ULiRA, likelihood_ratios
+from dau_lightning.audit.shadows import members, shadow_margins
 from tests.audit.conftest import shadowed
+
+TEST = ULiRA(priority=0, meaning="")
 
 
 def by_definition(margins, inside, pooled):
@@ -32,43 +32,38 @@ def by_definition(margins, inside, pooled):
 
 
 @pytest.mark.parametrize(("shadows", "pooled"), [(8, True), (64, False)])
-def test_it_agrees_with_the_definition(shadows, pooled):
-    draws = np.random.default_rng(0)
-    inside = np.arange(shadows)[:, None] % 2 == draws.integers(2, size=12)
-    margins = draws.normal(size=(shadows, 12)) + 2 * inside
+def test_it_agrees_with_the_definition(usual, shadows, pooled):
+    case = shadowed(usual, shadows, method=2.0)
+    inside, margins = members(case)[:, :12], shadow_margins(case, "method")[:, :12]
     scores = by_definition(margins, inside, pooled)
-    assert likelihood_ratios(margins, inside) == pytest.approx(scores, abs=1e-6)
-    areas = [roc_auc_score(inside[target], scores[target]) for target in range(shadows)]
-    assert area(scores, inside) == pytest.approx(100 * np.mean(areas), abs=1e-6)
+    assert likelihood_ratios(margins, inside, pooled) == pytest.approx(scores, abs=1e-6)
+    figure, found = TEST.measure(case, "method"), TEST.shadow_scores(case, "method")
+    if not pooled:
+        assert found[:, :12] == pytest.approx(scores, abs=1e-6)
+    areas = [roc_auc_score(*pair) for pair in zip(members(case), found, strict=True)]
+    assert figure.value == pytest.approx(100 * np.mean(areas), abs=1e-6)
 
 
 def test_retrain_is_at_chance_and_the_original_near_the_top(usual):
     case = shadowed(usual, 16, method=0.5)
-    retrain, method, original = (
-        ULiRA(priority=0, meaning="").measure(case, kind) for kind in ("retrain", "method", "original")
-    )
+    retrain, method, original = (TEST.measure(case, kind) for kind in ("retrain", "method", "original"))
     assert abs(retrain.value - 50) < 3 * retrain.error
     assert original.value > 95
     assert retrain.value + 2 * retrain.error < method.value < original.value
-    assert set(original.details) == {"auc_vulnerable"}  # 960 nonmembers: too few for a rate of 1%
+    assert not original.details  # 960 nonmembers: too few for a rate of 1%
     assert len(original.arrays["sample"]) == 120
 
 
-def test_canaries_have_a_figure_of_their_own(usual):
-    marked = torch.arange(120) < 20
-    usual.split = replace(usual.split, forget=replace(usual.split.forget, corrupted=marked))
-    case = shadowed(usual, 16, method=0.0)
-    inside = members(case)
-    case.shadow_margins["method"] += 5 * (inside & marked.numpy())  # only canaries are remembered
-    figure = ULiRA(priority=0, meaning="").measure(case, "method")
-    assert figure.details["auc_canaries"] > 95 > 70 > figure.value
-    scores = likelihood_ratios(case.shadow_margins["method"], inside)[:, :20]
-    assert figure.details["auc_canaries"] == pytest.approx(100 * roc_auc_score(inside[:, :20].ravel(), scores.ravel()))
-
-
-def test_vulnerable_samples_are_those_that_training_changes():
-    inside = np.arange(8)[:, None] % 2 == np.arange(40) % 2
-    assert sorted(vulnerable(np.where(inside, np.arange(40), 0.0), inside)) == [38, 39]
+def test_its_error_is_the_jackknifes_over_pairs_of_shadow_models(usual):
+    case = shadowed(usual, 8, method=0.5)
+    inside, margins = members(case), shadow_margins(case, "method")
+    areas = []
+    for pair in range(4):
+        rest = [model for model in range(8) if model // 2 != pair]
+        scores = by_definition(margins[rest], inside[rest], True)
+        areas.append(100 * np.mean([roc_auc_score(*each) for each in zip(inside[rest], scores, strict=True)]))
+    variance = 3 / 4 * sum((each - np.mean(areas)) ** 2 for each in areas)
+    assert TEST.measure(case, "method").error == pytest.approx(variance**0.5)
 
 
 def test_each_sample_is_in_half_of_the_shadow_models(usual):
