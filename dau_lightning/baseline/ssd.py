@@ -33,10 +33,10 @@ class SelectiveDampening(UnlearningModule):
         self.alpha, self.dampening = alpha, dampening
 
     def plan(self, steps: int, split: Split) -> str:
-        """Say also when no weight can change: `D_f` is a part of `D`, so that `I_f <= |D| / |D_f| I_D`."""
-        ratio = (len(split.retain) + len(split.forget)) / len(split.forget)
-        nothing = f"; no weight can change, since baseline.alpha is not below |D| / |D_f| = {ratio:g}"
-        return super().plan(steps, split) + (nothing if self.alpha >= ratio else "")
+        """Say also how large `alpha` may be: `D_f` is a part of `D`, so that `I_f <= |D| / |D_f| I_D`."""
+        largest = (len(split.retain) + len(split.forget)) / len(split.forget)
+        rule = f"weights with I_f / I_D above alpha = {self.alpha:g} shrink, and none can be above |D| / |D_f| = {largest:.4g}"
+        return f"{super().plan(steps, split)}; {rule}"
 
     def begin(self) -> None:
         """Start the sums over samples."""
