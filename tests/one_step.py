@@ -1,5 +1,6 @@
-"""One step of SGD by autograd alone, for the tests of methods against their published equations."""
+"""One step of SGD, or gradients of single samples, by autograd alone: for tests of methods against their equations."""
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,6 +22,15 @@ def descended(network: nn.Module, loss: Callable[[nn.Module], Tensor], lr: float
     gradients = torch.autograd.grad(loss(network), parameters, allow_unused=True)
     pairs = zip(parameters, gradients, strict=True)
     return [(weight if step is None else weight - lr * step).detach() for weight, step in pairs]
+
+
+def sample_gradients(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    """Each sample's gradient of the cross-entropy in evaluation mode, by a backward pass for each, float64 `(N, P)`."""
+    network = copy.deepcopy(network).double().eval()
+    samples = zip(images.double().split(1), targets.split(1), strict=True)
+    losses = [cross_entropy(network(image), target) for image, target in samples]
+    rows = [torch.autograd.grad(loss, list(network.parameters())) for loss in losses]
+    return torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
 
 
 def assert_equal(found: Iterable[Tensor], expected: Iterable[Tensor]) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def did_you_mean(name: object, known: Iterable[str], most: int = 3) -> str:
-    """A clause for the end of an error message; empty if no known name is similar.
+def did_you_mean(name: object, known: Iterable[str], most: int = 3, prefix: str = "") -> str:
+    """A clause for the end of an error message, with a prefix before each name; empty if no known name is similar.
 
     >>> did_you_mean("resnet81", ["resnet18", "convnet"])
     "; did you mean 'resnet18'?"
     """
     near = get_close_matches(str(name), list(known), most)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"; did you mean {' or '.join(repr(prefix + each) for each in near)}?" if near else ""

@@ -64,7 +64,7 @@ class SCRUB(SGDMethod):
 
     def plan(self, steps: int, split: Split) -> str:
         """See `UnlearningModule.plan`."""
-        return f"{super().plan(steps, split)}, in the first {min(self.forget_epochs, self.epochs)} epochs only"
+        return f"{super().plan(steps, split)}, up to epoch {min(self.forget_epochs, self.epochs)}"
 
     def begin(self) -> None:
         """Copy the original model into the teacher."""

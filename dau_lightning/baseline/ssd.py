@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dau_lightning.data.loader import Batch
+from dau_lightning.data.split import Split
 from dau_lightning.training.module import UnlearningModule
 from dau_lightning.training.per_sample_gradient import flattened, move, squared_gradients
 
@@ -19,7 +20,7 @@ class SelectiveDampening(UnlearningModule):
     and biases are dampened like all others; its running statistics are used and stay.
 
     Args:
-        alpha: how much larger than `I_D` an `I_f` must be.
+        alpha: how much larger than `I_D` an `I_f` must be. No weight changes unless it is below `|D| / |D_f|`.
         dampening: `lambda`.
         settings: see `UnlearningModule`.
     """
@@ -30,6 +31,12 @@ class SelectiveDampening(UnlearningModule):
         super().__init__(**settings)
         self.batch_sizes = {"retain": self.batch_size, "forget": self.batch_size}
         self.alpha, self.dampening = alpha, dampening
+
+    def plan(self, steps: int, split: Split) -> str:
+        """Say also how large `alpha` may be: `D_f` is a part of `D`, so that `I_f <= |D| / |D_f| I_D`."""
+        largest = (len(split.retain) + len(split.forget)) / len(split.forget)
+        rule = f"weights with I_f / I_D above alpha = {self.alpha:g} shrink, and none can be above |D| / |D_f| = {largest:.4g}"
+        return f"{super().plan(steps, split)}; {rule}"
 
     def begin(self) -> None:
         """Start the sums over samples."""

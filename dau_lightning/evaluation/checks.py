@@ -12,6 +12,10 @@ TRIGGER_MARGIN = 5.0  # points of the trigger rate above Retrain's
 FEW = 20  # forget samples below which percentages say little
 UNSTABLE, UNSURE = "MIA is unstable", "MIA is unsure"  # the warnings on a MIA that depends on the draw
 CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
+UNMOVED = (
+    "nothing forgotten: UA did not rise, MIA hardly rose and AUC hardly fell; "
+    "choose settings that change the weights more, such as a larger lr (conf/baseline/{}.yaml)"
+)
 UNDONE = "all {} attempts cost too much RA and were undone: the weights are those from before; set a smaller baseline.lr"
 
 Row = Mapping[str, Any]
@@ -44,8 +48,8 @@ def row_warnings(
             found[kind] += _doubtful_request(row["UA"], emptied, wrong_labels)
         if kind != "original" and not ((wrong_labels or chosen) and retrain is None):
             found[kind] += _over_forgotten(row, original, retrain)
-        if kind not in ("original", "retrain", "retrain_again") and _outcome(row) == _outcome(original):
-            found[kind].append("nothing forgotten: UA, RA and every attack are the original's")
+        if kind not in ("original", "retrain", "retrain_again") and not (retrain and _unmoved(retrain, original)):
+            found[kind] += [UNMOVED.format(kind)] if _unmoved(row, original) else []
     return found
 
 
@@ -148,5 +152,12 @@ def _game(row: Row) -> list[str]:
     return ["the attacker is no better than chance after pre-training, so the game cannot teach the model anything"]
 
 
-def _outcome(row: Row) -> tuple[Any, ...]:
-    return row["UA"], row["RA"], row["MIA"], row.get("judge_MIA"), row.get("attacks")
+def _unmoved(row: Row, original: Row) -> bool:
+    """Whether a sound model shows no forgetting: UA did not rise, MIA and AUC did not leave their noise."""
+    return (
+        not row.get("undone")
+        and row["RA"] >= original["RA"] - RA_MARGIN
+        and row["UA"] <= original["UA"]
+        and row["MIA"] <= original["MIA"] + DRAWS_MARGIN
+        and (row.get("AUC") is None or original.get("AUC") is None or row["AUC"] >= original["AUC"] - row["AUC_error"])
+    )

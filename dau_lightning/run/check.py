@@ -104,11 +104,18 @@ def _update(config: DictConfig, override: Override, defaults: dict[str, Any], ch
 
 
 def _unknown(name: str, defaults: dict[str, Any], choices: dict[str, str]) -> str:
-    """The message for an unknown setting, with the most similar known name and the choice whose yaml file was searched."""
+    """The message for an unknown setting, with the most similar known name or, if a group has none, all names of the group."""
     slashed = name.replace(".", "/")
-    known = [*defaults, *choices, *([slashed] if options(slashed) else [])]
-    inside = [other for other in known if other.endswith(f".{name}")]
-    near = f"; did you mean {inside[0]!r}?" if inside else did_you_mean(name, known, 1)
-    group = name.rpartition(".")[0].replace(".", "/")
+    certain = [slashed] if options(slashed) else [other for other in defaults if other.endswith(f".{name}")]
+    group, dot, last = name.rpartition(".")
+    beside = [other.removeprefix(group + dot) for other in defaults if dot and other.startswith(group + dot)]
+    if certain:
+        near = f"; did you mean {certain[0]!r}?"
+    elif beside:  # names without the group, which would make all of them similar
+        all_names = ", ".join(other for other in beside if not other.startswith("_"))
+        near = did_you_mean(last, beside, 1, group + dot) or f"; choose from {all_names}"
+    else:
+        near = did_you_mean(name, [*defaults, *choices], 1) or "; `--cfg job` shows all settings"
+    group = group.replace(".", "/")
     source = f" ({group}={choices[group]})" if group in choices else ""
-    return f"unknown setting {name!r}{near or '; `--cfg job` shows all settings'}{source}"
+    return f"unknown setting {name!r}{near}{source}"

@@ -1,7 +1,8 @@
 """The range of every setting: a table from names to rules, which are written in the words of the error messages.
 
 A name means the same in every group, so one line is enough for all groups. A setting that is not in the table must have the
-type of its default in the yaml file: a new method needs no line here, and its constructor checks the rest.
+type of its default in the yaml file: a new method needs no line here, and its constructor checks the rest. If a pattern of the
+table fits the name of a new setting that has another range, choose another name.
 """
 
 import operator

@@ -25,7 +25,7 @@ Settings and choices are those of python train.py; the ranges stand in conf/sear
   ranges=FILE      ranges in place of conf/search/METHOD.yaml"""
 
 OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
-# Settings of every run of a trial: the score comes from the validation set alone, and no pictures are made.
+# Settings of every run of a trial, which the user may repeat: no pictures, and a score from the validation set alone.
 FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "preview=false", "wandb.mode=disabled")
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         InputError: an argument cannot be used.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = [argument for argument in (sys.argv[1:] if arguments is None else arguments) if argument not in FIXED]
     if {"-h", "--help"} & set(given):
         print(USAGE)
         return

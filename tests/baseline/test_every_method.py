@@ -25,9 +25,11 @@ from tests.world import random_images
 METHODS = choices("baseline")
 FROM_SCRATCH = {"original", "retrain", "retrain_again"}
 GAME = {"dau", "dau_paper"}  # tests/training/test_checkpoint.py kills it, with every part that has a state
+# Settings that a test gives to those methods that have them: to be quick, to change something, to change every layer.
 QUICK = {"epochs": 1, "pretraining_steps": 2, "pretraining_batch_size": 6, "samples": 20}
 STRONGER = {"ssd": {"alpha": 0.1, "dampening": 0.5}}  # by default they change no weight of an untrained network
 DEEPER = {name: {"last_layers": 4} for name in ("cf_k", "eu_k")}  # all layers of the tiny network
+UNCHANGED = "{} does not change {} of a tiny network: if it needs other settings for that, list it in STRONGER or DEEPER"
 TWO_EPOCHS = QUICK | {"epochs": 2, "batch_size": 18, "forget_batch_size": 9}
 
 
@@ -58,8 +60,8 @@ def test_it_repeats_to_the_bit_under_the_callbacks_of_a_run_and_keeps_its_mask(n
         assert len(defender.mask) == 3
         for layer, kept in defender.mask.items():
             assert not after[layer][~kept].any()
-            assert not torch.equal(after[layer][kept], before[layer][kept])
-        assert not torch.equal(after["6.weight"], before["6.weight"])  # what has no mask moves too
+            assert not torch.equal(after[layer][kept], before[layer][kept]), UNCHANGED.format(name, layer)
+        assert not torch.equal(after["6.weight"], before["6.weight"]), UNCHANGED.format(name, "6.weight")  # it has no mask
     assert all(torch.equal(found[0][layer], found[1][layer]) for layer in found[0])
 
 
@@ -92,7 +94,7 @@ def test_it_unlearns_a_network_of_ones_own(name: str, tiny: Any) -> None:
     module.check(split)
     tiny.fit(module, split=split, transform=transform)
     before, after = own_model().state_dict(), defender.network.state_dict()
-    assert any(not torch.equal(before[layer], after[layer]) for layer in before)
+    assert any(not torch.equal(before[layer], after[layer]) for layer in before), UNCHANGED.format(name, "any layer")
 
 
 @pytest.mark.slow

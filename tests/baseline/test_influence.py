@@ -11,6 +11,7 @@ from dau_lightning.baseline.influence import InfluenceUnlearning, inverse_fisher
 from dau_lightning.data.split import Split
 from dau_lightning.dataset.images import Images
 from dau_lightning.network.defender import Defender
+from tests.one_step import sample_gradients
 
 SETTINGS: dict[str, Any] = {"seed": 0, "batch_size": 10, "scale": 1.0, "damping": 1e-2, "samples": 36}
 
@@ -24,17 +25,6 @@ def small_case(count: int) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
     return network, torch.randn(count, 4), torch.randint(3, (count,)), torch.randn(43)
-
-
-def exact_gradients(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-    """Float64, by batches of one."""
-    network = copy.deepcopy(network).double().eval()
-    losses = [
-        F.cross_entropy(network(image), target)
-        for image, target in zip(images.double().split(1), targets.split(1), strict=True)
-    ]
-    rows = [torch.autograd.grad(loss, list(network.parameters())) for loss in losses]
-    return torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
 
 
 def exact_product(gradients: Tensor, vector: Tensor, damping: float) -> Tensor:
@@ -60,7 +50,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("count", [1, 20, 43, 120])
 def test_the_product_is_that_of_the_exact_inverse_and_of_the_recursion(count: int, damping: float) -> None:
     network, images, targets, vector = small_case(count)
-    gradients = exact_gradients(network, images, targets)
+    gradients = sample_gradients(network, images, targets)
     expected = exact_product(gradients, vector, damping)
     assert relative(recursion(gradients, vector, damping), expected) < 1e-9
     found = inverse_fisher_product(network, images, targets, vector, damping)
@@ -73,7 +63,7 @@ def test_the_product_is_that_of_the_exact_inverse_and_of_the_recursion(count: in
 @pytest.mark.parametrize("count", [20, 120])
 def test_a_vector_in_the_span_of_the_gradients(count: int) -> None:
     network, images, targets, _ = small_case(count)
-    gradients = exact_gradients(network, images, targets)
+    gradients = sample_gradients(network, images, targets)
     vector = gradients.mean(0)
     expected = exact_product(gradients, vector, 1e-3)
     assert relative(inverse_fisher_product(network, images, targets, vector, 1e-3), expected) < 1e-4
@@ -82,7 +72,7 @@ def test_a_vector_in_the_span_of_the_gradients(count: int) -> None:
 @pytest.mark.parametrize(("stored", "made"), [(5, 5), (7, 3), (8, 40)])
 def test_gradients_that_do_not_fit_are_made_again(stored: int, made: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network, images, targets, vector = small_case(24)
-    expected = exact_product(exact_gradients(network, images, targets), vector, 1e-2)
+    expected = exact_product(sample_gradients(network, images, targets), vector, 1e-2)
     monkeypatch.setattr("dau_lightning.baseline.influence.STORED_BYTES", {"cpu": stored * 43 * 4})
     monkeypatch.setattr("dau_lightning.baseline.influence.BESIDE_BYTES", {"cpu": made * 43 * 4})
     assert relative(inverse_fisher_product(network, images, targets, vector, 1e-2), expected) < 1e-5
@@ -104,7 +94,7 @@ def test_without_damping_a_fisher_matrix_of_full_rank_is_inverted() -> None:
             return F.pad(self.linear(images), (0, 1))
 
     network, vector = TwoOfThree(), torch.randn(8, dtype=torch.float64)
-    expected = exact_product(exact_gradients(network, images, targets), vector, 0)
+    expected = exact_product(sample_gradients(network, images, targets), vector, 0)
     assert relative(inverse_fisher_product(network, images, targets, vector, 0), expected) < 1e-9
 
 
@@ -135,7 +125,7 @@ def test_the_change_is_the_formula(tiny: Any, scale: float) -> None:
     tiny.fit(module)
     network = tiny.defender().network
     retain, forget = (
-        exact_gradients(network, tiny.transform.normalise(part.images), part.targets) for part in (split.retain, split.forget)
+        sample_gradients(network, tiny.transform.normalise(part.images), part.targets) for part in (split.retain, split.forget)
     )
     vector = 12 / 48 * (forget.mean(0) - retain.mean(0))
     after = torch.cat([parameter.detach().flatten() for parameter in module.defender.parameters()])

@@ -25,7 +25,7 @@ def kl(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
 
 def test_the_plan_says_how_long_forget_images_are_visited(tiny: Any) -> None:
     plan = tiny.module(SCRUB, **PLAIN, epochs=4).plan(7, tiny.split())
-    assert plan == "SCRUB: 4 epochs of 7 steps; an epoch visits every forget sample 1.0 times, in the first 1 epochs only"
+    assert plan == "SCRUB: 4 epochs of 7 steps; an epoch visits every forget sample 1.0 times, up to epoch 1"
 
 
 def test_a_step_up_and_a_step_down_are_those_of_the_formula(tiny: Any) -> None:

@@ -5,27 +5,18 @@ import torch
 from torch import Tensor
 
 from dau_lightning.baseline.sfron import SFRon
-from tests.one_step import FULL, assert_equal, cross_entropy, inputs
+from dau_lightning.training.per_sample_gradient import shaped
+from tests.one_step import FULL, assert_equal, cross_entropy, inputs, sample_gradients
 
 SETTINGS = FULL | {"lr": 0.1, "interval_steps": 2, "ascent_weight": 25.0, "batch_norm": "batch"}
-
-
-def importance(network: Any, images: Tensor, targets: Tensor) -> list[Tensor]:
-    """Means of squared gradients, by a backward pass for each sample."""
-    parameters, total = list(network.parameters()), [torch.zeros_like(weight) for weight in network.parameters()]
-    for image, target in zip(images.split(1), targets.split(1), strict=True):
-        gradients = torch.autograd.grad(cross_entropy(network(image), target), parameters)
-        total = [each + gradient**2 / len(images) for each, gradient in zip(total, gradients, strict=True)]
-    return total
 
 
 @pytest.mark.parametrize("clip", [7.0, 0.5])
 def test_two_steps_are_those_of_the_formula(tiny: Any, clip: float) -> None:
     module = tiny.module(SFRon, **SETTINGS | {"epochs": 2, "momentum": 0.9}, clip_norm=clip)
     network, (retain, kept), (forget, gone) = tiny.defender().network, inputs(tiny, "retain"), inputs(tiny, "forget")
-    network.eval()
-    moves = [f >= r for f, r in zip(importance(network, forget, gone), importance(network, retain, kept), strict=True)]
-    network.train()
+    importance = [sample_gradients(network, *part).square().mean(0) for part in ((forget, gone), (retain, kept))]
+    moves = shaped(network, importance[0] >= importance[1])
     parameters = list(network.parameters())
     velocity = [torch.zeros_like(weight) for weight in parameters]
 

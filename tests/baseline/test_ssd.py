@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 from dau_lightning.baseline.ssd import SelectiveDampening
 from dau_lightning.training.per_sample_gradient import squared_gradients
-from tests.one_step import cross_entropy, inputs
+from tests.one_step import inputs, sample_gradients
 
 
 def squares(network: nn.Module, images: Tensor, targets: Tensor) -> np.ndarray:
-    """Each sample's squared gradient, by a backward pass for each, `(N, P)`."""
-    rows = []
-    for i in range(len(images)):
-        loss = cross_entropy(network(images[i : i + 1]), targets[i : i + 1])
-        parts = torch.autograd.grad(loss, list(network.parameters()))
-        rows.append(torch.cat([part.flatten() for part in parts]).double().square().numpy())
-    return np.stack(rows)
+    return sample_gradients(network, images, targets).square().numpy()
+
+
+def test_the_plan_says_how_large_alpha_may_be(tiny: Any) -> None:
+    module = SelectiveDampening(defender=tiny.defender(), seed=0, batch_size=7, alpha=10.0, dampening=1.0)
+    rule = "; weights with I_f / I_D above alpha = 10 shrink, and none can be above |D| / |D_f| = 4"
+    assert module.plan(8, tiny.split()).endswith("at its end" + rule)  # 12 of 48 images
 
 
 @pytest.mark.parametrize(("alpha", "dampening"), [(1.2, 1.0), (0.5, 0.6), (100.0, 1.0)])

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dau_lightning.evaluation.checks import all_warnings, few_samples, row_warnings
+from dau_lightning.evaluation.checks import UNDONE, UNMOVED, all_warnings, few_samples, row_warnings
 
 RETRAIN = {
     "UA": 6.0,
@@ -65,7 +65,11 @@ def test_a_good_run_has_none() -> None:
         ),
         ({"MIA": float("nan")}, "not finite: MIA"),
         ({"seconds": float("inf")}, "not finite: seconds"),
-        (ORIGINAL, "nothing forgotten: UA, RA and every attack are the original's"),
+        (ORIGINAL, UNMOVED.format("dau")),
+        (ORIGINAL | {"UA": 0.9, "RA": 99.0, "MIA": 8.0, "AUC": 56.0, "attacks": {}}, UNMOVED.format("dau")),
+        (ORIGINAL | {"AUC": None}, UNMOVED.format("dau")),
+        (ORIGINAL | {"undone": 1, "attempts": 4}, UNDONE.format(4)),
+        (ORIGINAL | {"RA": 94.4}, "RA is more than 5 points below the original's: the model is damaged"),
     ],
 )
 def test_each_alone(changes: dict[str, Any], flag: str) -> None:
@@ -79,11 +83,19 @@ def test_each_alone(changes: dict[str, Any], flag: str) -> None:
         {"AUC": 45.0},
         {"AUC": 44.0, "AUC_error": 3.1},
         {"balanced_accuracy_pretrained": 51.0},
-        ORIGINAL | {"UA": 2.0},
+        ORIGINAL | {"UA": 1.1},
+        ORIGINAL | {"MIA": 8.1},
+        ORIGINAL | {"AUC": 55.9},
     ],
 )
 def test_margins_are_margins(changes: dict[str, Any]) -> None:
     assert of(**changes) == []
+
+
+def test_where_retrain_looks_like_the_original_a_method_may_too() -> None:
+    easy = ORIGINAL | {"MIA": 6.0}
+    assert row_warnings({"retrain": easy, "original": ORIGINAL, "dau": ORIGINAL}, 0)["dau"] == []
+    assert row_warnings({"retrain": easy | {"UA": 1.5}, "original": ORIGINAL, "dau": ORIGINAL}, 0)["dau"] != []
 
 
 def test_a_forgotten_class_may_be_wrong_all_over() -> None:

@@ -39,6 +39,7 @@ DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, ima
         ("baselin=dau", "unknown setting 'baselin'; did you mean 'baseline'?"),
         ("baseline/objektive=none", "unknown setting 'baseline/objektive'; did you mean 'baseline/objective'?"),
         ("baseline.lrr=0.1", "unknown setting 'baseline.lrr'; did you mean 'baseline.lr'? (baseline=dau)"),
+        ("baseline=ssd baseline.lambda=2", "unknown setting 'baseline.lambda'; choose from alpha, dampening, batch_size (baseline=ssd)"),  # noqa: E501
         ("dataset=cifr10", f"unknown dataset 'cifr10'; choose from {DATASETS}; did you mean 'cifar10'?"),
         ("-m dataset=digits,cifr10", f"unknown dataset 'cifr10'; choose from {DATASETS}; did you mean 'cifar10'?"),
         ("baseline/projector=mpl", "unknown baseline/projector 'mpl'; choose from mlp, none; did you mean 'mlp'?"),

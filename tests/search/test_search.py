@@ -105,10 +105,13 @@ def test_the_command_searches_and_writes_a_preset(
     monkeypatch.setattr(presets, "CONFIG_FOLDER", tmp_path / "conf")  # no clone: the preset goes into ./tuned
     Path("ranges.yaml").write_text("lr: [0.05, 0.1]\n")
     tiny = ["dataset=digits", "dataset.train_limit=200", "dataset.test_limit=100", "recipe.epochs=1", "baseline.epochs=1"]
+    tiny.append("wandb.mode=disabled")  # as the search sets it
     command.main(["baseline=finetune", *tiny, "trials=2", "seeds=1", "ranges=ranges.yaml"])
     made = OmegaConf.load("tuned/digits-finetune-random-dense.yaml")
     assert made.baseline.lr in (0.05, 0.1)
-    assert "written: tuned/digits-finetune-random-dense.yaml" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "written: tuned/digits-finetune-random-dense.yaml" in printed
+    assert "wandb.mode" not in printed
     assert not list(Path("store").glob("retrain-*"))
 
 
@@ -117,6 +120,7 @@ def test_the_command_searches_and_writes_a_preset(
     [
         (["trials=0"], "trials must be an integer of at least 1, got '0'"),
         (["seed=3"], "the search sets .* itself, got seed=3"),
+        (["wandb.mode=online"], "the search sets .* itself, got wandb.mode=online"),
         (["baseline=retrain"], "there is no file .*retrain.yaml with the ranges to search"),
         (["baseline=nonsense"], "unknown baseline 'nonsense'"),
     ],
