@@ -14,8 +14,9 @@ from dau_lightning.base.error import InputError, one_line, require
 from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
 from dau_lightning.report.figure.cost import cost_pictures
 from dau_lightning.report.page import sweep_page, write_run_page
-from dau_lightning.report.read import read, unfinished
+from dau_lightning.report.read import Run, read, unfinished
 from dau_lightning.report.rows import rows_of
+from dau_lightning.report.rows_file import read_rows, written
 from dau_lightning.report.section import Section, sections
 from dau_lightning.report.summary import csv, summary
 from dau_lightning.report.terminal import print_sections
@@ -33,8 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
-    runs, left_out = read(options.folders), unfinished(options.folders)
-    rows = rows_of(runs, _seeds(options.seeds) if options.seeds else None)
+    runs, left_out, rows = _rows(options)
     shown = sections(rows)
     text = _text(options.format, rows, shown, plain=bool(options.output))
     pictures = attack_pictures(rows) if options.figures or options.wandb or options.html else []
@@ -59,11 +59,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _upload(rows, drawn, options.folders[0], runs[0].result["settings"]["wandb"]["project"])
 
 
+def _rows(options: argparse.Namespace) -> tuple[list[Run], list[str], pd.DataFrame]:
+    """Finished runs, lines about unfinished ones, and rows; from a file of rows the rows alone."""
+    seeds = _seeds(options.seeds) if options.seeds else None
+    if any(path.suffix == ".csv" for path in options.folders):
+        require(len(options.folders) == 1, "a file of rows is a report by itself: give it alone")
+        require(not (options.html or options.redraw or options.wandb), "--html, --redraw and --wandb need the folders of runs")
+        return [], [], read_rows(options.folders[0], seeds)
+    runs = read(options.folders)
+    return runs, unfinished(options.folders), rows_of(runs, seeds)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Means and deviations over seeds, methods beside Retrain.")
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for finished runs")
-    formats = ["terminal", "markdown", "csv", "latex"]
-    parser.add_argument("--format", choices=formats, default="terminal", help="of the tables; csv is unrounded")
+    paths = "searched for finished runs; or one file of rows, FILE.csv"
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help=paths)
+    formats = ["terminal", "markdown", "csv", "latex", "rows"]
+    meaning = "of the tables; csv: means, unrounded; rows: a file of every row of every run, which makes the same tables"
+    parser.add_argument("--format", choices=formats, default="terminal", help=meaning)
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the tables to a file instead of the terminal")
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write Figure 2 and cost against distance, PNG and SVG")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of tables and figures, all in one file")
@@ -81,8 +94,8 @@ def _seeds(text: str) -> list[int]:
 
 
 def _text(style: str, rows: pd.DataFrame, shown: Sequence[Section], plain: bool) -> str:
-    if style == "csv":
-        return csv(rows)
+    if style in ("csv", "rows"):
+        return {"csv": csv, "rows": written}[style](rows)
     if style != "terminal":
         return {"markdown": markdown, "latex": latex}[style](shown)
     console = Console(file=io.StringIO()) if plain else Console()

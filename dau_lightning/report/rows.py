@@ -1,7 +1,7 @@
 """The one DataFrame that every table, page and figure is made from: a record for each model that a run measured.
 
-Columns: `dataset, network, scheme, selection, sparsity, amount, method, kind, seed, run, published, warnings, flags, verdicts`,
-every number by its name in `columns.py`, and `difference_UA`, ... (signed, to Retrain).
+Columns: `dataset, network, scheme, selection, sparsity, amount, method, kind, seed, run, counts, published, warnings, flags,
+verdicts`, every number by its name in `columns.py`, and `difference_UA`, ... (signed, to Retrain).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -52,7 +52,7 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
     result = run.result
     about = {**dict(zip(("dataset", "network", "scheme"), run.names, strict=True)), "selection": int(result["selection"])}
     about |= {"sparsity": run.sparsity, "amount": run.amount, "seed": result["seed"], "run": run}
-    about |= {"warnings": result.get("warnings", [])}
+    about |= {"counts": result["counts"], "warnings": result.get("warnings", [])}
     records = []
     for kind, row in result["rows"].items():
         measured = values_of(row) | (_distances(row, retrain) if retrain else {})

@@ -63,7 +63,7 @@ def sections(rows: pd.DataFrame) -> list[Section]:
 
 def few_images(rows: pd.DataFrame) -> list[str]:
     """The number of images behind percentages of fewer than 100, and behind attacks fitted on fewer than 200."""
-    counts = pd.DataFrame([run.result["counts"] for run in rows.run], dtype=float)
+    counts = pd.DataFrame(list(rows.counts), dtype=float)
     known = rows.dropna(axis=1, how="all")
     images = {
         f"{name} of": counts.reindex(columns=parts).sum(axis=1) for name, parts in PARTS.items() if name.split()[0] in known

@@ -1,0 +1,59 @@
+"""Rows in a CSV file give the tables of the runs."""
+
+from pathlib import Path
+
+import pytest
+
+from dau_lightning.base.error import InputError
+from dau_lightning.report.__main__ import main
+from dau_lightning.report.rows_file import read_rows
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.fixture
+def file(write, tmp_path):
+    for seed in range(2):
+        for scheme in ("random", "classwise"):
+            write(seed, scheme=scheme, rows={"dau": {"flags": [f"AUC 4{seed}.5 is below 50"]}})
+    path = tmp_path / "rows.csv"
+    main([str(tmp_path / "runs"), "--format", "rows", "--output", str(path)])
+    return path
+
+
+@pytest.mark.parametrize("options", [["--format", "markdown"], ["--format", "csv"], ["--format", "rows"], ["--seeds", "1"]])
+def test_the_file_gives_the_same_output_as_the_runs(file, tmp_path, capsys, options):
+    main([str(tmp_path / "runs"), *options])
+    expected = capsys.readouterr().out
+    main([str(file), *options])
+    assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rows.csv", "runs"], "a file of rows is a report by itself: give it alone"),
+        (["rows.csv", "--redraw"], "--html, --redraw and --wandb need the folders of runs"),
+        (["rows.csv", "--seeds", "7"], "--seeds must name seeds of finished runs, got 7"),
+        (
+            ["nowhere.csv"],
+            "nowhere.csv holds no rows of a report .*`python -m dau_lightning.report FOLDER --format rows`",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(file, monkeypatch, arguments, words):
+    monkeypatch.chdir(file.parent)
+    with pytest.raises(InputError, match=words):
+        main(arguments)
+
+
+def test_another_csv_file_is_refused(tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"other\.csv holds no rows of a report"):
+        read_rows(tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+def test_the_published_tables_are_those_of_the_published_rows(path, capsys):
+    main([str(path), "--format", "markdown"])
+    assert path.with_suffix(".md").read_text() == capsys.readouterr().out
