@@ -48,6 +48,7 @@ def audit(run: Run, tests: Mapping[str, Planned], further: Further, minutes: flo
         content = read_audit(run.folder, tensors_digest(case.models["method"].network.state_dict()))
         counts = {name: max(number, content[name]) for name, number in asdict(further).items()}
         case, known = replace(case, **counts, deadline=deadline), content["tests"]
+        tests = {name: planned for name, planned in tests.items() if planned.test.applies(case)}
         kinds = sorted(case.models)  # before tests add to them
         kept = {name: known[name] for name in tests if name in known}
         content = {**content, "split_hash": case.split.split_hash, **counts, "tests": kept}

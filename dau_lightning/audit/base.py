@@ -29,6 +29,10 @@ class AuditTest(ABC):
     def __init__(self, *, priority: int, meaning: str) -> None:
         self.priority, self.meaning = priority, meaning
 
+    def applies(self, case: Case) -> bool:
+        """Return whether the test asks anything about a case; if not, the audit leaves it out."""
+        return True
+
     @abstractmethod
     def measure(self, case: Case, kind: str) -> Figure:
         """Compute the figure of a model.

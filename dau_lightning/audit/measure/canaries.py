@@ -3,16 +3,18 @@
 import numpy as np
 
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import NotEnough
 from dau_lightning.audit.subset import SubsetTest
 
 
 class Canaries(SubsetTest):
     """The attacks on the forget samples that a corruption changed."""
 
+    def applies(self, case: Case) -> bool:
+        """Whether some forget sample is a canary."""
+        return case.split.forget.corrupted is not None and bool(case.split.forget.corrupted.any())
+
     def chosen(self, case: Case, margins: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """See `SubsetTest.chosen`."""
         marked = case.split.forget.corrupted
-        if marked is None or not marked.any():
-            raise NotEnough("no forgotten image is a canary: corruption=wrong_labels makes some before the original is trained")
+        assert marked is not None, "the test applies"
         return np.broadcast_to(marked.numpy(), inside.shape)

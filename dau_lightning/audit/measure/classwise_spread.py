@@ -17,10 +17,12 @@ class ClasswiseSpread(AuditTest):
     better = "low"
     to_retrain = True
 
+    def applies(self, case: Case) -> bool:
+        """Whether whole classes are forgotten."""
+        return case.whole_classes
+
     def measure(self, case: Case, kind: str) -> Figure:
         """See `AuditTest.measure`. The influence of an image is what it adds to the differences of the shares."""
-        if not case.whole_classes:
-            raise NotEnough("it compares where a forgotten class goes, and no whole class was forgotten")
         if not len(case.part("test_forget")):
             raise NotEnough(NO_UNSEEN)
         classes = len(case.split.train.class_names)
