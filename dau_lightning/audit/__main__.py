@@ -1,12 +1,13 @@
 """The command `python -m dau_lightning.audit`."""
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dau_lightning.base.error import InputError, one_line, require
+from dau_lightning.base.error import InputError, expected, line, one_line, require
 
 if TYPE_CHECKING:
     from dau_lightning.audit.further_models import Further
@@ -61,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tests = [each for each in settings if each.partition("=")[0] not in OWN and not each.startswith(SLURM)]
     planned(tests)  # refuses a wrong setting once, not once for each run
     runs = [run.folder for run in read(folders)]
-    for line in unfinished(folders):
-        print(line, file=sys.stderr)
+    print("".join(f"{each}\n" for each in unfinished(folders)), end="", file=sys.stderr)
     how = tests, Further(retrains, references, shadows if references else 0), minutes
     if len(runs) == 1 and not slurm:
         _audit(runs[0], *how)
@@ -78,11 +78,12 @@ def _all(runs: Sequence[Path], audited: Callable[[Path], bool], jobs: int, slurm
 
     if not slurm and jobs == 1:
         return [audited(folder) for folder in runs]
-    outcomes = []
+    outcomes, started = [], time.monotonic()
     for text, outcome in on_slurm(runs, audited, jobs, slurm) if slurm else side_by_side(runs, audited, jobs):
         outcomes.append(outcome)
         print(text, end="", flush=True)
-        print(f"{len(outcomes)} of {len(runs)} audits are over", file=sys.stderr)
+        left = (time.monotonic() - started) / len(outcomes) * (len(runs) - len(outcomes)) / 60
+        print(f"{len(outcomes)} of {len(runs)} audits are over, about {left:.0f} minutes left", file=sys.stderr)
     return outcomes
 
 
@@ -105,8 +106,10 @@ def _is_audited(how: tuple[Sequence[str], "Further", float | None], folder: Path
     """Audit a run of several; if it cannot be audited, print why and return False."""
     try:
         _audit(folder, *how)
-    except InputError as error:
-        print(f"not audited: {error}", file=sys.stderr)
+    except Exception as error:
+        if not expected(error):
+            raise
+        print(f"not audited: {line(error)}", file=sys.stderr)
         return False
     return True
 

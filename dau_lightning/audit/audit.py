@@ -13,27 +13,29 @@ import torch
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
 from dau_lightning.audit.further_models import Further, further_retrains
-from dau_lightning.audit.measured import MEASURE_NUMBER, measured
+from dau_lightning.audit.measured import measured
 from dau_lightning.audit.plan import Planned
 from dau_lightning.audit.read_case import read_case
 from dau_lightning.audit.shadows import FOLDER
 from dau_lightning.audit.verdict import RULE, summary_line, verdict
+from dau_lightning.base.error import TrainingError
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import locked
 from dau_lightning.storage.audit_file import NOT_ENOUGH, add_scores, read_audit, scores_of, write_audit
 from dau_lightning.storage.seal import json_sha256, tensors_digest
 from dau_lightning.training.trainer import process_settings
 
+EARLIER = "found by an earlier audit, with other settings or models; the same command goes on here"
 EXPOSED = 10  # images on the sheet of the most exposed ones
 
 
-def audit(run: Run, tests: Mapping[str, Planned], further: Further, minutes: float | None) -> dict[str, Any]:
+def audit(run: Run, tests: Mapping[str, Planned], numbers: Further, minutes: float | None) -> dict[str, Any]:
     """Audit a run, and write `audit.json` after each test. What an earlier audit has found with the same settings is kept.
 
     Args:
         run: the run.
         tests: the tests in their order.
-        further: the numbers of models to train; an earlier audit's are used too.
+        numbers: of further models to train; an earlier audit's are used too.
         minutes: time after which neither a test nor the training of a model is begun; None for no limit.
 
     Returns:
@@ -44,22 +46,22 @@ def audit(run: Run, tests: Mapping[str, Planned], further: Further, minutes: flo
     """
     deadline = inf if minutes is None else time.monotonic() + 60 * minutes
     with process_settings(), locked(run.folder / "audit.lock", f"which audits {run.folder}"):
-        case = read_case(run, further.references, further.retrains)
+        case = read_case(run, numbers.references, numbers.retrains)
         content = read_audit(run.folder, tensors_digest(case.models["method"].network.state_dict()))
-        counts = {name: max(number, content[name]) for name, number in asdict(further).items()}
+        counts = {name: max(number, content[name]) for name, number in asdict(numbers).items()}
         case, known = replace(case, **counts, deadline=deadline), content["tests"]
         tests = {name: planned for name, planned in tests.items() if planned.test.applies(case)}
-        kinds = sorted(case.models)  # before tests add to them
+        fixed = [case.training.network.settings, case.split.wrong_labels, "retrain" in case.models]
         kept = {name: known[name] for name in tests if name in known}
         content = {**content, "split_hash": case.split.split_hash, **counts, "tests": kept}
         for name, planned in tests.items():
-            own = planned.test.trains or "", "" if planned.test.of_methods else "retrains"
-            key = json_sha256([RULE, MEASURE_NUMBER, planned.settings, kinds, [counts.get(each) for each in own]])
+            further = case.counts("retrains", *planned.test.trains)
+            key = json_sha256([RULE, planned.test.version, planned.settings, fixed, further])
             if known.get(name, {}).get("key") != key:
                 found, scores = _finding(case, planned)
                 complete = found.pop("complete")
                 if not complete and kept.get(name, {}).get("figures"):
-                    kept[name] = {**kept[name], "key": ""}  # found with other settings, which is better than nothing
+                    kept[name] = {**kept[name], "key": "", "why": EARLIER}  # which is better than nothing
                 else:
                     kept[name] = {"key": key if complete else "", "meaning": planned.test.meaning, **found}
                     add_scores(run.folder, {f"{name}/{kind}": array for kind, array in scores.items()})
@@ -99,8 +101,8 @@ def _finding(case: Case, planned: Planned) -> tuple[dict[str, Any], dict[str, An
         said = asdict(verdict(test, figures, case.like_unseen))
         if doubt := test.doubt(case):
             said |= {"verdict": NOT_ENOUGH, "why": doubt}
-    except NotEnough as error:
-        complete = not isinstance(error, TimeOver)
+    except (NotEnough, TrainingError) as error:
+        complete = not isinstance(error, TimeOver | TrainingError)  # a later call may end otherwise
         said = {"verdict": NOT_ENOUGH, "why": str(error), **dict.fromkeys(("standard", "noise", "tolerance"))}
     found = said | {
         "complete": complete,

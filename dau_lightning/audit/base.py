@@ -18,13 +18,13 @@ class AuditTest(ABC):
 
     ideal: float | None = None  # what an exact unlearning gives by theory, where theory says so
     against_unseen = False  # whether `ideal` supposes that an exact unlearning treats forgotten images like unseen ones
-    trains: str | None = None  # the models that it needs beside those of the run: `references` or `shadows`
+    trains: tuple[str, ...] = ()  # the models that it uses beside Retrains and those of the run: `references`, `shadows`
     of_methods = False  # whether it judges the method by shadow models, so that no further Retrain is measured
     better = "near"  # Retrain's figure; `low`: no figure is too low; `high`: none is too high
-    needs_control = True  # whether the test says nothing unless the original fails it
     to_retrain = False  # whether the figure is a distance to the run's Retrain, whose own figure is then exact
     resolution = 0.0  # the smallest difference that the figure can show
     own_rule = False  # whether `passes` looks at the figure alone
+    version = 1  # raise it when a change of the code gives other figures, so that earlier ones are not used
 
     def __init__(self, *, priority: int, meaning: str) -> None:
         self.priority, self.meaning = priority, meaning

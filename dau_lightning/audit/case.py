@@ -81,6 +81,10 @@ class Case:
         """Whether a model without the forget set treats it like unseen images; not if labels are wrong or a score chose it."""
         return not (self.split.wrong_labels or self.split.chosen)
 
+    def counts(self, *names: str) -> dict[str, int]:
+        """The numbers of further models by name: `retrains`, `references`, `shadows`."""
+        return {name: getattr(self, name) for name in names}
+
     def model(self, kind: str) -> Defender:
         """The model of a kind.
 

@@ -1,4 +1,4 @@
-"""The figures of Retrains and of the original, measured once for all runs of a split and kept in the store."""
+"""Figures of models, measured once and kept in the store: those of Retrains and the original serve all runs of a split."""
 
 import json
 from collections.abc import Mapping
@@ -8,14 +8,13 @@ from typing import Any
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
+from dau_lightning.storage.atomic import locked
 from dau_lightning.storage.seal import json_sha256, load_tensors, save_tensors, tensors_digest
 from dau_lightning.storage.store import RECIPE_NUMBER
 
-MEASURE_NUMBER = 1  # raise it when a test changes, so that earlier figures are not used
-
 
 def measured(case: Case, test: AuditTest, settings: Mapping[str, Any], kind: str) -> Figure:
-    """The figure of a model in a test, from the store if another audit measured it; that of `method` is always measured.
+    """The figure of a model in a test, from the store if an audit has measured it. A method's shadow models are not stored.
 
     Args:
         case: the run under audit.
@@ -26,18 +25,20 @@ def measured(case: Case, test: AuditTest, settings: Mapping[str, Any], kind: str
     Raises:
         NotEnough: see `AuditTest.measure`.
     """
-    if kind == "method":
+    if test.of_methods and kind == "method":
         return test.measure(case, kind)
     weights = [tensors_digest(case.model(each).state_dict()) for each in (kind, "retrain", "original")]
-    content = [MEASURE_NUMBER, RECIPE_NUMBER, dict(settings), case.split.split_hash, case.seed, weights]
-    content += [{"references": case.references, "shadows": case.shadows}.get(test.trains or "")]
+    content = [test.version, RECIPE_NUMBER, dict(settings), case.split.split_hash, case.split.wrong_labels, case.seed, weights]
+    content += [dict(case.training.network.settings), case.counts(*test.trains)]
     if test.of_methods:
         content.append(kind)  # its shadow models', whose weights are not those of the run's models
     path = case.training.store.root / f"figure-{json_sha256(content)[:12]}.safetensors"
-    with suppress(FileNotFoundError, ValueError):
-        arrays, about = load_tensors(path, "numpy")
-        return Figure(json.loads(about["value"]), arrays.pop("influence"), json.loads(about["details"]), arrays)
-    figure = test.measure(case, kind)
-    about = {"value": json.dumps(figure.value), "details": json.dumps(dict(figure.details))}
-    save_tensors(path, {"influence": figure.influence, **figure.arrays}, about)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_suffix(".lock"), f"which measures {path.name}"):
+        with suppress(FileNotFoundError, ValueError):
+            arrays, about = load_tensors(path, "numpy")
+            return Figure(json.loads(about["value"]), arrays.pop("influence"), json.loads(about["details"]), arrays)
+        figure = test.measure(case, kind)
+        about = {"value": json.dumps(figure.value), "details": json.dumps(dict(figure.details))}
+        save_tensors(path, {"influence": figure.influence, **figure.arrays}, about)
     return figure

@@ -54,7 +54,7 @@ def log(run: Any, content: Mapping[str, Any], drawn: Mapping[str, bytes]) -> Non
     """
     import wandb
 
-    keys = "tolerance", "verdict", "why"
+    keys = "noise", "tolerance", "verdict", "why"
     cells = [[name, *figures(test).values(), *(test[key] for key in keys)] for name, test in content["tests"].items()]
     table = wandb.Table(columns=["test", *HEADINGS.values(), *keys], data=list[Any](cells))
     own = {name: file for name, file in drawn.items() if Path(name).stem in PICTURES}

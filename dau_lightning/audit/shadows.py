@@ -74,6 +74,11 @@ def shadow_margins(case: Case, kind: str) -> np.ndarray:
     return np.stack([confidence_margin(logits, targets).numpy() for logits in shadow_outputs(case, kind).forget])
 
 
+def other_pairs(count: int, target: int) -> np.ndarray:
+    """Which of S shadow models are not of the target's pair with complementary halves, bool `(S,)`."""
+    return np.arange(count) // 2 != target // 2
+
+
 def jackknife(statistic: Statistic, margins: list[np.ndarray], inside: np.ndarray) -> tuple[float, np.ndarray]:
     """A statistic of shadow models, and the influence on it of every pair of models with complementary halves.
 

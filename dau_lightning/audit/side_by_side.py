@@ -33,7 +33,7 @@ def side_by_side(folders: Sequence[Path], audited: Callable[[Path], bool], jobs:
     """
     children, given = get_context("forkserver"), os.environ.get(THREADS)
     children.set_forkserver_preload(["dau_lightning.base.child_process"])  # without torch, which looks at the threads
-    os.environ[THREADS] = str(max(1, (os.cpu_count() or 1) // jobs))
+    os.environ[THREADS] = str(max(1, int(given or os.cpu_count() or 1) // jobs))
     try:
         with ProcessPoolExecutor(jobs, children, end_with_parent) as pool:
             yield from pool.map(partial(printed, dumps(audited)), folders)

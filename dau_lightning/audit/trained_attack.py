@@ -49,7 +49,8 @@ def trained_attack(case: Case, name: str, attack: HalfAttack) -> Figure:
     for fitted, scored in ((first, second), (second, first)):
         found = [each.double().numpy() for each in attack(matched(targets[0], targets[1], fitted), scored)]
         both = area(found[0], targets[0][scored.forget], found[1], targets[1][scored.unseen])
-        assert both, "both halves have pairs of a class"
+        if both is None:
+            raise NotEnough(f"half of the unseen images have no forgotten image of their classes: {MORE}")
         areas.append(both[0])
         influences.append(both[1] / 2)
         for own, at, each in zip(scores, scored, found, strict=True):
@@ -90,5 +91,5 @@ def matched(forget: Tensor, unseen: Tensor, half: Half) -> Half:
 def _halved(targets: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
     """Two halves of the indices in random order; each class is halved."""
     shuffled = torch.randperm(len(targets), generator=draws)
-    members = [shuffled[targets[shuffled] == label] for label in targets.unique()]
-    return torch.cat([each[::2] for each in members]), torch.cat([each[1::2] for each in members])
+    by_class = torch.cat([shuffled[targets[shuffled] == label] for label in targets.unique()])
+    return by_class[::2], by_class[1::2]

@@ -14,6 +14,7 @@ from dau_lightning.report import comparable, published
 from dau_lightning.report.columns import AUDIT, values_of
 from dau_lightning.report.comparable import CELL, GROUP, REFERENCES
 from dau_lightning.report.read import Run
+from dau_lightning.storage.audit_file import figures
 
 FIRST = ("retrain", "retrain_again", "original", "finetune", "gradient_ascent", "fisher", "influence")  # in tables; DAU is last
 
@@ -68,8 +69,8 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
 def _audited(run: Run, kind: str) -> dict[str, float]:
     """The figures of a row's model in the audit of its run, by the names of their columns; empty without an audit."""
     own = "method" if kind == run.result["baseline"] else kind
-    tests = (run.audit or {}).get("tests", {})
-    return {f"{AUDIT}{name}": test["figures"][own]["value"] for name, test in tests.items() if own in test["figures"]}
+    found = {f"{AUDIT}{name}": figures(test).get(own) for name, test in (run.audit or {}).get("tests", {}).items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _verdicts(run: Run) -> dict[str, str]:

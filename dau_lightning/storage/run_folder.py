@@ -18,7 +18,10 @@ from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
 
 NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics", "preview"  # paths, loggers, display
 # Removed in this order: result.json, which says that the others are complete, first.
-LEFT_BY_A_RUN = "result.json", "report.html", "metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors"
+LEFT_BY_A_RUN = (
+    *("result.json", "audit.json", "audit.safetensors", "report.html", "metrics.csv", "evaluated.json"),
+    *("unlearned.checkpoint", "unlearned.safetensors"),
+)
 FAILED = "failed.txt"  # holds the reason why a training could not go on
 FILE_SETTINGS = {"scheme": "file", "original": "checkpoint"}  # settings that name one of the user's files
 OWN_FOLDER = "to keep both, give this run a folder with hydra.run.dir=...; to replace it, add overwrite=true"

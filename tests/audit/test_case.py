@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from dau_lightning.audit.case import NO_RETRAIN, NO_UNSEEN
 from dau_lightning.audit.figure import NotEnough
+from dau_lightning.audit.plan import planned
 from dau_lightning.audit.trained_attack import Half, matched, trained_attack
+
+QUICK = ["fresh_attacker.epochs=1", "fresh_statistics.epochs=1", "residual_knowledge.draws=2", "relearning.most_steps=2"]
 
 
 def test_unseen_images_are_test_images_of_the_forgotten_classes(make_case):
@@ -78,3 +82,16 @@ def test_pairs_have_equal_classes():
     assert forget[pairs.forget].bincount().tolist() == unseen[pairs.unseen].bincount().tolist() == [20, 10]
     with pytest.raises(NotEnough, match="there are 10 forgotten images with unseen ones of their class to fit the attacker on"):
         matched(forget[30:], unseen, Half(torch.arange(10), torch.arange(79)))
+
+
+@pytest.mark.parametrize("name", [name for name, plan in planned([]).items() if not plan.test.trains])
+@pytest.mark.parametrize("count", [1, 3, 25])
+def test_few_images_give_a_finite_figure_or_a_reason(make_case, monkeypatch, name, count):
+    case = make_case(sizes={"forget": count, "test_forget": count}, method=2.0, retrain=2.0, original=8.0)
+    monkeypatch.setattr(type(case), "whole_classes", name == "classwise_spread")
+    try:
+        figure = planned(QUICK)[name].test.measure(case, "method")
+    except NotEnough:
+        return
+    assert count == 25
+    assert np.isfinite([figure.value, figure.error]).all()

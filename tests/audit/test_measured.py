@@ -7,19 +7,18 @@ import pytest
 from dau_lightning.audit.measured import measured
 from dau_lightning.audit.plan import planned
 from dau_lightning.storage.store import Store
+from tests.audit.conftest import shadowed
 
 
-def test_a_figure_is_measured_once_and_the_methods_always(usual, tmp_path, monkeypatch):
+def test_a_figure_is_measured_once(usual, tmp_path, monkeypatch):
     usual.training = replace(usual.training, store=Store(tmp_path))
     plan = planned([])["three_sample"]
     first = {kind: measured(usual, plan.test, plan.settings, kind) for kind in ("retrain", "original", "retrain 0", "method")}
-    assert len(list(tmp_path.glob("figure-*.safetensors"))) == 3
+    assert len(list(tmp_path.glob("figure-*.safetensors"))) == 4
     monkeypatch.setattr(type(plan.test), "measure", None)
-    for kind in ("retrain", "original", "retrain 0"):
+    for kind in ("retrain", "original", "retrain 0", "method"):
         again = measured(usual, plan.test, plan.settings, kind)
         assert (again.value, again.error, again.details) == (first[kind].value, first[kind].error, first[kind].details)
-    with pytest.raises(TypeError, match="not callable"):
-        measured(usual, plan.test, plan.settings, "method")
     for other in ({**plan.settings, "level": 0.1}, plan.settings):
         usual.split = replace(usual.split, split_hash=usual.split.split_hash + ("x" if other is plan.settings else ""))
         with pytest.raises(TypeError, match="not callable"):
@@ -34,3 +33,20 @@ def test_a_damaged_figure_is_measured_again(usual, tmp_path):
     stored.write_bytes(stored.read_bytes()[:-9])
     assert measured(usual, plan.test, plan.settings, "retrain").value == first.value
     assert (measured(usual, plan.test, plan.settings, "retrain").influence == first.influence).all()
+
+
+def test_what_a_figure_depends_on_is_in_its_name(usual, tmp_path):
+    usual.training, usual.shadows = replace(usual.training, store=Store(tmp_path)), 16
+    case, plan = shadowed(usual, 16, method=1.0), planned([])["ulira"]
+    for kind in ("retrain", "original", "method"):
+        measured(case, plan.test, plan.settings, kind)
+    assert len(list(tmp_path.glob("figure-*.safetensors"))) == 2  # the method's shadow models have no weights of their own here
+    linear, features = planned([])["linear_probe"], {"features": "another layer"}
+    measured(case, linear.test, linear.settings, "retrain")
+    network = replace_settings(usual.training, features)
+    measured(replace(case, training=network), linear.test, linear.settings, "retrain")
+    assert len(list(tmp_path.glob("figure-*.safetensors"))) == 4
+
+
+def replace_settings(training, changes):
+    return replace(training, network=training.network._replace(settings={**training.network.settings, **changes}))

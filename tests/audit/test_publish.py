@@ -47,7 +47,7 @@ def test_page_card_and_table_have_the_figures(run, tmp_path, monkeypatch):
     assert "balanced accuracy 88 (Retrain 52)." in page
     assert "Audit: 0 of 2 tests passed; failed: rmia" in (folder / "model_card.md").read_text()
     rows = rows_of([Run(folder, result)]).set_index("kind")
-    assert rows.audit_rmia.to_dict() == {"finetune": 61.0, "retrain": 50.5, "original": 70.0}
+    assert rows.audit_rmia.to_dict() == {"finetune": 61.0, "retrain": 50.0, "original": 70.0}
 
 
 def test_wandb_gets_a_table_and_the_pictures_of_the_audit():
@@ -56,10 +56,10 @@ def test_wandb_gets_a_table_and_the_pictures_of_the_audit():
     files = {name: content.getvalue() for name in ("audit.png", "exposed.png", "roc.png")} | {"audit.svg": b""}
     log(SimpleNamespace(log=logged.update), CONTENT, files)
     assert {name for name in logged if name.startswith("figures/")} == {"figures/audit", "figures/exposed"}
-    assert logged["verdicts"].columns == ["test", "unlearned", "Retrain", "original", "tolerance", "verdict", "why"]
+    assert logged["verdicts"].columns == ["test", "unlearned", "Retrain", "original", "noise", "tolerance", "verdict", "why"]
     assert logged["verdicts"].data == [
-        ["rmia", 61.0, 50.0, 70.0, 2.8, "fail", ""],
-        ["klom", None, None, None, None, "not enough data", "too few"],
+        ["rmia", 61.0, 50.0, 70.0, None, 2.8, "fail", ""],
+        ["klom", None, None, None, None, None, "not enough data", "too few"],
     ]
     assert logged["audit/failed"] == 1
 

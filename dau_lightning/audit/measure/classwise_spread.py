@@ -4,7 +4,7 @@ import numpy as np
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import NO_UNSEEN, Case
-from dau_lightning.audit.figure import Figure, NotEnough, mean_figure
+from dau_lightning.audit.figure import Figure, NotEnough, mean_figure, require_enough
 
 
 class ClasswiseSpread(AuditTest):
@@ -25,6 +25,7 @@ class ClasswiseSpread(AuditTest):
         """See `AuditTest.measure`. The influence of an image is what it adds to the differences of the shares."""
         if not len(case.part("test_forget")):
             raise NotEnough(NO_UNSEEN)
+        require_enough(len(case.part("test_forget")), "unseen images of the forgotten classes", "add some to the test set")
         classes = len(case.split.train.class_names)
         own, retrain = (np.eye(classes)[case.outputs(each, "test_forget").logits.argmax(1)] for each in (kind, "retrain"))
         difference = own - retrain

@@ -15,12 +15,11 @@ class Differential(Attack):
     """AUC, in percent, of an attack with the features `phi_before`, `phi_after` and their difference.
 
     A classifier (gradient boosting) learns on half of the forgotten and unseen images to tell them apart; the other half is
-    scored. A model passes if it leaks no more than Retrain, which leaks too: the difference to the original gives away what
-    was removed. So the original, which has no difference, need not fail.
+    scored. A model fails if it leaks more than Retrain, which leaks too: the difference to the original gives away what was
+    removed. The original, which has no difference, often leaks less; then no model passes.
     """
 
     better = "low"
-    needs_control = False
 
     def measure(self, case: Case, kind: str) -> Figure:
         """See `AuditTest.measure` and `trained_attack`."""

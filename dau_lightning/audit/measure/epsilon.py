@@ -22,7 +22,7 @@ class Epsilon(AuditTest):
     """
 
     better = "high"
-    trains = "shadows"
+    trains = ("shadows",)
     of_methods = True
 
     def __init__(self, *, delta: float, **settings: object) -> None:

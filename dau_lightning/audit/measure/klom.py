@@ -22,7 +22,7 @@ class KLOM(AuditTest):
     """
 
     better = "low"
-    trains = "shadows"
+    trains = ("shadows",)
     of_methods = True
 
     def __init__(self, *, bins: int, **settings: object) -> None:

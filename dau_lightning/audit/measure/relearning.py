@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, mean_figure, require_enough
+from dau_lightning.base.error import require
 from dau_lightning.base.randomness import reseed
 from dau_lightning.data.order import Order
 from dau_lightning.training.mode import float32
@@ -32,6 +33,7 @@ class Relearning(AuditTest):
 
     def __init__(self, *, most_steps: int, batch_size: int, lr: float, orders: int, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]
+        require(orders >= 2, f"relearning.orders must be at least 2, or there is no spread; got {orders}")
         self.most_steps, self.batch_size, self.lr, self.orders = most_steps, batch_size, lr, orders
 
     def measure(self, case: Case, kind: str) -> Figure:

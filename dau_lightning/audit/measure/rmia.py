@@ -34,7 +34,7 @@ class RMIA(Attack):
 
     ideal = 50.0
     against_unseen = True
-    trains = "references"
+    trains = ("references",)
 
     def __init__(self, *, a: float, gamma: float, **settings: object) -> None:
         super().__init__(**settings)  # type: ignore[arg-type]

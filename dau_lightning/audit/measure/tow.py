@@ -6,7 +6,7 @@ import numpy as np
 
 from dau_lightning.audit.base import AuditTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.figure import Figure, mean_figure
+from dau_lightning.audit.figure import Figure, mean_figure, require_enough
 
 PARTS = "forget", "retain", "test_retain"
 
@@ -19,6 +19,7 @@ class ToW(AuditTest):
 
     def measure(self, case: Case, kind: str) -> Figure:
         """See `AuditTest.measure`. The influence of an image is what it adds to the difference of its part."""
+        require_enough(len(case.part("forget")), "forgotten images")
         factors, slopes = {}, {}
         for part in PARTS:
             difference = case.right(kind, part) - case.right("retrain", part)

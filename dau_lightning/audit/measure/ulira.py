@@ -8,7 +8,7 @@ from dau_lightning.audit.base import Attack
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure
 from dau_lightning.audit.low_rates import low_rates
-from dau_lightning.audit.shadows import jackknife, members, shadow_margins
+from dau_lightning.audit.shadows import jackknife, members, other_pairs, shadow_margins
 
 POOLED_BELOW = 64  # shadow models, below which the variance is pooled over samples
 
@@ -16,13 +16,15 @@ POOLED_BELOW = 64  # shadow models, below which the variance is pooled over samp
 class ULiRA(Attack):
     """AUC, in percent, of samples that a model unlearned against samples that it never saw, mean over the shadow models.
 
-    Each shadow model is the target in turn. The others give each sample two Gaussians of `phi`: of models that unlearned it
-    and of models that never saw it. The score is the log-likelihood ratio of the two. The figure judges the method, not the
-    weights of one run.
+    Each shadow model is the target in turn. The other pairs of models with complementary halves give each sample two Gaussians
+    of `phi`: of models that unlearned it and of models that never saw it. (With the target's own partner, samples that it
+    unlearned would be judged by one model fewer than the others, and Retrain would end below 50.) The score is the
+    log-likelihood ratio of the two. The figure judges the method, not the weights of one run.
     """
 
     ideal = 50.0
-    trains = "shadows"
+    trains = ("shadows",)
+    version = 2
     of_methods = True
 
     def measure(self, case: Case, kind: str) -> Figure:
@@ -58,7 +60,7 @@ def likelihood_ratios(margins: np.ndarray, inside: np.ndarray, pooled: bool) -> 
 
 
 def _of_target(margins: np.ndarray, inside: np.ndarray, pooled: bool, target: int) -> np.ndarray:
-    others = np.arange(len(margins)) != target
+    others = other_pairs(len(margins), target)
     gaussians = (_gaussian(margins[others], chosen[others], pooled) for chosen in (inside, ~inside))
     unlearned, never = (norm.logpdf(margins[target], mean, deviation) for mean, deviation in gaussians)
     return unlearned - never

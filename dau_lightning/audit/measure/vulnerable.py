@@ -6,13 +6,14 @@ import numpy as np
 
 from dau_lightning.audit.base import Attack
 from dau_lightning.audit.case import Case
+from dau_lightning.audit.shadows import other_pairs
 from dau_lightning.audit.subset import SubsetTest
 
 
 class Vulnerable(SubsetTest):
     """The attacks on the share of the forget samples whose `phi` training changes most.
 
-    The samples are chosen for each shadow model by the other ones, so that no model is scored on a choice that it took part
+    The samples are chosen for each shadow model by the other pairs, so that no model is scored on a choice that it took part
     in.
 
     Args:
@@ -30,7 +31,7 @@ class Vulnerable(SubsetTest):
         count = max(1, round(self.share * inside.shape[1]))
         chosen = np.zeros_like(inside)
         for target in range(len(inside)):
-            others = np.arange(len(inside)) != target
+            others = other_pairs(len(inside), target)
             chosen[target, most_changed(margins[others], inside[others])[:count]] = True
         return chosen
 

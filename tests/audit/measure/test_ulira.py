@@ -18,7 +18,7 @@ def by_definition(margins, inside, pooled):
     scores = np.zeros_like(margins)
     for target in range(shadows):
         groups = [
-            [[margins[s, i] for s in range(shadows) if s != target and inside[s, i] == known] for i in range(samples)]
+            [[margins[s, i] for s in range(shadows) if s // 2 != target // 2 and inside[s, i] == known] for i in range(samples)]
             for known in (True, False)
         ]
         for sign, group in zip((1, -1), groups, strict=True):
@@ -64,6 +64,16 @@ def test_its_error_is_the_jackknifes_over_pairs_of_shadow_models(usual):
         areas.append(100 * np.mean([roc_auc_score(*each) for each in zip(inside[rest], scores, strict=True)]))
     variance = 3 / 4 * sum((each - np.mean(areas)) ** 2 for each in areas)
     assert TEST.measure(case, "method").error == pytest.approx(variance**0.5)
+
+
+def test_an_exact_unlearning_has_50_whatever_the_number_of_models():
+    draws, found = np.random.default_rng(0), []
+    for _ in range(20):
+        first = draws.permuted(np.tile([True, False], (4, 450)), axis=1)
+        inside = np.stack([first, ~first], 1).reshape(8, 900)
+        scores = likelihood_ratios(draws.normal(size=(8, 900)), inside, pooled=True)
+        found += [100 * roc_auc_score(*each) for each in zip(inside, scores, strict=True)]
+    assert np.mean(found) == pytest.approx(50, abs=0.4)  # with the target's partner it is 47.3
 
 
 def test_each_sample_is_in_half_of_the_shadow_models(usual):
