@@ -12,8 +12,8 @@ import torch
 
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.figure import Figure, NotEnough, TimeOver
+from dau_lightning.audit.figure_store import stored_figure
 from dau_lightning.audit.further_models import Further, further_retrains
-from dau_lightning.audit.measured import measured
 from dau_lightning.audit.plan import Planned
 from dau_lightning.audit.read_case import read_case
 from dau_lightning.audit.shadows import FOLDER
@@ -97,7 +97,7 @@ def _finding(case: Case, planned: Planned) -> tuple[dict[str, Any], dict[str, An
         retrains = further_retrains(case)
         case.model("retrain")  # every test compares with it
         kinds = ["method", "retrain", "original", *([] if test.of_methods else retrains)]
-        figures = {kind: measured(case, test, planned.settings, kind) for kind in kinds}
+        figures = {kind: stored_figure(case, test, planned.settings, kind) for kind in kinds}
         said = asdict(verdict(test, figures, case.like_unseen))
         if doubt := test.doubt(case):
             said |= {"verdict": NOT_ENOUGH, "why": doubt}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from dau_lightning.audit.attacks_on_subset import SubsetTest
 from dau_lightning.audit.case import Case
-from dau_lightning.audit.subset import SubsetTest
 
 
 class Canaries(SubsetTest):

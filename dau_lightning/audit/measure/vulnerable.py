@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dau_lightning.audit.attacks_on_subset import SubsetTest
 from dau_lightning.audit.base import Attack
 from dau_lightning.audit.case import Case
 from dau_lightning.audit.shadows import other_pairs
-from dau_lightning.audit.subset import SubsetTest
 
 
 class Vulnerable(SubsetTest):

@@ -13,7 +13,7 @@ from dau_lightning.storage.seal import json_sha256, load_tensors, save_tensors, 
 from dau_lightning.storage.store import RECIPE_NUMBER
 
 
-def measured(case: Case, test: AuditTest, settings: Mapping[str, Any], kind: str) -> Figure:
+def stored_figure(case: Case, test: AuditTest, settings: Mapping[str, Any], kind: str) -> Figure:
     """The figure of a model in a test, from the store if an audit has measured it. A method's shadow models are not stored.
 
     Args:

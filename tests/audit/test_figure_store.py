@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dau_lightning.audit.measured import measured
+from dau_lightning.audit.figure_store import stored_figure
 from dau_lightning.audit.plan import planned
 from dau_lightning.storage.store import Store
 from tests.audit.conftest import shadowed
@@ -13,38 +13,39 @@ from tests.audit.conftest import shadowed
 def test_a_figure_is_measured_once(usual, tmp_path, monkeypatch):
     usual.training = replace(usual.training, store=Store(tmp_path))
     plan = planned([])["three_sample"]
-    first = {kind: measured(usual, plan.test, plan.settings, kind) for kind in ("retrain", "original", "retrain 0", "method")}
+    kinds = "retrain", "original", "retrain 0", "method"
+    first = {kind: stored_figure(usual, plan.test, plan.settings, kind) for kind in kinds}
     assert len(list(tmp_path.glob("figure-*.safetensors"))) == 4
     monkeypatch.setattr(type(plan.test), "measure", None)
-    for kind in ("retrain", "original", "retrain 0", "method"):
-        again = measured(usual, plan.test, plan.settings, kind)
+    for kind in kinds:
+        again = stored_figure(usual, plan.test, plan.settings, kind)
         assert (again.value, again.error, again.details) == (first[kind].value, first[kind].error, first[kind].details)
     for other in ({**plan.settings, "level": 0.1}, plan.settings):
         usual.split = replace(usual.split, split_hash=usual.split.split_hash + ("x" if other is plan.settings else ""))
         with pytest.raises(TypeError, match="not callable"):
-            measured(usual, plan.test, other, "retrain")
+            stored_figure(usual, plan.test, other, "retrain")
 
 
 def test_a_damaged_figure_is_measured_again(usual, tmp_path):
     usual.training = replace(usual.training, store=Store(tmp_path))
     plan = planned([])["linear_probe"]
-    first = measured(usual, plan.test, plan.settings, "retrain")
+    first = stored_figure(usual, plan.test, plan.settings, "retrain")
     (stored,) = tmp_path.glob("figure-*.safetensors")
     stored.write_bytes(stored.read_bytes()[:-9])
-    assert measured(usual, plan.test, plan.settings, "retrain").value == first.value
-    assert (measured(usual, plan.test, plan.settings, "retrain").influence == first.influence).all()
+    assert stored_figure(usual, plan.test, plan.settings, "retrain").value == first.value
+    assert (stored_figure(usual, plan.test, plan.settings, "retrain").influence == first.influence).all()
 
 
 def test_what_a_figure_depends_on_is_in_its_name(usual, tmp_path):
     usual.training, usual.shadows = replace(usual.training, store=Store(tmp_path)), 16
     case, plan = shadowed(usual, 16, method=1.0), planned([])["ulira"]
     for kind in ("retrain", "original", "method"):
-        measured(case, plan.test, plan.settings, kind)
+        stored_figure(case, plan.test, plan.settings, kind)
     assert len(list(tmp_path.glob("figure-*.safetensors"))) == 2  # the method's shadow models have no weights of their own here
     linear, features = planned([])["linear_probe"], {"features": "another layer"}
-    measured(case, linear.test, linear.settings, "retrain")
+    stored_figure(case, linear.test, linear.settings, "retrain")
     network = replace_settings(usual.training, features)
-    measured(replace(case, training=network), linear.test, linear.settings, "retrain")
+    stored_figure(replace(case, training=network), linear.test, linear.settings, "retrain")
     assert len(list(tmp_path.glob("figure-*.safetensors"))) == 4
 
 
