@@ -25,6 +25,9 @@ NO_RETRAIN = (
 )
 
 
+OTHER_RECIPE = "it needs models that were trained like the original, and how that was trained is not known here"
+
+
 class Outputs(NamedTuple):
     """Of N images: logits float32 `(N, K)` and features float32 `(N, D)`, on the CPU."""
 
@@ -46,6 +49,7 @@ class Case:
         references: the number of reference models that may be trained.
         shadows: the number of shadow models that may be trained; 0 without references.
         deadline: the time, as `time.monotonic` tells it, after which no further model is trained.
+        own_recipe: whether the original was trained by `training`'s recipe, so that models like it can be trained.
         seconds: how long the training of `original` and of `method` took.
         shadow_outputs: by kind, see `shadows.shadow_outputs`.
         noisy_right: by kind, see `measure.residual_knowledge`.
@@ -61,6 +65,7 @@ class Case:
     references: int = 0
     shadows: int = 0
     deadline: float = inf
+    own_recipe: bool = True
     seconds: Mapping[str, float] = field(default_factory=dict)
     shadow_outputs: dict[str, Any] = field(default_factory=dict)
     noisy_right: dict[str, Tensor] = field(default_factory=dict)

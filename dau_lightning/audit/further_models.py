@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor
 
-from dau_lightning.audit.case import Case, joined
+from dau_lightning.audit.case import OTHER_RECIPE, Case, joined
 from dau_lightning.audit.figure import NotEnough, TimeOver
 from dau_lightning.audit.parallel import in_parallel, workers
 from dau_lightning.base.randomness import key
@@ -91,6 +91,8 @@ def _beside(case: Case, number: int) -> Defender:
 
 def references(case: Case) -> list[str]:
     """Train the reference models, each on a random half of `D`, into `case.models`; return their kinds."""
+    if not case.own_recipe:
+        raise NotEnough(OTHER_RECIPE)
     if not case.references:
         seconds = 4 * case.seconds.get("original", 0.0) / 2 / workers(case)  # each on half of the images
         raise NotEnough(f"it needs reference models: references=4 trains them, in about {seconds:.0f} seconds")

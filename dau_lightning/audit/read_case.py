@@ -51,9 +51,10 @@ def read_case(run: Run, references: int, retrains: int) -> Case:
         split.split_hash == result["split_hash"],
         f"{run.folder} has another split than the images of today give: {AGAIN}, or give it the images that it had",
     )
+    own_recipe = result["start"].get("recipe") == training.recipe
     needed = "references" if references else "retrains" if retrains and "retrain" not in result["rows"] else ""
     require(
-        not needed or result["start"].get("recipe") == training.recipe,
+        own_recipe or not needed,
         f"{needed} must be 0 for {run.folder}: its original was trained by another recipe than recipe.*, which is theirs",
     )
     models = _models(run, plan, training, split)
@@ -66,7 +67,7 @@ def read_case(run: Run, references: int, retrains: int) -> Case:
         configuration=tensors_digest(models["method"].network.state_dict()),
     )
     method = instantiate(settings["baseline"])
-    return Case(split, alone, method, mask, models, retrains, references, seconds=seconds)
+    return Case(split, alone, method, mask, models, retrains, references, own_recipe=own_recipe, seconds=seconds)
 
 
 def _models(run: Run, plan: Plan, training: Training, split: Split) -> dict[str, Defender]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dau_lightning.audit.case import Case
+from dau_lightning.audit.case import OTHER_RECIPE, Case
 from dau_lightning.audit.figure import NotEnough, require_enough
 from dau_lightning.audit.further_models import reference, require_time, shadow_split, training_of
 from dau_lightning.audit.parallel import in_parallel, workers
@@ -40,6 +40,8 @@ def members(case: Case) -> np.ndarray:
     Raises:
         NotEnough: there are too few shadow models or forget samples.
     """
+    if not case.own_recipe:
+        raise NotEnough(OTHER_RECIPE)
     if case.shadows < FEWEST_SHADOWS:
         seconds = 16 * sum(case.seconds.get(kind, 0.0) for kind in ("original", "original", "method")) / workers(case)
         raise NotEnough(

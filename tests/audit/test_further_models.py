@@ -50,3 +50,10 @@ def test_rmia_says_which_images_are_few(make_case, sizes, words):
     case.references = 1
     with pytest.raises(NotEnough, match=words):
         RMIA(priority=0, meaning="", a=0.3, gamma=1.0).measure(case, "method")
+
+
+@pytest.mark.parametrize("needed", [references, members])
+def test_models_like_a_foreign_original_cannot_be_trained(usual, needed):
+    case = replace(usual, own_recipe=False)
+    with pytest.raises(NotEnough, match="how that was trained is not known here"):
+        needed(case)
