@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 import pytest
 
 from dau_lightning.audit import __main__ as command
+from dau_lightning.audit.case import OTHER_RECIPE
 from dau_lightning.base.error import InputError
 from dau_lightning.run.command_line import main as train
 from dau_lightning.storage.audit_file import read_audit
@@ -133,6 +134,17 @@ def test_canaries_with_wrong_labels(run, tmp_path, monkeypatch):
     assert figures["retrain"]["value"] < 40  # no model guesses wrong labels that it never saw
     assert "should be 50" not in tests["rmia"]["why"]
     assert set(tests["canaries"]["figures"]) == {"method", "retrain", "original"}
+
+
+def test_own_weights_are_compared_with_retrains_alone(finished, run):
+    shutil.copy(finished / "unlearned.safetensors", "own.safetensors")
+    own = ["original.checkpoint=own.safetensors", "val_from_test=0.5", "reference=train", "hydra.run.dir=runs/own"]
+    run(*TINY, *LARGER, "baseline=finetune", "baseline.epochs=1", *own)
+    command.main(["runs/own", *QUICK, "retrains=2"])
+    tests = content(Path("runs/own"))["tests"]
+    assert tests["tow"]["noise"] > 0
+    for name in ("rmia", "ulira", "klom"):
+        assert tests[name]["why"] == OTHER_RECIPE
 
 
 def test_a_run_without_retrain_says_what_it_takes(run, tmp_path, monkeypatch):
