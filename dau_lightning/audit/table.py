@@ -14,10 +14,10 @@ HEADINGS = {"method": "unlearned", "retrain": "Retrain", "original": "original"}
 
 def print_audit(content: Mapping[str, Any]) -> None:
     """Print a line for each test, then the reasons for missing verdicts and the summary."""
-    table = Table(Column("test", no_wrap=True), box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(Column("test", no_wrap=True), box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in (*HEADINGS.values(), "noise", "tolerance"):
         table.add_column(heading, justify="right")
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     for name, test in content["tests"].items():
         numbers = *figures(test).values(), test["noise"], test["tolerance"]
         table.add_row(name, *map(_shown, numbers), test["verdict"])
