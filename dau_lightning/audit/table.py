@@ -14,7 +14,7 @@ HEADINGS = {"method": "unlearned", "retrain": "Retrain", "original": "original"}
 
 def print_audit(content: Mapping[str, Any]) -> None:
     """Print a line for each test, then the reasons for missing verdicts and the summary."""
-    table = Table(Column("test", no_wrap=True), box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(Column("test", no_wrap=True), box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
     for heading in (*HEADINGS.values(), "noise", "tolerance"):
         table.add_column(heading, justify="right")
     table.add_column("verdict", no_wrap=True)
