@@ -35,8 +35,9 @@ def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.Dat
     rows = rows if seeds is None else rows.loc[rows.seed.isin(seeds)]
     comparable.check(rows)
     rank = {kind: place for place, kind in enumerate(FIRST)} | {"dau_paper": len(FIRST) + 1, "dau": len(FIRST) + 2}
-    rows = rows.assign(rank=rows.kind.map(rank).fillna(len(FIRST)))
-    rows = rows.sort_values(["selection", *GROUP, "amount", "sparsity", "rank", "method", "seed"], kind="stable")
+    rows = rows.assign(rank=rows.kind.map(rank).fillna(len(FIRST)), missing=rows.isna().sum(axis=1))
+    order = ["selection", *GROUP, "amount", "sparsity", "rank", "method", "seed", "missing"]  # an audited Retrain comes first
+    rows = rows.sort_values(order, kind="stable").drop(columns="missing")
     return rows.drop_duplicates([*CELL, "method", "seed"]).reset_index(drop=True)
 
 

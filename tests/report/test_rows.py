@@ -6,6 +6,7 @@ import pytest
 from dau_lightning.metric.disparity import COMPARED
 from dau_lightning.report.read import read, unfinished
 from dau_lightning.report.section import sections
+from dau_lightning.storage.audit_file import write_audit
 
 
 @pytest.fixture
@@ -143,3 +144,11 @@ def test_runs_without_a_result_are_named_with_the_reason(write, tmp_path):
     diverged, killed = unfinished([tmp_path])
     assert diverged == f"{tmp_path / 'diverged'} has no result and is left out (FT: the loss is nan at step 3)"
     assert "it was stopped, or is still running" in killed
+
+
+def test_a_shared_retrain_has_the_figures_of_the_audit_whichever_run_was_audited(write, rows):
+    write(name="finetune")
+    figures = {kind: {"value": value} for kind, value in (("method", 55.0), ("retrain", 50.0), ("original", 70.0))}
+    write_audit(write(), {"tests": {"rmia": {"verdict": "fail", "figures": figures}}, "summary": "", "weights": ""})
+    found = rows().set_index("method").audit_rmia
+    assert found[["Retrain", "Original", "DAU"]].tolist() == [50.0, 70.0, 55.0]
