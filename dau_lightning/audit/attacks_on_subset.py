@@ -29,7 +29,6 @@ class SubsetTest(AuditTest):
 
     ideal = 50.0
     trains = ("shadows", "references")  # RMIA has no other reference models
-    version = 2
     of_methods = True
 
     def __init__(self, *, attacks: Mapping[str, Attack], **settings: object) -> None:

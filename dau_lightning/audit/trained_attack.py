@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
 from dau_lightning.audit.area import area
@@ -63,7 +64,9 @@ def _balanced_accuracy(scores: list[np.ndarray], targets: list[Tensor]) -> float
     """In percent, over all scores; unseen samples are weighted to the classes of the forget set."""
     weights = unseen_weights(*targets)
     assert weights is not None
-    return 50 * float((scores[0] > 0).mean() + np.average(scores[1] <= 0, weights=weights.numpy()))
+    members, said = np.repeat([1, 0], [*map(len, scores)]), np.concatenate(scores) > 0
+    each = np.concatenate([np.ones(len(scores[0])), weights.numpy()])
+    return 100 * float(balanced_accuracy_score(members, said, sample_weight=each))
 
 
 def matched(forget: Tensor, unseen: Tensor, half: Half) -> Half:

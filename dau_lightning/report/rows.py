@@ -16,6 +16,7 @@ from dau_lightning.report.comparable import CELL, GROUP, REFERENCES
 from dau_lightning.report.read import Run
 from dau_lightning.storage.audit_file import figures
 
+DETAIL = "detail_"  # prefix of an audit's further numbers, which files of rows have and tables have not: `detail_rmia.error`
 FIRST = ("retrain", "retrain_again", "original", "finetune", "gradient_ascent", "fisher", "influence")  # in tables; DAU is last
 
 
@@ -70,7 +71,12 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
 def _audited(run: Run, kind: str) -> dict[str, float]:
     """The figures of a row's model in the audit of its run, by the names of their columns; empty without an audit."""
     own = "method" if kind == run.result["baseline"] else kind
-    found = {f"{AUDIT}{name}": figures(test).get(own) for name, test in (run.audit or {}).get("tests", {}).items()}
+    tests = (run.audit or {}).get("tests", {})
+    found = {f"{AUDIT}{name}": figures(test).get(own) for name, test in tests.items()}
+    found |= {f"{DETAIL}{name}.{key}": test.get(key) for name, test in tests.items() for key in ("noise", "tolerance")}
+    for name, test in tests.items():
+        details = test["figures"].get(own, {}).items()
+        found |= {f"{DETAIL}{name}.{detail}": number for detail, number in details if detail != "value"}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -1,5 +1,6 @@
 """Rows in a CSV file give the tables of the runs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,35 @@ def test_another_csv_file_is_refused(tmp_path):
 def test_the_published_tables_are_those_of_the_published_rows(path, capsys):
     main([str(path), "--format", "markdown"])
     assert path.with_suffix(".md").read_text() == capsys.readouterr().out
+
+
+ATTACKS = {
+    "U-LiRA": "ulira",
+    "RMIA": "rmia",
+    "SAMIA": "fresh_attacker",
+    "statistics": "fresh_statistics",
+    "differential": "differential",
+}
+
+
+@pytest.mark.parametrize(
+    ("heading", "file", "scheme", "test"),
+    [
+        ("Every attack on all forgotten images.*?Random:", "fashion-dense", "random", "vulnerable"),
+        ("Every attack on all forgotten images.*?Class-wise:", "fashion-dense", "classwise", "vulnerable"),
+        ("Canaries: ", "fashion-canaries", "random", "canaries"),
+    ],
+)
+def test_the_published_attacks_on_single_images_are_those_of_the_published_rows(heading, file, scheme, test):
+    text = (RESULTS.parents[1] / "RESULTS.md").read_text()
+    table = re.search(rf"{heading}.*?\n\n((?:\|[^\n]*\n)+)", text, re.DOTALL)
+    assert table
+    head, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines())
+    rows = read_rows(RESULTS / f"{file}.csv")
+    rows = rows.loc[(rows.scheme == scheme) & (rows.seed == 0)].set_index("method")
+    assert len(lines) >= 4
+    for name, *cells in lines:
+        for column, cell in zip(head[1:], cells, strict=True):
+            attack, end = ATTACKS[column.removeprefix("TPR ")], "_tpr_at_1" * column.startswith("TPR ")
+            numbers = [rows.loc[name, f"detail_{test}.{attack}{part}{end}"] for part in ("_all", "")]
+            assert cell == ", ".join(f"{number:.1f}" for number in numbers)

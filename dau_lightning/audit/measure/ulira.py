@@ -24,7 +24,6 @@ class ULiRA(Attack):
 
     ideal = 50.0
     trains = ("shadows",)
-    version = 2
     of_methods = True
 
     def measure(self, case: Case, kind: str) -> Figure:
