@@ -17,18 +17,19 @@ PATIENCE = 1  # seconds that a process waits for a lock before it prints that it
 
 
 @contextmanager
-def locked(lock: Path, work: str) -> Iterator[None]:
+def locked(lock: Path, work: str = "") -> Iterator[None]:
     """Hold a lock file, so that one process at a time does some work. When a process dies, its lock becomes free.
 
     Args:
         lock: path of the lock file.
-        work: what the other process does, such as "which trains original-0123.safetensors"; printed if this process waits.
+        work: what the other process does, such as "which trains original-0123.safetensors"; printed if this process waits;
+            empty for work of seconds.
     """
     file = FileLock(lock)
     try:
         file.acquire(timeout=PATIENCE)
     except Timeout:
-        print(f"waiting for another process, {work}", file=sys.stderr)
+        print(f"waiting for another process, {work}\n" if work else "", end="", file=sys.stderr)
         file.acquire()
     try:
         yield
