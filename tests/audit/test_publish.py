@@ -44,7 +44,7 @@ def test_page_card_and_table_have_the_figures(run, tmp_path, monkeypatch):
     page = (folder / "report.html").read_text()
     assert CONTENT["summary"] in page
     assert "<td>61.00</td>" in page
-    assert "balanced accuracy 88 (Retrain 52)." in page
+    assert "balanced accuracy: 88 (Retrain 52)." in page
     assert "Audit: 0 of 2 tests passed; failed: rmia" in (folder / "model_card.md").read_text()
     rows = rows_of([Run(folder, result)]).set_index("kind")
     assert rows.audit_rmia.to_dict() == {"finetune": 61.0, "retrain": 50.0, "original": 70.0}
