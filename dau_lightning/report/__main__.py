@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.figures:
         files |= {options.figures / name: content for name, content in drawn.items()}
     if options.html:
-        page = sweep_page(runs, shown, pictures, f"{PROGRAM} {shlex.join(arguments)}", options.html, left_out)
+        page = sweep_page(runs, rows, shown, pictures, f"{PROGRAM} {shlex.join(arguments)}", options.html, left_out)
         files[options.html] = page.encode()
     if options.redraw:
         for run in runs:
@@ -64,7 +64,7 @@ def _rows(options: argparse.Namespace) -> tuple[list[Run], list[str], pd.DataFra
     seeds = _seeds(options.seeds) if options.seeds else None
     if any(path.suffix == ".csv" for path in options.folders):
         require(len(options.folders) == 1, "a file of rows is a report by itself: give it alone")
-        require(not (options.html or options.redraw or options.wandb), "--html, --redraw and --wandb need the folders of runs")
+        require(not (options.redraw or options.wandb), "--redraw and --wandb need the folders of runs")
         return [], [], read_rows(options.folders[0], seeds)
     runs = read(options.folders)
     return runs, unfinished(options.folders), rows_of(runs, seeds)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pandas as pd
+
 from dau_lightning.evaluation.checks import passed
 from dau_lightning.evaluation.outputs import read_outputs
 from dau_lightning.report.columns import column
@@ -55,12 +57,19 @@ def write_run_page(result: Mapping[str, Any], folder: Path) -> dict[str, bytes]:
 
 
 def sweep_page(
-    runs: Sequence[Run], shown: Sequence[Section], drawn: Sequence[Picture], command: str, path: Path, left_out: list[str]
+    runs: Sequence[Run],
+    rows: pd.DataFrame,
+    shown: Sequence[Section],
+    drawn: Sequence[Picture],
+    command: str,
+    path: Path,
+    left_out: list[str],
 ) -> str:
     """Return the page of many runs.
 
     Args:
-        runs: all of them.
+        runs: all of them; empty if the rows come from a file.
+        rows: of all runs.
         shown: their tables.
         drawn: Figure 2 and the costs, for each dataset and network.
         command: what made the page.
@@ -69,8 +78,9 @@ def sweep_page(
     """
     pages = [run.folder / "report.html" for run in runs]
     links = [Path(os.path.relpath(page, path.parent)).as_posix() if page.is_file() else "" for page in pages]
-    shared = set.intersection(*(set(run.settings.items()) for run in runs))
-    about = {"runs": list(zip(runs, links, strict=True)), "command": command, "left_out": left_out}
+    settings = [set(run.settings.items()) for run in runs]
+    shared = set[tuple[str, str]].intersection(*settings) if settings else set[tuple[str, str]]()
+    about = {"runs": list(zip(runs, links, strict=True)), "rows": rows, "command": command, "left_out": left_out}
     return _html("sweep.html", shared, drawn, sections=shown, **about)
 
 

@@ -16,8 +16,9 @@ from dau_lightning.report.comparable import CELL, GROUP, REFERENCES
 from dau_lightning.report.read import Run
 from dau_lightning.storage.audit_file import figures
 
+WORST = 100.0  # points; the place of a method without a number is after all others
 DETAIL = "detail_"  # prefix of an audit's further numbers, which files of rows have and tables have not: `detail_rmia.error`
-FIRST = ("retrain", "retrain_again", "original", "finetune", "gradient_ascent", "fisher", "influence")  # in tables; DAU is last
+FIRST = ("retrain", "retrain_again", "original")  # in tables; the methods follow, the nearest to Retrain first
 
 
 def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.DataFrame:
@@ -35,11 +36,20 @@ def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.Dat
     comparable.check_seeds(rows, seeds)
     rows = rows if seeds is None else rows.loc[rows.seed.isin(seeds)]
     comparable.check(rows)
-    rank = {kind: place for place, kind in enumerate(FIRST)} | {"dau_paper": len(FIRST) + 1, "dau": len(FIRST) + 2}
-    rows = rows.assign(rank=rows.kind.map(rank).fillna(len(FIRST)), missing=rows.isna().sum(axis=1))
-    order = ["selection", *GROUP, "amount", "sparsity", "rank", "method", "seed", "missing"]  # an audited Retrain comes first
-    rows = rows.sort_values(order, kind="stable").drop(columns="missing")
-    return rows.drop_duplicates([*CELL, "method", "seed"]).reset_index(drop=True)
+    rows = in_order(rows.assign(missing=rows.isna().sum(axis=1)).sort_values("missing"))  # an audited Retrain comes first
+    return rows.drop(columns="missing").drop_duplicates([*CELL, "method", "seed"]).reset_index(drop=True)
+
+
+def in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order of the tables, with its key, `rank`: the first rows, then the methods by their mean disparity.
+
+    Where a method has no disparity, its mean selection score takes the place.
+    """
+    places = {kind: place for place, kind in enumerate(FIRST)}
+    distances = rows.reindex(columns=["disparity", "score"]).astype(float).bfill(axis=1).disparity
+    means = distances.groupby([rows[name] for name in (*GROUP, "method")]).transform("mean")
+    rows = rows.assign(rank=rows.kind.map(places).fillna(len(FIRST) + means.fillna(WORST)))
+    return rows.sort_values(["selection", *GROUP, "amount", "sparsity", "rank", "method", "seed"], kind="stable")
 
 
 def _with_retrain(runs: Sequence[Run]) -> list[tuple[Run, Mapping[str, Any] | None]]:

@@ -9,13 +9,14 @@ import pandas as pd
 
 from dau_lightning.base.error import InputError
 from dau_lightning.report.comparable import check_seeds
+from dau_lightning.report.rows import in_order
 
 JSON = "counts", "warnings", "flags", "verdicts"  # columns of lists and dictionaries
 
 
 def written(rows: pd.DataFrame) -> str:
     """The rows of `rows_of` as CSV, unrounded: a line for each model of each run."""
-    kept = rows.drop(columns="run", errors="ignore")
+    kept = rows.drop(columns=["run", "rank"], errors="ignore")
     kept = kept.assign(**{name: kept[name].map(json.dumps) for name in JSON})
     return kept.to_csv(index=False, lineterminator="\n")
 
@@ -38,4 +39,4 @@ def read_rows(path: Path, seeds: Collection[int] | None = None) -> pd.DataFrame:
         raise InputError(f"{path} holds no rows of a report ({error}): {remedy}") from error
     check_seeds(rows, seeds)
     rows = rows.assign(published=rows.published.astype(object).where(rows.published.notna(), None))
-    return rows if seeds is None else rows.loc[rows.seed.isin(seeds)].reset_index(drop=True)
+    return in_order(rows if seeds is None else rows.loc[rows.seed.isin(seeds)]).reset_index(drop=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from dau_lightning.evaluation.checks import UNSTABLE, UNSURE
 from dau_lightning.report.columns import column, ordered
 from dau_lightning.report.comparable import CELL, GROUP
+from dau_lightning.report.rows import FIRST
 from dau_lightning.report.summary import DEVIATIONS, summary
 from dau_lightning.report.verdicts import verdict_lines
 
@@ -24,7 +25,8 @@ PARTS = {  # whose images the percentages of a column count
     "judge_MIA": ["judge"],
 }
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
-NOISE = "Retrain 2 shows the noise: differences smaller than its disparity are ties."
+TIE = " ≈"  # behind a disparity
+NOISE = "Retrain 2 shows the noise: differences smaller than its disparity are ties; ≈ marks ties with the best method."
 NO_TIES = "Retrain 2 is unstable, see its warnings: no difference is called a tie."
 
 
@@ -104,6 +106,8 @@ def _tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if numbers.n.max() == 1:  # the disparity of means is the disparity
         numbers = numbers.drop(columns="disparity_of_means", errors="ignore")
     texts = pd.DataFrame({name: _texts(numbers, name) for name in ordered(numbers)}, numbers.index)
+    if "disparity" in texts and _noise(rows) == [NOISE]:
+        texts["disparity"] += _ties(numbers)
     columns = pd.MultiIndex.from_product([texts.columns, rows.sparsity.unique()])
     methods = rows.sort_values(["rank", "method"]).method.unique()
     table: pd.DataFrame = texts.unstack("sparsity", fill_value="-").loc[methods, columns]
@@ -123,6 +127,17 @@ def _texts(numbers: pd.DataFrame, name: str) -> list[str]:
     return ["±".join(f"{number:.{decimals}f}" for number in cell if pd.notna(number)) or "-" for cell in cells]
 
 
+def _ties(numbers: pd.DataFrame) -> pd.Series:
+    """`TIE` for the methods of each sparsity that Retrain 2's disparity does not tell from the best one."""
+    marks = pd.Series("", numbers.index)
+    for _, cell in numbers.groupby("sparsity"):
+        noise = cell.disparity_mean[cell.kind == "retrain_again"].max()
+        methods = cell.disparity_mean[~cell.kind.isin(FIRST)].dropna()
+        tied = methods.index[methods < methods.min() + noise]
+        marks[tied] = TIE if len(tied) > 1 else ""
+    return marks
+
+
 def _noise(rows: pd.DataFrame) -> list[str]:
     """What the row of Retrain 2 says about small differences; nothing if a seed's attack depends on the draw."""
     noise = rows.loc[rows.kind == "retrain_again", "flags"]
@@ -131,9 +146,9 @@ def _noise(rows: pd.DataFrame) -> list[str]:
 
 
 def _warnings(rows: pd.DataFrame) -> list[str]:
-    """A line for each kind of warning of whole runs, then of rows, with the number of seeds that have it.
+    """A line for each kind of warning of whole runs, then of rows, with the methods and the number of seeds that have it.
 
-    Warnings that differ in numbers alone are of one kind, and the line has the range of each number.
+    Warnings of a method that differ in numbers alone are of one kind, and the line has the range of each number.
     """
     cells = rows.method + (", " + rows.sparsity if rows.sparsity.nunique() > 1 else "")
     totals = {"": rows.seed.nunique(), **rows.groupby(cells).seed.nunique()}
@@ -142,11 +157,11 @@ def _warnings(rows: pd.DataFrame) -> list[str]:
     for who, seed, warnings in [*of_runs, *zip(cells, rows.seed, rows["flags"], strict=True)]:
         for warning in warnings:
             kinds[who, NUMBER.sub("#", warning)].append((seed, warning))
-    lines = []
+    lines: dict[str, list[str]] = defaultdict(list)
     for (who, _), found in kinds.items():
         seeds, texts = zip(*found, strict=True)
-        lines.append(", ".join(filter(None, (who, f"{_seeds(set(seeds), totals[who])}: {_ranges(texts)}."))))
-    return lines
+        lines[_ranges(texts)].append(", ".join(filter(None, (who, _seeds(set(seeds), totals[who])))))
+    return [f"{'; '.join(whose)}: {text}." for text, whose in lines.items()]
 
 
 def _seeds(found: set[int], total: int) -> str:

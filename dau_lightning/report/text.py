@@ -7,7 +7,7 @@ import pandas as pd
 from dau_lightning.report.columns import column
 from dau_lightning.report.section import Section
 
-ESCAPES = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "Δ": r"$\Delta$", "±": r"$\pm$"})
+ESCAPES = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "Δ": r"$\Delta$", "±": r"$\pm$", "≈": r"$\approx$"})
 
 
 def headings(table: pd.DataFrame) -> list[str]:
@@ -44,7 +44,8 @@ def latex(sections: Iterable[Section]) -> str:
 def _latex_table(table: pd.DataFrame, caption: str) -> str:
     """One table; a heading spans the columns of all sparsities, as in the paper's Table 1; `±0.13` is a subscript."""
     table = table.rename_axis(None).rename(index=lambda name: name.translate(ESCAPES)).replace("-", "--")
-    table = table.replace({r"^([\d.]+)$": r"$\1$", r"^([\d.]+)±([\d.]+)$": r"$\1_{\\pm \2}$"}, regex=True)
+    numbers = {r"^([\d.]+)( ≈)?$": r"$\1$\2", r"^([\d.]+)±([\d.]+)": r"$\1_{\\pm \2}$", " ≈": r" $\\approx$"}
+    table = table.replace(numbers, regex=True)
     pairs = [(column(name).heading.translate(ESCAPES), sparsity.translate(ESCAPES)) for name, sparsity in table.columns]
     table.columns = pd.MultiIndex.from_tuples(pairs) if pairs[0][1] else [heading for heading, _ in pairs]
     tabular = table.to_latex(escape=False, column_format="l" + "r" * len(pairs), multicolumn_format="c")

@@ -36,7 +36,7 @@ class Search:
     score: Callable[[Mapping[str, Any], int], float]
 
     def objective(self, trial: Trial) -> float:
-        """The mean score over the seeds; a trial stops early if its mean so far is above the median of other trials."""
+        """The mean score over the seeds; a trial stops early where its mean is not in the better half, see `run`."""
         values, scores = suggested(trial, self.ranges), list[float]()
         for step in range(self.seeds):
             try:
@@ -44,7 +44,7 @@ class Search:
             except TrainingError as error:
                 print(f"trial {trial.number}: {error}")
                 return WORST
-            trial.report(fmean(scores), step)
+            trial.report(fmean(scores), step + 1)
             if step + 1 < self.seeds and trial.should_prune():
                 raise optuna.TrialPruned
         return fmean(scores)
@@ -52,7 +52,9 @@ class Search:
     def run(self, file: Path, name: str, trials: int) -> Study:
         """Run trials until the study has `trials` finished ones, including those of other processes and of earlier calls.
 
-        A trial of a killed process does not count; another one takes its place.
+        After two seeds, and again after four, half of the trials stop (successive halving, Jamieson & Talwalkar 2016), so that
+        the seeds are spent on settings that are worth it. A trial of a killed process does not count; another one takes its
+        place.
 
         Args:
             file: the SQLite database, which several processes may share.
@@ -66,7 +68,7 @@ class Search:
                 storage=RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}}),
                 load_if_exists=True,
                 sampler=optuna.samplers.TPESampler(constant_liar=True),  # no seed: with one, all processes would draw the same
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+                pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2),
             )
         done = TrialState.COMPLETE, TrialState.PRUNED
         if len(study.get_trials(deepcopy=False, states=done)) < trials:

@@ -1,5 +1,6 @@
 """The search: ranges, trials that go on, the preset that it writes, and the real command."""
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from dau_lightning.base.error import InputError, TrainingError
 from dau_lightning.search import __main__ as command
 from dau_lightning.search import preset as presets
 from dau_lightning.search.preset import preset
-from dau_lightning.search.space import suggested
+from dau_lightning.search.space import limits, suggested
 from dau_lightning.search.study import WORST, Search, best
 from tests.composed import composed
 
@@ -27,10 +28,13 @@ def test_values_are_of_the_ranges() -> None:
     assert suggested(trial, ranges) == {"lr": 0.3, "epochs": 5, "steps": 4}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bad", [3, [], {"low": 1}, {"low": 2, "high": 1}, {"low": 1, "high": 2, "step": 1}])
+NO_LOW = {"low": 0, "high": 1, "log": True}
+
+
+@pytest.mark.parametrize("bad", [3, [], {"low": 1}, {"low": 2, "high": 1}, {"low": 1, "high": 2, "step": 1}, NO_LOW])
 def test_other_ranges_are_refused(bad: Any) -> None:
     with pytest.raises(InputError, match=r"search\.lr must"):
-        suggested(FixedTrial({"lr": 1}), {"lr": bad})  # type: ignore[arg-type]
+        limits({"lr": bad})
 
 
 @pytest.mark.parametrize("path", sorted((CONFIG_FOLDER / "search").glob("*.yaml")), ids=lambda path: path.stem)
@@ -68,6 +72,16 @@ def test_a_search_finds_the_bowl_and_goes_on_where_it_was_left(tmp_path: Path) -
     first = best(study)[0]
     assert first.params["lr"] == pytest.approx(0.1, abs=0.05)
     assert all(trial.value == WORST for trial in study.trials if trial.params["lr"] > 0.4)
+
+
+def test_half_of_the_trials_stop_after_two_seeds_and_half_of_the_rest_after_four(tmp_path: Path) -> None:
+    scores = Scores()
+    study = Search({"lr": {"low": 0.01, "high": 0.4}, "epochs": [2]}, 8, scores).run(tmp_path / "search.db", "halving", 30)
+    ran = [trial.last_step for trial in study.trials]
+    assert set(ran) == {2, 4, 8}
+    assert ran.count(2) > 5
+    assert len(scores.calls) == sum(step for step in ran if step)
+    assert best(study)[0].last_step == 8
 
 
 def test_several_processes_may_begin_at_once(tmp_path: Path) -> None:
@@ -123,8 +137,52 @@ def test_the_command_searches_and_writes_a_preset(
         (["wandb.mode=online"], "the search sets .* itself, got wandb.mode=online"),
         (["baseline=retrain"], "there is no file .*retrain.yaml with the ranges to search"),
         (["baseline=nonsense"], "unknown baseline 'nonsense'"),
+        (["scheme=memorised"], "scheme=memorised has no selection score"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         command.main(arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must have a line SETTING: RANGE"),
+        ("[1, 2]", "must have a line SETTING: RANGE"),
+        ("lr: [1, 2", "cannot read the ranges"),
+        ("lr: 3", "search.lr must be a list of choices"),
+        ("lr: {low: -1, high: 1}", "baseline.lr must be a finite number above 0, got -1"),
+        ("epochs: [1, 0]", "baseline.epochs must be an integer of at least 1, got 0"),
+        ("rate: [1, 2]", "unknown setting 'baseline.rate'"),
+    ],
+)
+def test_mistakes_in_ranges_name_the_file_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(text)
+    with pytest.raises(InputError, match=f"mine.yaml.*{re.escape(words)}|{re.escape(words)}.*mine.yaml"):
+        command.main(["dataset=digits", "baseline=finetune", "ranges=mine.yaml"])
+    assert [path.name for path in Path().iterdir()] == ["mine.yaml"]
+
+
+def test_other_ranges_are_another_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dau_lightning.search.study.Search.run", lambda self, file, name, trials: names.append(name) or 1 / 0)
+    for text in ("lr: [0.1]", "lr: [0.2]"):
+        Path("mine.yaml").write_text(text)
+        with pytest.raises(ZeroDivisionError):
+            command.main(["dataset=digits", "baseline=finetune", "ranges=mine.yaml"])
+    assert len(set(names)) == 2
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dau_lightning.search.study.Search.run", interrupted)
+    with pytest.raises(SystemExit, match="interrupted: the same command goes on"):
+        command.main(["dataset=digits", "baseline=finetune"])

@@ -1,7 +1,7 @@
 """What a method costs, and how near it comes to Retrain: run time against disparity, a point for each method."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,21 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTION = (
-    "Run time as a share of Retrain's, against the distance to Retrain. Lower and further left is better. In the grey band, a "
-    "method differs from Retrain by no more than a second Retrain does."
+    "Run time as a share of Retrain's, against the distance to Retrain, both on logarithmic axes. Lower and further left is "
+    "better. In the grey band, a method differs from Retrain by no more than a second Retrain does."
 )
 HIDDEN = "retrain", "retrain_again", "original"
-LINE = 0.045  # height of a name, as a share of the panel
-NEAR = 3.0  # a ratio of run times below which names can cover each other
-
-
-class Point(NamedTuple):
-    """A method: its name in tables, its kind, its run time as a share of Retrain's, its disparity."""
-
-    method: str
-    kind: str
-    time: float
-    distance: float
+LEAST = 0.01  # points; a disparity below it is drawn there, since a logarithmic axis has no zero
+ROUNDS = 300  # of moving the names apart; a limit of time would place them differently on each machine
 
 
 def cost_pictures(rows: pd.DataFrame) -> list[Picture]:
@@ -57,43 +48,65 @@ def _figure(title: str, numbers: pd.DataFrame) -> "Figure":
     from matplotlib.figure import Figure
 
     panels = [panel for _, panel in numbers.groupby(["scheme", "sparsity"], sort=False)]
-    figure = Figure(figsize=(0.6 + 4.6 * len(panels), 4.0), layout="constrained")
-    for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    lines, columns = math.ceil(len(panels) / 2), min(2, len(panels))
+    figure = Figure(figsize=(0.6 + 5.2 * columns, 0.4 + 4.4 * lines), layout="constrained")
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, panel in zip(axes, panels, strict=False):
         axis.set_title(f"{panel.scheme.iloc[0]}, {panel.sparsity.iloc[0]}")
-        _panel(axis, panel)
+        _points(axis, panel)
     figure.suptitle(f"Cost and distance to Retrain: {title}")
+    figure.draw_without_rendering()  # gives the axes their places, in whose pixels names are moved
+    for axis, panel in zip(axes, panels, strict=False):
+        _names(axis, panel)
     return figure
 
 
-def _panel(axis: "Axes", panel: pd.DataFrame) -> None:
+def _points(axis: "Axes", panel: pd.DataFrame) -> None:
     """A point for each method, with its deviation over seeds, and the band of the noise."""
+    axis.set(xscale="log", yscale="log", xlabel="run time / Retrain's", ylabel="disparity, percentage points")
+    axis.margins(0.12)
+    axis.grid(visible=True)
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter("{x:g}")
+    for time, distance, deviation, is_dau in _places(panel):
+        marker, colour = ("D", DAU) if is_dau else ("o", RETRAIN)
+        bar = [[min(deviation, distance / 2)], [deviation]]  # never down to zero, which the axis has not
+        axis.errorbar(time, distance, bar, marker=marker, color=colour, ecolor="#aaaaaa", elinewidth=0.7, markersize=5)
     noise = panel.loc[panel.kind == "retrain_again", "disparity_mean"]
     if len(noise):
-        axis.axhspan(0, float(noise.iloc[0]), color="#dddddd", zorder=0)
-    methods = panel.loc[~panel.kind.isin(HIDDEN)].sort_values("disparity_mean").to_dict("records")
-    points = [Point(row["method"], row["kind"], row["time_ratio_mean"], row["disparity_mean"]) for row in methods]
-    deviations = [0.0 if pd.isna(row["disparity_std"]) else float(row["disparity_std"]) for row in methods]
-    for point, deviation in zip(points, deviations, strict=True):
-        marker, colour = ("D", DAU) if point.kind == "dau" else ("o", RETRAIN)
-        axis.errorbar(
-            point.time, point.distance, deviation or None, marker=marker, color=colour, elinewidth=0.8, capsize=2, markersize=5
-        )
-    highest = max(point.distance + deviation for point, deviation in zip(points, deviations, strict=True))
-    times = [point.time for point in points]
-    axis.set(xscale="log", xlabel="run time / Retrain's", ylabel="disparity, percentage points")
-    axis.set(xlim=(0.6 * min(times), 3.5 * max(times)), ylim=(0, 1.05 * highest or 1.0))
-    axis.grid(visible=True)
-    for point, height in zip(points, _heights(points, LINE * axis.get_ylim()[1]), strict=True):
-        colour = DAU if point.kind == "dau" else RETRAIN
-        line = {"arrowstyle": "-", "linewidth": 0.5, "color": colour} if height > point.distance else None
-        where = (1.15 * point.time, height)
-        axis.annotate(point.method, (point.time, point.distance), where, va="center", fontsize=8, color=colour, arrowprops=line)
+        highest = max(float(noise.iloc[0]), LEAST)
+        bottom, top = axis.get_ylim()
+        bottom = min(bottom, highest / 2)
+        axis.axhspan(bottom, highest, color="#dddddd", zorder=0)
+        axis.set_ylim(bottom, top)
 
 
-def _heights(points: Sequence[Point], least: float) -> list[float]:
-    """Where the names of points stand, which come from below: upwards moved where a name below is nearer than `least`."""
-    placed: list[tuple[float, float]] = []  # time, height
-    for point in points:
-        near = [height for time, height in placed if 1 / NEAR < point.time / time < NEAR]
-        placed.append((point.time, max([point.distance, *(height + least for height in near)])))
-    return [height for _, height in placed]
+def _names(axis: "Axes", panel: pd.DataFrame) -> None:
+    """The methods' names beside their points, where they cover neither each other nor a point."""
+    from adjustText import adjust_text
+    from matplotlib.patheffects import withStroke
+
+    places = _places(panel)
+    names = [
+        axis.text(1.07 * time, distance, method, fontsize=8, color=DAU if is_dau else RETRAIN)
+        for method, (time, distance, _, is_dau) in zip(_methods(panel).method, places, strict=True)
+    ]
+    for name in names:
+        name.set_path_effects([withStroke(linewidth=2, foreground="white")])
+    times, distances, *_ = zip(*places, strict=True)
+    line = {"arrowstyle": "-", "linewidth": 0.5, "color": "#666666"}
+    room = {"expand": (1.1, 1.3), "iter_lim": ROUNDS}
+    adjust_text(names, times, distances, target_x=times, target_y=distances, ax=axis, **room, arrowprops=line)
+
+
+def _methods(panel: pd.DataFrame) -> pd.DataFrame:
+    return panel.loc[~panel.kind.isin(HIDDEN)]
+
+
+def _places(panel: pd.DataFrame) -> list[tuple[float, float, float, bool]]:
+    """Of each method: run time as a share of Retrain's, disparity, its deviation, whether it is our game."""
+    methods = _methods(panel)
+    distances, deviations = methods.disparity_mean.clip(lower=LEAST), methods.disparity_std.fillna(0.0)
+    return list(zip(methods.time_ratio_mean, distances, deviations, methods.kind == "dau", strict=True))
