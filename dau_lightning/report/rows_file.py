@@ -39,4 +39,5 @@ def read_rows(path: Path, seeds: Collection[int] | None = None) -> pd.DataFrame:
         raise InputError(f"{path} holds no rows of a report ({error}): {remedy}") from error
     check_seeds(rows, seeds)
     rows = rows.assign(published=rows.published.astype(object).where(rows.published.notna(), None))
-    return in_order(rows if seeds is None else rows.loc[rows.seed.isin(seeds)]).reset_index(drop=True)
+    rows = rows if seeds is None else rows.loc[rows.seed.isin(seeds)]
+    return in_order(rows.copy()).reset_index(drop=True)  # a copy is in one piece, to which a column can be added

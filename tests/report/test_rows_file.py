@@ -30,11 +30,18 @@ def test_the_file_gives_the_same_output_as_the_runs(file, tmp_path, capsys, opti
     assert capsys.readouterr().out == expected
 
 
+def test_the_file_gives_a_page_too(file, tmp_path):
+    main([str(file), "--html", str(page := tmp_path / "page.html")])
+    text = page.read_text()
+    assert "AUC 40.5-41.5 is below 50" in text
+    assert "<dt>rows</dt>\n<dd>12</dd>" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["rows.csv", "runs"], "a file of rows is a report by itself: give it alone"),
-        (["rows.csv", "--redraw"], "--html, --redraw and --wandb need the folders of runs"),
+        (["rows.csv", "--redraw"], "--redraw and --wandb need the folders of runs"),
         (["rows.csv", "--seeds", "7"], "--seeds must name seeds of finished runs, got 7"),
         (
             ["nowhere.csv"],

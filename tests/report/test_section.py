@@ -54,7 +54,7 @@ def test_warnings_of_dense_and_sparse_rows_name_the_sparsity(write, rows):
     for sparsity in ("dense", "omp95"):
         write(sparsity=sparsity, rows={"dau": {"flags": ["look"]}})
     (section,) = sections(rows())
-    assert section.warnings == ["DAU, dense, seed 0: look.", "DAU, 95% sparse, seed 0: look."]
+    assert section.warnings == ["DAU, dense, seed 0; DAU, 95% sparse, seed 0: look."]
 
 
 def test_warnings_that_differ_in_numbers_alone_are_one_line_with_the_number_of_seeds(write, rows):
@@ -67,9 +67,9 @@ def test_warnings_that_differ_in_numbers_alone_are_one_line_with_the_number_of_s
     expected = [
         "3 of 3 seeds (0, 1, 2): only 3-5 images.",
         "1 of 3 seeds (2): no Retrain.",
-        "FT, 1 of 3 seeds (1): nothing forgotten.",
         "DAU, 2 of 3 seeds (0, 1): over-forgetting: AUC 9.5-41.0 is 8.1-40.5 points below Retrain's.",
         "DAU, 1 of 3 seeds (0): RA is more than 5 points below.",
+        "FT, 1 of 3 seeds (1): nothing forgotten.",
     ]
     (section,) = sections(rows())
     assert section.warnings == expected
@@ -112,3 +112,23 @@ def test_no_tie_is_called_from_an_unstable_noise_row(write, rows, kind, draws, n
     write(1, "retrain_again", rows={kind: {"flags": flags}})
     (section,) = sections(rows())
     assert [each for each in section.notes if "Retrain 2" in each] == [note]
+
+
+@pytest.mark.parametrize(("noise", "marked"), [(2.0, ["DAU", "FT"]), (0.5, []), (90.0, ["DAU", "FT", "Zebra"])])
+def test_methods_within_the_noise_of_the_best_are_marked_as_ties(write, rows, noise, marked):
+    for name, error in (("dau", 20.0), ("finetune", 22.0), ("zebra", 60.0), ("retrain_again", None)):
+        write(0, name, rows={name: {"UA": error} if error else {}})
+    found = rows()
+    found.loc[found.kind == "retrain_again", "disparity"] = noise
+    (section,) = sections(found)
+    cells = section.tables["disparity"]["disparity", ""]
+    assert [method for method, text in cells.items() if text.endswith("≈")] == marked
+    assert cells["DAU"].startswith(f"{found.disparity[found.kind == 'dau'].item():.2f}")
+
+
+def test_equal_warnings_of_several_methods_are_one_line(write, rows):
+    for seed in range(2):
+        write(seed, rows={"dau": {"flags": ["damaged"]}})
+        write(seed, "finetune", rows={"finetune": {"flags": ["damaged"] * seed}})
+    (section,) = sections(rows())
+    assert section.warnings == ["DAU, 2 of 2 seeds (0, 1); FT, 1 of 2 seeds (1): damaged."]

@@ -65,22 +65,25 @@ def _figure(title: str, numbers: pd.DataFrame) -> "Figure":
 
 def _points(axis: "Axes", panel: pd.DataFrame) -> None:
     """A point for each method, with its deviation over seeds, and the band of the noise."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     axis.set(xscale="log", yscale="log", xlabel="run time / Retrain's", ylabel="disparity, percentage points")
-    axis.margins(0.12)
     axis.grid(visible=True)
     for side in (axis.xaxis, axis.yaxis):
+        side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        side.set_minor_locator(NullLocator())
         side.set_major_formatter("{x:g}")
-    for time, distance, deviation, is_dau in _places(panel):
+    places = _places(panel)
+    times, distances, deviations, _ = zip(*places, strict=True)
+    noise = panel.loc[panel.kind == "retrain_again", "disparity_mean"].clip(lower=LEAST)
+    bottom, top = min(*distances, *noise, 1.0) / 2, 1.3 * max(map(sum, zip(distances, deviations, strict=True)))
+    axis.set(xlim=(min(times) / 1.6, 2.2 * max(times)), ylim=(bottom, max(top, 1.0)))
+    for highest in noise:
+        axis.axhspan(bottom, highest, color="#dddddd", zorder=0)
+    for time, distance, deviation, is_dau in places:
         marker, colour = ("D", DAU) if is_dau else ("o", RETRAIN)
         bar = [[min(deviation, distance / 2)], [deviation]]  # never down to zero, which the axis has not
         axis.errorbar(time, distance, bar, marker=marker, color=colour, ecolor="#aaaaaa", elinewidth=0.7, markersize=5)
-    noise = panel.loc[panel.kind == "retrain_again", "disparity_mean"]
-    if len(noise):
-        highest = max(float(noise.iloc[0]), LEAST)
-        bottom, top = axis.get_ylim()
-        bottom = min(bottom, highest / 2)
-        axis.axhspan(bottom, highest, color="#dddddd", zorder=0)
-        axis.set_ylim(bottom, top)
 
 
 def _names(axis: "Axes", panel: pd.DataFrame) -> None:

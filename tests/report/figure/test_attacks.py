@@ -43,7 +43,7 @@ def test_figure_2(paper, made, rows, drawn):
         expected = numbers[:, 1].mean() + np.arange(len(ATTACKS))  # as the made-up attacks are
         assert [bar.get_height() for bar in bars[name]] == pytest.approx(list(expected))
     (legend,) = drawn[0].legends
-    assert [text.get_text() for text in legend.get_texts()] == ["Retrain", "Retrain 2", "Original", "FT", "DAU"]
+    assert [text.get_text() for text in legend.get_texts()] == ["Retrain", "Retrain 2", "Original", "DAU", "FT"]
 
 
 def test_the_same_figure_is_the_same_file(write, rows):

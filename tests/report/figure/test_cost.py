@@ -1,8 +1,10 @@
+import itertools
+
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from dau_lightning.report.figure import cost
-from dau_lightning.report.figure.cost import Point, cost_pictures
+from dau_lightning.report.figure.cost import cost_pictures
 
 
 def test_a_point_stands_at_a_methods_run_time_and_disparity(write, rows, monkeypatch):
@@ -19,8 +21,9 @@ def test_a_point_stands_at_a_methods_run_time_and_disparity(write, rows, monkeyp
     (bar,) = axis.containers  # Retrain and its repetition are no points
     assert bar.lines[0].get_xydata().tolist() == [pytest.approx(means.loc["dau"].tolist())]
     assert [text.get_text() for text in axis.texts] == ["DAU"]
-    (band,) = axis.patches
-    assert band.get_height() == pytest.approx(means.loc["retrain_again", "disparity"])
+    (band,) = (patch for patch in axis.patches if isinstance(patch, Rectangle))
+    assert band.get_y() + band.get_height() == pytest.approx(means.loc["retrain_again", "disparity"])
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
 
 
 def test_selection_runs_and_runs_without_a_retrain_have_no_point(write, rows):
@@ -29,6 +32,14 @@ def test_selection_runs_and_runs_without_a_retrain_have_no_point(write, rows):
     assert cost_pictures(rows()) == []
 
 
-def test_names_do_not_cover_each_other():
-    points = [Point("a", "a", 0.1, 1.0), Point("b", "b", 0.12, 1.1), Point("c", "c", 0.9, 1.1), Point("d", "d", 0.11, 9.0)]
-    assert cost._heights(points, 0.5) == [1.0, 1.5, 1.1, 9.0]
+def test_names_do_not_cover_each_other(write, rows, monkeypatch):
+    for place in range(9):
+        write(0, f"m{place}", rows={f"m{place}": {"UA": 20.0 + place / 4}})
+    found = rows()
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **more: kept.append(self))
+    cost_pictures(found)
+    (axis,) = kept[0].axes
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert len(boxes) == 9
+    assert not [(one, other) for one, other in itertools.combinations(boxes, 2) if one.overlaps(other)]
