@@ -83,11 +83,14 @@ class JointLoader(_Resumable):
         self.parts, self.batch_sizes, self.transform, self.seed = parts, batch_sizes, transform, seed
         self.rank, self.world_size, self.epoch = rank, world_size, 0
         self.sampler = self  # Lightning calls set_epoch on it
-        orders = {name: Order(len(parts[name]), size, seed, name) for name, size in batch_sizes.items()}
+        orders = {name: self._order(name) for name in batch_sizes}
         paired = {name: PairedOrder(parts, name, other, orders[other], seed) for name, other in pairs.items()}
         self._orders: Mapping[str, Order | PairedOrder] = {**orders, **paired}
         first, size = next(iter(batch_sizes.items()))
         self._steps = -(-len(parts[first]) // size)
+
+    def _order(self, name: str) -> Order:
+        return Order(len(self.parts[name]), self.batch_sizes[name], self.seed, name)
 
     def __len__(self) -> int:
         """Steps in an epoch."""
@@ -110,9 +113,9 @@ class JointLoader(_Resumable):
         """This device's share of a part's batch of a number; another view is another augmentation of the same images."""
         part = self.parts[name]
         share = slice(self.rank, None, self.world_size)
-        index = self._orders[name].batch(number)[share].to(part.device, non_blocking=True)
-        draws = generator(self.seed, name, view, number)
-        images = self.transform.augment(part.at(index), draws, share, self.batch_sizes[name])
+        whole = self._orders[name].batch(number)
+        index, draws = whole[share].to(part.device, non_blocking=True), generator(self.seed, name, view, number)
+        images = self.transform.augment(part.at(index), draws, share, len(whole))
         part.read_ahead(self._orders[name].batch(number + 1)[share])
         return Batch(self.transform.normalise(images), part.targets[index])
 

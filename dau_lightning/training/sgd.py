@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any
 
@@ -39,7 +40,7 @@ class SGDMethod(UnlearningModule):
         settings: further arguments, see `UnlearningModule`.
     """
 
-    alternating = False  # if true, an epoch visits the parts in turn; if false, each step has a batch of every part
+    alternating = False  # if true, an epoch is a pass over each part in turn; if false, each step has a batch of every part
 
     def __init__(
         self,
@@ -136,11 +137,19 @@ class SGDMethod(UnlearningModule):
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
         """Return the loss of the step, which the optimizer minimises."""
-        with batch_norm(self.defender, self.batch_norm):
+        with self.modes(batch):
             extra = self.extra_values(batch)
             loss = self.loss(batch) + sum(extra.values())
         self.log_values(loss=loss, **extra)
         return loss
+
+    def modes(self, batch: Mapping[str, Batch]) -> AbstractContextManager[None]:
+        """Set the modes of the defender's layers for a step.
+
+        Where a pass over a part has a batch of one image, batch-norm uses the running statistics: one image has none.
+        """
+        single = self.alternating and all(len(part.targets) == 1 for part in batch.values())
+        return batch_norm(self.defender, "running" if single else self.batch_norm)
 
     def extra_values(self, batch: Mapping[str, Batch], forget_logits: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the extra losses of a step, by name; for the arguments see `ExtraLoss.loss`."""
