@@ -156,10 +156,10 @@ class SGDMethod(UnlearningModule):
         extras = {name: extra for name, extra in self.extra_losses.items() if extra.part in batch}
         return {name: extra.loss(self, batch, forget_logits) for name, extra in extras.items()}
 
-    def second_view(self, part: str) -> Batch:
-        """Augment the images of a part's batch once more; return this device's share."""
+    def second_view(self, part: str, crop_padding: int | None = None, flip: bool | None = None) -> Batch:
+        """Augment the images of a part's batch once more; see `JointLoader.second_view`."""
         loader: JointLoader = self.trainer.train_dataloader  # pyright: ignore[reportAssignmentType]
-        return loader.batch(part, loader.number(part), "second view")
+        return loader.second_view(part, crop_padding, flip)
 
     def descend(self, number: int, loss: Tensor) -> None:
         """Take a step with optimizer `number` (0: the defender's); for methods with `automatic_optimization = False`."""
