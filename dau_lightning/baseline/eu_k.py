@@ -1,9 +1,8 @@
 """EU-k (Goel et al. 2022): train the last k layers from new weights on the retain set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
-
-from torch import Tensor
 
 from dau_lightning.data.loader import Batch
 from dau_lightning.training.last_layers import LastLayers
@@ -36,7 +35,8 @@ class EUk(SGDMethod):
         reset(self.last.trained, self.seed, self.phase, "last layers")
         self.defender.prune()
 
-    def loss(self, batch: Mapping[str, Batch]) -> Tensor:
-        """The cross-entropy on the retain batch."""
-        with self.last.frozen_statistics():
-            return super().loss(batch)
+    @contextmanager
+    def modes(self, batch: Mapping[str, Batch]) -> Iterator[None]:
+        """See `SGDMethod.modes`; the frozen layers keep their statistics."""
+        with super().modes(batch), self.last.frozen_statistics():
+            yield

@@ -27,6 +27,8 @@ LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many a
 TABLE = {
     "seed references dynamics crop_padding copies pretraining_steps min_steps rewind_epochs": "an integer of at least 0",
     "train_limit test_limit samples pretraining_refresh l1_epochs": "null or an integer of at least 1",
+    "view_padding": "null or an integer of at least 1",  # with 0 both views could be the same
+    "view_flip": "null or true or false",
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
     "largest_loss": "null or a finite number of at least 0",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any
 
@@ -39,7 +40,7 @@ class SGDMethod(UnlearningModule):
         settings: further arguments, see `UnlearningModule`.
     """
 
-    alternating = False  # if true, an epoch visits the parts in turn; if false, each step has a batch of every part
+    alternating = False  # if true, an epoch is a pass over each part in turn; if false, each step has a batch of every part
 
     def __init__(
         self,
@@ -136,21 +137,29 @@ class SGDMethod(UnlearningModule):
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
         """Return the loss of the step, which the optimizer minimises."""
-        with batch_norm(self.defender, self.batch_norm):
+        with self.modes(batch):
             extra = self.extra_values(batch)
             loss = self.loss(batch) + sum(extra.values())
         self.log_values(loss=loss, **extra)
         return loss
+
+    def modes(self, batch: Mapping[str, Batch]) -> AbstractContextManager[None]:
+        """Set the modes of the defender's layers for a step.
+
+        Where a pass over a part has a batch of one image, batch-norm uses the running statistics: one image has none.
+        """
+        single = self.alternating and all(len(part.targets) == 1 for part in batch.values())
+        return batch_norm(self.defender, "running" if single else self.batch_norm)
 
     def extra_values(self, batch: Mapping[str, Batch], forget_logits: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the extra losses of a step, by name; for the arguments see `ExtraLoss.loss`."""
         extras = {name: extra for name, extra in self.extra_losses.items() if extra.part in batch}
         return {name: extra.loss(self, batch, forget_logits) for name, extra in extras.items()}
 
-    def second_view(self, part: str) -> Batch:
-        """Augment the images of a part's batch once more; return this device's share."""
+    def second_view(self, part: str, crop_padding: int | None = None, flip: bool | None = None) -> Batch:
+        """Augment the images of a part's batch once more; see `JointLoader.second_view`."""
         loader: JointLoader = self.trainer.train_dataloader  # pyright: ignore[reportAssignmentType]
-        return loader.batch(part, loader.number(part), "second view")
+        return loader.second_view(part, crop_padding, flip)
 
     def descend(self, number: int, loss: Tensor) -> None:
         """Take a step with optimizer `number` (0: the defender's); for methods with `automatic_optimization = False`."""

@@ -6,6 +6,7 @@ import torch
 from dau_lightning.base.error import InputError
 from dau_lightning.base.randomness import key
 from dau_lightning.baseline.eu_k import EUk
+from dau_lightning.game.extra_loss.contrastive import Contrastive
 from tests.one_step import FULL, assert_equal, cross_entropy, inputs
 
 WHOLE = {name: value for name, value in FULL.items() if name != "forget_batch_size"}
@@ -38,3 +39,11 @@ def test_a_step_starts_from_new_weights_of_the_last_layers(tiny: Any) -> None:
 def test_more_layers_than_there_are_are_refused(tiny: Any) -> None:
     with pytest.raises(InputError, match=r"baseline\.last_layers must be at most 4, the layers of the network; got 5"):
         tiny.module(EUk, last_layers=5)
+
+
+def test_a_term_leaves_the_frozen_layers_alone_too(tiny: Any) -> None:
+    term = {"contrastive": Contrastive(0.5, 0.2, None, None)}
+    module, before = tiny.module(EUk, last_layers=2, term=term), tiny.defender().network.state_dict()
+    tiny.fit(module)
+    for name, tensor in module.defender.network.state_dict().items():
+        assert torch.equal(before[name], tensor) is (name[0] not in "36"), name

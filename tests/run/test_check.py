@@ -69,6 +69,9 @@ DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, ima
         ("dataset=imagefolder", "dataset.root must be given: write dataset.root=VALUE"),
         ("trainer=3", "unknown setting 'trainer'; did you mean 'trainer.devices'?"),
         ("baseline.term=x", "unknown setting 'baseline.term'; did you mean 'baseline/term'? (baseline=dau)"),
+        ("baseline=coun baseline.view_padding=0", "baseline.view_padding must be null or an integer of at least 1, got 0"),
+        ("'baseline/term=[contrastive]' baseline.term.contrastive.view_padding=0", "baseline.term.contrastive.view_padding must be null or an integer of at least 1, got 0"),  # noqa: E501
+        ("baseline=coun baseline.view_flip=1", "baseline.view_flip must be null or true or false, got 1"),
         # sweeps
         ("-m trainer.devices=1,2", "trainer.devices must be 1 in a sweep, whose jobs would share them"),
         ("experiment=table2", "experiment=table2 is a sweep of many jobs: add -m"),
