@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hydra.utils import get_method
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.run.composition import composed as composition
 from dau_lightning.run.composition import composing, configuration
@@ -27,7 +27,11 @@ def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("line", every_choice(), ids=" ".join)
 def test_targets_bind_to_their_signatures(line):
-    config = composed(*line)
+    bind(composed(*line))
+
+
+def bind(config: DictConfig) -> None:
+    """Bind every `_target_` of a configuration to its signature."""
     plain = OmegaConf.to_container(config, resolve=True)
     recipe = {**plain["recipe"]}
     given = {
@@ -119,6 +123,47 @@ def test_an_experiment_names_existing_options(experiment):
     assert len(jobs) == (len(methods) * 2 * 5 if experiment == "leaderboard" else EXPERIMENTS[experiment])
     for group in ("scheme", "sparsity", "baseline"):
         assert {job[group] for job in jobs if group in job} <= set(choices(group))
+
+
+CELLS = sorted((CONF / "experiment").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", sorted({path.parent.name for path in CELLS}))
+def test_a_cell_of_an_experiment_is_one_that_it_sweeps_and_binds(experiment):
+    cells = {"-".join(job[group] for group in ("baseline", "scheme", "sparsity")) for job in cells_of(experiment)}
+    files = [path for path in CELLS if path.parent.name == experiment]
+    assert {path.stem for path in files} <= cells
+    for path in files:
+        own = OmegaConf.load(path)
+        assert set(own) <= {"baseline", "defaults"}, path  # the rest of a table has the same settings in every row
+        method, scheme, sparsity = path.stem.split("-")
+        line = [f"experiment={experiment}", f"baseline={method}", f"scheme={scheme}", f"sparsity={sparsity}"]
+        config, _ = configuration([*line, "dataset.root=somewhere"])
+        assert OmegaConf.merge(config.baseline, own.get("baseline", {})) == config.baseline, path
+        bind(config)
+
+
+def cells_of(experiment: str) -> list[dict[str, str]]:
+    """The jobs of an experiment with the choices that all of them share."""
+    with composing():
+        chosen = composition([f"experiment={experiment}", "dataset.root=somewhere"]).hydra.runtime.choices
+    return [{**chosen, **job} for job in swept(experiment)]
+
+
+@pytest.fixture
+def with_a_cell(tmp_path):
+    """Puts settings of fine-tuning beside those of table1."""
+    (tmp_path / "experiment" / "table1").mkdir(parents=True)
+    (tmp_path / "experiment" / "table1" / "finetune-random-dense.yaml").write_text("baseline: {lr: 0.125, epochs: 7}\n")
+    return lambda *line: configuration([f"hydra.searchpath=['{tmp_path}']", "baseline=finetune", *line])[0].baseline
+
+
+def test_a_cell_of_an_experiment_has_settings_of_its_own(with_a_cell):
+    own = with_a_cell("experiment=table1")
+    assert (own.lr, own.epochs) == (0.125, 7)
+    assert with_a_cell("experiment=table1", "baseline.lr=0.5").lr == 0.5
+    for other in ([], ["experiment=leaderboard"], ["experiment=table1", "scheme=classwise"]):
+        assert with_a_cell(*other).lr != 0.125
 
 
 def test_the_command_line_wins_over_an_experiment():
