@@ -16,6 +16,7 @@ PARTS = [f"baseline/{part}" for part in ("attacker", "penalty", "objective", "re
 MANDATORY = {
     "dataset=imagefolder": "dataset.root=somewhere",
     "dataset=cifar10_jpeg": "dataset.root=somewhere",
+    "dataset=tiny_imagenet100": "dataset.root=somewhere",
     "scheme=indices": "scheme.file=somewhere",
     "network=own": "network._target_=dau_lightning.network.resnet18",
     "network=torchvision": "network.name=resnet18",

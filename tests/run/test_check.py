@@ -24,7 +24,7 @@ def refusal(line: str) -> str:
     return message
 
 
-DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, imagefolder, svhn"
+DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, imagefolder, svhn, tiny_imagenet100"
 
 
 @pytest.mark.parametrize(
