@@ -15,6 +15,14 @@ from tests.composed import CONF, PARTS, choices, complete, composed, every_choic
 
 # Number of jobs; the leaderboard has any number of methods, two schemes and five seeds.
 EXPERIMENTS = {"table1": 140, "table2": 20, "figure2": 140, "photographs": 5 * 2 * 3}
+# At full size: seeds and methods, and what else the table says of its runs.
+FULL = {
+    "full_cifar10": (3, 11, {"dataset": "cifar10_jpeg", "sparsity": "dense"}),
+    "full_cifar10_sparse": (2, 2, {"dataset": "cifar10_jpeg", "sparsity": "omp95"}),
+    "full_fashion_mnist": (2, 11, {"dataset": "fashion_mnist", "sparsity": "dense"}),
+    "full_tiny_imagenet100": (2, 6, {"dataset": "tiny_imagenet100", "sparsity": "dense"}),
+}
+EXPERIMENTS |= {name: 2 * seeds * methods for name, (seeds, methods, _) in FULL.items()}
 
 
 def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -125,6 +133,28 @@ def test_an_experiment_names_existing_options(experiment):
         assert {job[group] for job in jobs if group in job} <= set(choices(group))
 
 
+@pytest.mark.parametrize("experiment", FULL)
+def test_a_table_at_full_size_completes_one_seed_and_scheme_after_the_other(experiment):
+    seeds, methods, choices = FULL[experiment]
+    jobs = swept(experiment)
+    units = [(job["seed"], job["scheme"]) for job in jobs[::methods]]
+    assert units == list(itertools.product(map(str, range(seeds)), ("random", "classwise")))
+    assert all((job["seed"], job["scheme"]) == units[place // methods] for place, job in enumerate(jobs))
+    assert "dau_paper" not in [job["baseline"] for job in jobs[: methods - 1]]
+    config, chosen = configuration(complete(f"experiment={experiment}"))
+    assert choices.items() <= chosen.items()
+    assert (config.trainer.precision, config.figures, config.dynamics, config.wandb.mode) == ("32-true", False, 0, "disabled")
+    assert config.recipe == OmegaConf.load(CONF / "recipe" / "resnet9_full.yaml")
+    assert config.sparsity.get("rewind_epochs", 0) < 0.05 * config.recipe.epochs  # the paper's: 8 of 182
+
+
+def test_a_table_has_a_folder_of_its_own():
+    with composing():
+        configs = [composition([f"experiment={name}"]) for name in choices("experiment") if name != "figure2"]
+    folders = [config.hydra.sweep.dir for config in configs]
+    assert len({*folders}) == len(folders)  # figure2 draws the runs of table1
+
+
 CELLS = sorted((CONF / "experiment").glob("*/*.yaml"))
 
 
@@ -138,7 +168,7 @@ def test_a_cell_of_an_experiment_is_one_that_it_sweeps_and_binds(experiment):
         assert set(own) <= {"baseline", "defaults"}, path  # the rest of a table has the same settings in every row
         method, scheme, sparsity = path.stem.split("-")
         line = [f"experiment={experiment}", f"baseline={method}", f"scheme={scheme}", f"sparsity={sparsity}"]
-        config, _ = configuration([*line, "dataset.root=somewhere"])
+        config, _ = configuration(complete(*line))
         assert OmegaConf.merge(config.baseline, own.get("baseline", {})) == config.baseline, path
         bind(config)
 
@@ -146,7 +176,7 @@ def test_a_cell_of_an_experiment_is_one_that_it_sweeps_and_binds(experiment):
 def cells_of(experiment: str) -> list[dict[str, str]]:
     """The jobs of an experiment with the choices that all of them share."""
     with composing():
-        chosen = composition([f"experiment={experiment}", "dataset.root=somewhere"]).hydra.runtime.choices
+        chosen = composition(complete(f"experiment={experiment}")).hydra.runtime.choices
     return [{**chosen, **job} for job in swept(experiment)]
 
 

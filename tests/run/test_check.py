@@ -145,7 +145,7 @@ def test_every_preset_changes_known_settings_within_their_ranges(files: str, pla
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_passes(experiment: str) -> None:
-    check([f"experiment={experiment}", *(["dataset.root=x"] if experiment == "photographs" else [])], sweep=True)
+    check(complete(f"experiment={experiment}"), sweep=True)
 
 
 def test_every_folder_of_yaml_files_is_tested_above() -> None:
