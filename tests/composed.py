@@ -16,6 +16,11 @@ PARTS = [f"baseline/{part}" for part in ("attacker", "penalty", "objective", "re
 MANDATORY = {
     "dataset=imagefolder": "dataset.root=somewhere",
     "dataset=cifar10_jpeg": "dataset.root=somewhere",
+    "dataset=tiny_imagenet100": "dataset.root=somewhere",
+    **dict.fromkeys(
+        (f"experiment={name}" for name in ("photographs", "full_cifar10", "full_cifar10_sparse", "full_tiny_imagenet100")),
+        "dataset.root=somewhere",
+    ),
     "scheme=indices": "scheme.file=somewhere",
     "network=own": "network._target_=dau_lightning.network.resnet18",
     "network=torchvision": "network.name=resnet18",

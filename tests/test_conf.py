@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hydra.utils import get_method
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.run.composition import composed as composition
 from dau_lightning.run.composition import composing, configuration
@@ -15,6 +15,14 @@ from tests.composed import CONF, PARTS, choices, complete, composed, every_choic
 
 # Number of jobs; the leaderboard has any number of methods, two schemes and five seeds.
 EXPERIMENTS = {"table1": 140, "table2": 20, "figure2": 140, "photographs": 5 * 2 * 3}
+# At full size: seeds and methods, and what else the table says of its runs.
+FULL = {
+    "full_cifar10": (3, 11, {"dataset": "cifar10_jpeg", "sparsity": "dense"}),
+    "full_cifar10_sparse": (2, 2, {"dataset": "cifar10_jpeg", "sparsity": "omp95"}),
+    "full_fashion_mnist": (2, 11, {"dataset": "fashion_mnist", "sparsity": "dense"}),
+    "full_tiny_imagenet100": (2, 6, {"dataset": "tiny_imagenet100", "sparsity": "dense"}),
+}
+EXPERIMENTS |= {name: 2 * seeds * methods for name, (seeds, methods, _) in FULL.items()}
 
 
 def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -27,7 +35,11 @@ def targets(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("line", every_choice(), ids=" ".join)
 def test_targets_bind_to_their_signatures(line):
-    config = composed(*line)
+    bind(composed(*line))
+
+
+def bind(config: DictConfig) -> None:
+    """Bind every `_target_` of a configuration to its signature."""
     plain = OmegaConf.to_container(config, resolve=True)
     recipe = {**plain["recipe"]}
     given = {
@@ -119,6 +131,69 @@ def test_an_experiment_names_existing_options(experiment):
     assert len(jobs) == (len(methods) * 2 * 5 if experiment == "leaderboard" else EXPERIMENTS[experiment])
     for group in ("scheme", "sparsity", "baseline"):
         assert {job[group] for job in jobs if group in job} <= set(choices(group))
+
+
+@pytest.mark.parametrize("experiment", FULL)
+def test_a_table_at_full_size_completes_one_seed_and_scheme_after_the_other(experiment):
+    seeds, methods, choices = FULL[experiment]
+    jobs = swept(experiment)
+    units = [(job["seed"], job["scheme"]) for job in jobs[::methods]]
+    assert units == list(itertools.product(map(str, range(seeds)), ("random", "classwise")))
+    assert all((job["seed"], job["scheme"]) == units[place // methods] for place, job in enumerate(jobs))
+    assert "dau_paper" not in [job["baseline"] for job in jobs[: methods - 1]]
+    config, chosen = configuration(complete(f"experiment={experiment}"))
+    assert choices.items() <= chosen.items()
+    assert (config.trainer.precision, config.figures, config.dynamics, config.wandb.mode) == ("32-true", False, 0, "disabled")
+    assert config.recipe == OmegaConf.load(CONF / "recipe" / "resnet9_full.yaml")
+    assert config.sparsity.get("rewind_epochs", 0) < 0.05 * config.recipe.epochs  # the paper's: 8 of 182
+
+
+def test_a_table_has_a_folder_of_its_own():
+    with composing():
+        configs = [composition([f"experiment={name}"]) for name in choices("experiment") if name != "figure2"]
+    folders = [config.hydra.sweep.dir for config in configs]
+    assert len({*folders}) == len(folders)  # figure2 draws the runs of table1
+
+
+CELLS = sorted((CONF / "experiment").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", sorted({path.parent.name for path in CELLS}))
+def test_a_cell_of_an_experiment_is_one_that_it_sweeps_and_binds(experiment):
+    cells = {"-".join(job[group] for group in ("baseline", "scheme", "sparsity")) for job in cells_of(experiment)}
+    files = [path for path in CELLS if path.parent.name == experiment]
+    assert {path.stem for path in files} <= cells
+    for path in files:
+        own = OmegaConf.load(path)
+        assert set(own) <= {"baseline", "defaults"}, path  # the rest of a table has the same settings in every row
+        method, scheme, sparsity = path.stem.split("-")
+        line = [f"experiment={experiment}", f"baseline={method}", f"scheme={scheme}", f"sparsity={sparsity}"]
+        config, _ = configuration(complete(*line))
+        assert OmegaConf.merge(config.baseline, own.get("baseline", {})) == config.baseline, path
+        bind(config)
+
+
+def cells_of(experiment: str) -> list[dict[str, str]]:
+    """The jobs of an experiment with the choices that all of them share."""
+    with composing():
+        chosen = composition(complete(f"experiment={experiment}")).hydra.runtime.choices
+    return [{**chosen, **job} for job in swept(experiment)]
+
+
+@pytest.fixture
+def with_a_cell(tmp_path):
+    """Puts settings of fine-tuning beside those of table1."""
+    (tmp_path / "experiment" / "table1").mkdir(parents=True)
+    (tmp_path / "experiment" / "table1" / "finetune-random-dense.yaml").write_text("baseline: {lr: 0.125, epochs: 7}\n")
+    return lambda *line: configuration([f"hydra.searchpath=['{tmp_path}']", "baseline=finetune", *line])[0].baseline
+
+
+def test_a_cell_of_an_experiment_has_settings_of_its_own(with_a_cell):
+    own = with_a_cell("experiment=table1")
+    assert (own.lr, own.epochs) == (0.125, 7)
+    assert with_a_cell("experiment=table1", "baseline.lr=0.5").lr == 0.5
+    for other in ([], ["experiment=leaderboard"], ["experiment=table1", "scheme=classwise"]):
+        assert with_a_cell(*other).lr != 0.125
 
 
 def test_the_command_line_wins_over_an_experiment():

@@ -28,7 +28,8 @@ from dau_lightning.storage.run_folder import register_resolver
 # share cores ten times slower; no spinning costs a process with its own cores half of its speed. The third variable makes
 # Hydra pass errors on to `one_line`.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "HYDRA_FULL_ERROR": "1"}
-NO_CHOICES = "hydra", "paper", "search", "audit", "tuned"  # folders of yaml files from which users do not choose
+# Folders of yaml files from which users do not choose; those below experiment/ have settings of methods for one experiment.
+NO_CHOICES = "hydra", "paper", "search", "audit", "tuned", "experiment/"
 
 
 def main() -> None:
@@ -109,7 +110,7 @@ def _help(settings: Sequence[str], own: Path | None, resolve: bool) -> str:
     for folder in filter(None, (CONFIG_FOLDER, own)):
         for file in folder.glob("*/**/*.yaml"):
             groups[file.parent.relative_to(folder).as_posix()].add(file.stem)
-    shown = [group for group in sorted(groups) if group.split("/")[0] not in NO_CHOICES]
+    shown = [group for group in sorted(groups) if not group.startswith(NO_CHOICES)]
     with composing():
         config = composed(settings)
     template = Template(config.hydra.help.template)

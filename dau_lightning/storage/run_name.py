@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# In tables; a data set that is not the official one says so. Others have the name of their choice.
+DATASETS = {"cifar10_jpeg": "CIFAR-10 (JPEG)", "tiny_imagenet100": "Tiny-ImageNet-100 (32x32)"}
+
 
 def run_name(
     choices: Mapping[str, str], settings: Mapping[str, Any], files: Mapping[str, Mapping[str, str]]
@@ -22,6 +25,8 @@ def run_name(
 
     >>> run_name({"dataset": "digits", "network": "timm", "scheme": "random"}, {"network": {"name": "resnet10t"}}, {})
     ('digits', 'timm resnet10t', 'random')
+    >>> run_name({"dataset": "cifar10_jpeg", "network": "resnet9", "scheme": "classwise"}, {}, {})
+    ('CIFAR-10 (JPEG)', 'resnet9', 'classwise')
     """
     network, scheme = settings.get("network", {}), settings.get("scheme", {})
     own_class = network["_target_"].rpartition(".")[2] if choices["network"] == "own" else None
@@ -38,5 +43,6 @@ def run_name(
     if condition := scheme.get("where"):
         words.append(f"where {condition}")
     corruption = settings.get("corruption", {}).get("_target_", "").rpartition(".")[2].lower()
-    dataset = f"{choices['dataset']} with {corruption}" if corruption else choices["dataset"]
+    name = DATASETS.get(choices["dataset"], choices["dataset"])
+    dataset = f"{name} with {corruption}" if corruption else name
     return dataset, " ".join(filter(None, [choices["network"], own_class, network.get("name")])), " ".join(words)

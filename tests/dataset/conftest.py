@@ -1,15 +1,17 @@
-"""A web server of one's own for miniature archives, because torchvision downloads over HTTP only."""
+"""Miniature data: folders of JPEG files, and a web server for archives, because torchvision downloads over HTTP only."""
 
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -51,3 +53,20 @@ def tar_gz() -> Callable[[Mapping[str, bytes]], bytes]:
         return buffer.getvalue()
 
     return pack
+
+
+@pytest.fixture
+def jpeg_folder(tmp_path: Path) -> Callable[[Sequence[str]], str]:
+    """Writes three training and two test images of 32x32 of each class."""
+
+    def write(classes: Sequence[str]) -> str:
+        random = np.random.default_rng(0)
+        for part, count in (("train", 3), ("test", 2)):
+            for name in classes:
+                (tmp_path / "images" / part / name).mkdir(parents=True)
+                for number in range(count):
+                    pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                    Image.fromarray(pixels).save(tmp_path / "images" / part / name / f"{number:04d}.jpg", quality=75)
+        return str(tmp_path / "images")
+
+    return write

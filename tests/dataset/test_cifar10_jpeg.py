@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,8 @@ from dau_lightning.base.error import InputError
 from dau_lightning.dataset.cifar10_jpeg import CLASSES, cifar10_jpeg
 
 
-def folder(root: Path, classes: tuple[str, ...]) -> str:
-    random = np.random.default_rng(0)
-    for part, count in (("train", 3), ("test", 2)):
-        for name in classes:
-            (root / part / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(root / part / name / f"{number:04d}.jpg", quality=75)
-    return str(root)
-
-
-def test_the_ten_classes_are_numbered_as_in_the_official_archive(tmp_path: Path) -> None:
-    root = folder(tmp_path / "images", CLASSES)
+def test_the_ten_classes_are_numbered_as_in_the_official_archive(jpeg_folder: Callable[[Sequence[str]], str], tmp_path: Path):
+    root = jpeg_folder(CLASSES)
     data = cifar10_jpeg(root, 20, None, 0, str(tmp_path / "cache"))
     assert data.train.images.shape == (20, 3, 32, 32)
     assert data.test.targets.bincount().tolist() == [2] * 10
@@ -29,7 +19,8 @@ def test_the_ten_classes_are_numbered_as_in_the_official_archive(tmp_path: Path)
         assert (np.asarray(image).transpose(2, 0, 1) == data.test.images[6].numpy()).all()
 
 
-def test_another_folder_is_refused(tmp_path: Path) -> None:
-    root = folder(tmp_path / "images", ("cat", "dog"))
-    with pytest.raises(InputError, match=r"^dataset\.root: needs the ten classes .* found cat, dog; .*imagefolder$"):
+def test_another_folder_is_refused(jpeg_folder: Callable[[Sequence[str]], str], tmp_path: Path):
+    root = jpeg_folder(("cat", "dog"))
+    message = r"^dataset\.root: needs the 10 classes of CIFAR-10 \(airplane, .*, truck\) in .* found cat, dog; .*imagefolder$"
+    with pytest.raises(InputError, match=message):
         cifar10_jpeg(root, None, None, 0, str(tmp_path / "cache"))

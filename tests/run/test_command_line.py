@@ -54,12 +54,16 @@ def test_a_mistake_ends_the_program_without_torch(tmp_path: Path) -> None:
 def test_help_lists_choices_and_settings_without_torch(tmp_path: Path) -> None:
     (tmp_path / "baseline").mkdir()
     (tmp_path / "baseline" / "mine.yaml").write_text("_target_: mine.Mine\nstrength: 0.5\n")
+    (tmp_path / "experiment" / "table1").mkdir(parents=True)
+    (tmp_path / "experiment" / "table1" / "mine-random-dense.yaml").write_text("baseline: {strength: 2.0}\n")
     done = command("--help", "--config-dir", str(tmp_path), "baseline=mine")
     assert done.returncode == 0, done.stderr
     assert "scheme: classwise, confident, corrupted, indices, memorised, random\n" in done.stdout
     assert "influence, l1_sparse, lotus, mine, negation, neggrad_plus, original" in done.stdout
     assert "  strength: 0.5\n" in done.stdout
     assert "tuned: " not in done.stdout
+    assert "experiment: figure2, " in done.stdout
+    assert "experiment/" not in done.stdout
     assert done.stdout.endswith("set()\n")
 
 

@@ -1,5 +1,6 @@
 """Figure 2 of the paper: how many forget samples four attacks call nonmembers, methods beside Retrain."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def attack_pictures(rows: pd.DataFrame, name: str = "") -> list[Picture]:
     with matplotlib.rc_context(STYLE):
         for _, same in attacked.groupby(["dataset", "network"], sort=False):
             dataset, network = same.dataset.iloc[0], same.network.iloc[0]
-            own = name or f"attacks-{dataset}-{network}".replace(" ", "-")
+            own = name or re.sub(r"\W+", "-", f"attacks-{dataset}-{network}")
             caption = f"{CAPTION} {DEVIATIONS}" if same.seed.nunique() > 1 else CAPTION
             found.append(Picture(own, caption, saved(own, _figure(f"{dataset}, {network}", summary(same)))))
     return found

@@ -1,6 +1,7 @@
 """What a method costs, and how near it comes to Retrain: run time against disparity, a point for each method."""
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -34,7 +35,7 @@ def cost_pictures(rows: pd.DataFrame) -> list[Picture]:
     with matplotlib.rc_context(STYLE):
         for _, same in compared.groupby(["dataset", "network"], sort=False):
             dataset, network = same.dataset.iloc[0], same.network.iloc[0]
-            name = f"cost-{dataset}-{network}".replace(" ", "-")
+            name = re.sub(r"\W+", "-", f"cost-{dataset}-{network}")
             caption = f"{CAPTION} {DEVIATIONS}" if same.seed.nunique() > 1 else CAPTION
             found.append(Picture(name, caption, saved(name, _figure(f"{dataset}, {network}", summary(same)))))
     return found

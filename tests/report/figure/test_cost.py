@@ -26,6 +26,13 @@ def test_a_point_stands_at_a_methods_run_time_and_disparity(write, rows, monkeyp
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
 
 
+def test_a_file_name_has_no_parentheses(write, rows):
+    for name in ("dau", "finetune"):
+        write(0, name, dataset="cifar10_jpeg", network="resnet9")
+    (picture,) = cost_pictures(rows())
+    assert set(picture.files) == {"cost-CIFAR-10-JPEG-resnet9.png", "cost-CIFAR-10-JPEG-resnet9.svg"}
+
+
 def test_selection_runs_and_runs_without_a_retrain_have_no_point(write, rows):
     write(selection=True)
     write(reference=False)
