@@ -61,13 +61,13 @@ def run(config: DictConfig, job: HydraConf) -> None:
 
 
 def _show(result: dict[str, Any], folder: RunFolder, job: HydraConf) -> None:
-    """Print the table of a finished run; a single run that damaged somebody's own weights ends the program with code 3."""
-    from dau_lightning.evaluation.checks import passed
+    """Print the table of a finished run; a single run that failed on somebody's own weights ends the program with code 3."""
+    from dau_lightning.evaluation.checks import failure
     from dau_lightning.report.terminal import print_run
 
     print_run(result, folder.path)
-    if job.mode == RunMode.RUN and "source" in result["start"] and not passed(result):
-        print(f"not passed: RA fell too far. The files are complete, but do not use the model. {REMEDY}", file=sys.stderr)
+    if job.mode == RunMode.RUN and "source" in result["start"] and (reason := failure(result)):
+        print(f"not passed: {reason}. The files are complete. {REMEDY}", file=sys.stderr)
         sys.exit(DAMAGED)
 
 
