@@ -6,14 +6,14 @@ from typing import Any
 
 from dau_lightning.data.loader import Batch
 from dau_lightning.training.last_layers import LastLayers
-from dau_lightning.training.layer import check_resettable, reset
+from dau_lightning.training.layer import check_new_weights, new_network
 from dau_lightning.training.sgd import SGDMethod
 
 
 class EUk(SGDMethod):
     """SGD on the retain set from new weights of the last k layers; the others are frozen, their batch-norm statistics too.
 
-    The batch-norm layers among the last k start with the weights and statistics of a new network.
+    The last k layers, batch-norm and its statistics included, are those of a new network, see `layer.new_network`.
 
     Args:
         last_layers: k, see `LastLayers`.
@@ -28,11 +28,13 @@ class EUk(SGDMethod):
     def __init__(self, *, last_layers: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.last = LastLayers(self.defender.network, last_layers)
-        check_resettable(self.last.trained, self.label)
+        check_new_weights(self.defender, self.last.trained.values(), self.label)
 
     def begin(self) -> None:
         """Draw the new weights."""
-        reset(self.last.trained, self.seed, self.phase, "last layers")
+        new = new_network(self.defender, self.seed, self.phase, "last layers")
+        for name, layer in self.last.trained.items():
+            layer.load_state_dict(new.get_submodule(name).state_dict())
         self.defender.prune()
 
     @contextmanager

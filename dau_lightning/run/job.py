@@ -160,17 +160,19 @@ def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logg
         settings: the composed configuration.
         folder: the run folder.
         loggers: receive every logged value.
-        network: a function that makes the network; None for the network that the settings name.
+        network: a function that copies a given network; None for the network that the settings name.
     """
     from dau_lightning.data.transform import Transform
-    from dau_lightning.network.build import builder
+    from dau_lightning.network.build import builder, library_of
     from dau_lightning.storage.store import Store
     from dau_lightning.training.trainer import TrainerSettings
     from dau_lightning.training.training import Configured, Training
 
-    sparsity = instantiate(settings["sparsity"])
+    sparsity, node = instantiate(settings["sparsity"]), settings["network"]
+    named = None if network and not library_of(node) else builder(node)  # nobody can make a user's own network anew
     return Training(
-        network=Configured(network or builder(settings["network"]), settings["network"]),
+        network=Configured(network or named, node),
+        new_network=named,
         sparsity=Configured(sparsity, settings["sparsity"]) if sparsity else None,
         recipe=settings["recipe"],
         transform=Transform(**settings["transform"]),
