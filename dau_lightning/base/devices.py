@@ -118,9 +118,10 @@ def on_rank_zero(work: Callable[[Callable[[], Result]], Any], train: Callable[[]
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """What a run is measured on: type and model name of the device, number of cores and of threads."""
+    """What a run is measured on: type and model name of the device, number of cores and threads, the processor's vectors."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {"device": device.type, "name": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    about = {"device": device.type, "name": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    return about | {"capability": torch.backends.cpu.get_cpu_capability()}  # AVX2, AVX512, ...
 
 
 def total_memory(device: torch.device) -> int:

@@ -137,7 +137,7 @@ class Experiment:
         """Print what the run is about to do."""
         method = modules[self.names["baseline"]]
         steps = len(self.training.data(method, split).train_dataloader())
-        announce(self.names, self.training.seed, split, method.plan(steps, split))
+        announce(self.names, self.training, split, method.plan(steps, split))
 
     def _modules(self, split: Split) -> dict[str, UnlearningModule]:
         """The modules of the run by kind, in the order in which they are trained, after the checks of `requirements`."""

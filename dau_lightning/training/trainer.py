@@ -71,7 +71,7 @@ def process_settings() -> Iterator[None]:
     """Silence Lightning and compute convolutions in full float32 within a block; everything is restored after it.
 
     TF32 keeps 10 bits of the mantissa: too few for evaluation, for small noise, for FF and IU. Training in 32-true is slower
-    without TF32; `trainer.precision=bf16-mixed` is faster than both.
+    without TF32; on such a GPU `trainer.precision=bf16-mixed` is faster than both.
     """
     cudnn = torch.backends.cudnn
     levels = {name: logging.getLogger(name).level for name in LOUD_LOGGERS}

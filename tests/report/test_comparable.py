@@ -5,7 +5,7 @@ import pytest
 
 from dau_lightning.base.error import InputError
 from dau_lightning.report.read import read
-from dau_lightning.storage.run_folder import write_result
+from dau_lightning.storage.seal import seal
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_file_that_is_not_the_result_of_a_run(tmp_path, content, message):
 
 def test_an_edited_result_is_refused(write, tmp_path):
     path = write() / "result.json"
-    write_result(path.parent, json.loads(path.read_text()))
+    path.write_text(json.dumps(seal(json.loads(path.read_text()))))
     path.write_text(path.read_text().replace('"seed"', '"sede"'))
     with pytest.raises(InputError, match="its bytes changed"):
         read([tmp_path])
