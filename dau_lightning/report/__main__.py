@@ -11,12 +11,13 @@ import pandas as pd
 from rich.console import Console
 
 from dau_lightning.base.error import InputError, one_line, require
+from dau_lightning.report.comparable import lacking_methods
 from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
 from dau_lightning.report.figure.cost import cost_pictures
 from dau_lightning.report.page import sweep_page, write_run_page
 from dau_lightning.report.read import Run, read, unfinished
-from dau_lightning.report.rows import rows_of
-from dau_lightning.report.rows_file import read_rows, written
+from dau_lightning.report.rows import records_of, table_of
+from dau_lightning.report.rows_file import read_rows, row_files, written
 from dau_lightning.report.section import Section, sections
 from dau_lightning.report.summary import csv, summary
 from dau_lightning.report.terminal import print_sections
@@ -60,19 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _rows(options: argparse.Namespace) -> tuple[list[Run], list[str], pd.DataFrame]:
-    """Finished runs, lines about unfinished ones, and rows; from a file of rows the rows alone."""
-    seeds = _seeds(options.seeds) if options.seeds else None
-    if any(path.suffix == ".csv" for path in options.folders):
-        require(len(options.folders) == 1, "a file of rows is a report by itself: give it alone")
-        require(not (options.redraw or options.wandb), "--redraw and --wandb need the folders of runs")
-        return [], [], read_rows(options.folders[0], seeds)
-    runs = read(options.folders)
-    return runs, unfinished(options.folders), rows_of(runs, seeds)
+    """Finished runs; lines about unfinished ones and missing rows; the rows of runs and files together."""
+    files = {path: row_files(path) for path in options.folders}
+    folders = [path for path, found in files.items() if not found]
+    each = {file.resolve(): file for found in files.values() for file in found}.values()
+    require(not each or not (options.redraw or options.wandb), "--redraw and --wandb need the folders of runs, and no files")
+    runs = read(folders)
+    rows = pd.concat([*([records_of(runs)] if runs else []), *map(read_rows, each)], ignore_index=True)
+    rows = table_of(rows, _seeds(options.seeds) if options.seeds else None)
+    return runs, [*unfinished(folders), *lacking_methods(rows)], rows
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Means and deviations over seeds, methods beside Retrain.")
-    paths = "searched for finished runs; or one file of rows, FILE.csv"
+    paths = "searched for finished runs; or a file of rows, FILE.csv, or a folder of such files; as many as you like"
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help=paths)
     formats = ["terminal", "markdown", "csv", "latex", "rows"]
     meaning = "of the tables; csv: means, unrounded; rows: a file of every row of every run, which makes the same tables"

@@ -40,6 +40,18 @@ class Run:
         """The settings of its method, without `baseline.` before their names."""
         return texts(self.result["settings"]["baseline"])
 
+    @property
+    def pruning(self) -> dict[str, str]:
+        """The settings of its sparsity, with `sparsity.` before their names."""
+        return {name: value for name, value in self.settings.items() if name.startswith("sparsity.")}
+
+    @property
+    def machine(self) -> str | None:
+        """What it was measured on, such as `AMD EPYC, AVX2, 2 threads`; None where it does not say."""
+        about = self.result.get("hardware", {})
+        words = [about.get("name"), about.get("capability"), f"{about.get('threads')} threads"]
+        return ", ".join(filter(None, words)) if about else None
+
     @cached_property
     def names(self) -> tuple[str, str, str]:
         """Dataset, network and scheme in words."""

@@ -1,7 +1,8 @@
 """The one DataFrame that every table, page and figure is made from: a record for each model that a run measured.
 
-Columns: `dataset, network, scheme, selection, sparsity, amount, method, kind, seed, run, counts, published, warnings, flags,
-verdicts`, every number by its name in `columns.py`, and `difference_UA`, ... (signed, to Retrain).
+Columns: `dataset, network, scheme, selection, sparsity, amount, method, kind, seed, run, source, counts, published, warnings,
+flags, verdicts`, every number by its name in `columns.py`, `difference_UA`, ... (signed, to Retrain). For files:
+`split_hash, shared_settings, method_settings` (hashes), `machine, torch, MIA_lowest, MIA_highest, AUC_error`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +16,7 @@ from dau_lightning.report.columns import AUDIT, values_of
 from dau_lightning.report.comparable import CELL, GROUP, REFERENCES
 from dau_lightning.report.read import Run
 from dau_lightning.storage.audit_file import figures
+from dau_lightning.storage.seal import json_sha256
 
 WORST = 100.0  # points; the place of a method without a number is after all others
 DETAIL = "detail_"  # prefix of an audit's further numbers, which files of rows have and tables have not: `detail_rmia.error`
@@ -22,19 +24,29 @@ FIRST = ("retrain", "retrain_again", "original")  # in tables; the methods follo
 
 
 def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.DataFrame:
-    """The rows of some runs in the order of the tables; a Retrain or original that several runs share has one row.
+    """The rows of some runs, as `table_of` has them."""
+    return table_of(records_of(runs), seeds)
+
+
+def records_of(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row for each model of each run; a Retrain or original that several runs share has several."""
+    rows = pd.DataFrame([record for run in _with_retrain(runs) for record in _records(*run)])
+    return rows.assign(method=_methods(rows)) if len(rows) else rows
+
+
+def table_of(rows: pd.DataFrame, seeds: Collection[int] | None = None) -> pd.DataFrame:
+    """The rows in the order of the tables; a Retrain or original that several runs share has one row.
 
     Args:
-        runs: finished runs.
+        rows: of `records_of`, of files, or of both.
         seeds: restricts the rows to these seeds; None takes all.
 
     Raises:
-        InputError: some runs cannot share a table, or a row lacks one of the seeds.
+        InputError: some rows cannot share a table, or a row lacks one of the seeds.
     """
-    rows = pd.DataFrame([record for run in _with_retrain(runs) for record in _records(*run)])
-    rows["method"] = _methods(rows)
-    comparable.check_seeds(rows, seeds)
-    rows = rows if seeds is None else rows.loc[rows.seed.isin(seeds)]
+    if seeds is not None:
+        comparable.check_seeds(rows, seeds)
+        rows = rows.loc[rows.seed.isin(seeds)]
     comparable.check(rows)
     rows = in_order(rows.assign(missing=rows.isna().sum(axis=1)).sort_values("missing"))  # an audited Retrain comes first
     return rows.drop(columns="missing").drop_duplicates([*CELL, "method", "seed"]).reset_index(drop=True)
@@ -64,18 +76,33 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
     """The records of a run; `method` holds the label, which `_methods` replaces."""
     result = run.result
     about = {**dict(zip(("dataset", "network", "scheme"), run.names, strict=True)), "selection": int(result["selection"])}
-    about |= {"sparsity": run.sparsity, "amount": run.amount, "seed": result["seed"], "run": run}
-    about |= {"counts": result["counts"], "warnings": result.get("warnings", [])}
+    about |= {"sparsity": run.sparsity, "amount": run.amount, "seed": result["seed"], "run": run, "source": str(run.folder)}
+    about |= {"counts": result["counts"], "warnings": result.get("warnings", []), "split_hash": result["split_hash"]}
+    about |= {"shared_settings": _hash(comparable.shared(run.settings)), "machine": run.machine}
+    about |= {"torch": result.get("versions", {}).get("torch")}
     records = []
     for kind, row in result["rows"].items():
         measured = values_of(row) | (_distances(row, retrain) if retrain else {})
-        measured |= _audited(run, kind)
+        measured |= _audited(run, kind) | _errors(row)
         if not run.amount:
             measured.pop("zeros", None)
         own = {"method": row["label"], "kind": kind, "flags": row.get("flags", []), "published": published.name(run, kind)}
         own |= {"verdicts": _verdicts(run) if kind == result["baseline"] else {}}
+        own |= {"method_settings": _hash(run.pruning if kind in REFERENCES else run.pruning | run.method)}
         records.append(about | own | measured)
     return records
+
+
+def _hash(settings: Mapping[str, str]) -> str:
+    """Eight digits of the hash of settings, without those that are null: a new setting is null where it changes nothing."""
+    return json_sha256({name: value for name, value in settings.items() if value != "null"})[:8]
+
+
+def _errors(row: Mapping[str, Any]) -> dict[str, float]:
+    """How far the draws of the MIA are apart, and the standard error of the AUC, where the run has them."""
+    lowest, highest = row.get("MIA_draws", {}).get("range", (None, None))
+    found = {"MIA_lowest": lowest, "MIA_highest": highest, "AUC_error": row.get("AUC_error")}
+    return {name: number for name, number in found.items() if number is not None}
 
 
 def _audited(run: Run, kind: str) -> dict[str, float]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dau_lightning.evaluation.checks import UNSTABLE, UNSURE
 from dau_lightning.report.columns import column, ordered
-from dau_lightning.report.comparable import CELL, GROUP
+from dau_lightning.report.comparable import CELL, GROUP, lacking_seeds
 from dau_lightning.report.rows import FIRST
 from dau_lightning.report.summary import DEVIATIONS, summary
 from dau_lightning.report.verdicts import verdict_lines
@@ -28,6 +28,9 @@ NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
 TIE = " ≈"  # behind a disparity
 NOISE = "Retrain 2 shows the noise: differences smaller than its disparity are ties; ≈ marks ties with the best method."
 NO_TIES = "Retrain 2 is unstable, see its warnings: no difference is called a tie."
+
+FEWER_SEEDS = "Means over different seeds are no comparison: such a row waits for its seeds."
+OTHER_DIGITS = "Each has its own digits, and seconds compare within one."
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def _section(rows: pd.DataFrame) -> Section:
     shown = dict.fromkeys(name for table in tables.values() for name, _ in table.columns)
     notes = [f"{column(name).heading}: {column(name).meaning}." for name in shown if column(name).noted]
     notes += [DEVIATIONS] if rows.duplicated([*CELL, "method"]).any() else []  # several seeds
-    notes += [*few_images(rows), *_noise(rows), *verdict_lines(rows)]
+    notes += [*few_images(rows), *_noise(rows), *verdict_lines(rows), *_unlike(rows)]
     return Section(f"{place}; {about}", tables, notes, _warnings(rows))
 
 
@@ -128,11 +131,11 @@ def _texts(numbers: pd.DataFrame, name: str) -> list[str]:
 
 
 def _ties(numbers: pd.DataFrame) -> pd.Series:
-    """`TIE` for the methods of each sparsity that Retrain 2's disparity does not tell from the best one."""
+    """`TIE` for the methods with all seeds that Retrain 2's disparity does not tell from the best one, in each sparsity."""
     marks = pd.Series("", numbers.index)
     for _, cell in numbers.groupby("sparsity"):
         noise = cell.disparity_mean[cell.kind == "retrain_again"].max()
-        methods = cell.disparity_mean[~cell.kind.isin(FIRST)].dropna()
+        methods = cell.disparity_mean[~cell.kind.isin(FIRST) & (cell.n == cell.n.max())].dropna()
         tied = methods.index[methods < methods.min() + noise]
         marks[tied] = TIE if len(tied) > 1 else ""
     return marks
@@ -143,6 +146,16 @@ def _noise(rows: pd.DataFrame) -> list[str]:
     noise = rows.loc[rows.kind == "retrain_again", "flags"]
     unstable = any(flag.startswith((UNSTABLE, UNSURE)) for flags in noise for flag in flags)
     return [NO_TIES if unstable else NOISE] if len(noise) else []
+
+
+def _unlike(rows: pd.DataFrame) -> list[str]:
+    """Lines about rows that lack seeds, and about machines and versions of torch that differ."""
+    lacking = [] if rows.selection.any() else lacking_seeds(rows)
+    lines = [*lacking, FEWER_SEEDS] if lacking else []
+    for name, title in (("machine", "Machines"), ("torch", "Versions of torch")):
+        found = rows.reindex(columns=[name])[name].dropna().unique()
+        lines += [f"{title}: {'; '.join(map(str, found))}. {OTHER_DIGITS}"] if len(found) > 1 else []
+    return lines
 
 
 def _warnings(rows: pd.DataFrame) -> list[str]:

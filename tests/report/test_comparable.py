@@ -4,6 +4,7 @@ import re
 import pytest
 
 from dau_lightning.base.error import InputError
+from dau_lightning.report.comparable import lacking_methods, lacking_seeds
 from dau_lightning.report.read import read
 from dau_lightning.storage.seal import seal
 
@@ -53,14 +54,14 @@ def test_a_contradiction_between_other_seeds_does_not_matter(write, rows):
     assert set(rows(seeds=[1]).seed) == {1}
 
 
-def test_a_missing_seed_is_named_with_its_row_and_what_to_do(write, rows):
+def test_every_row_must_have_the_wanted_seeds(write, rows):
     for seed in range(3):
         write(seed)
     for seed in range(2):
         write(seed, "finetune", sparsity="omp95")
     message = "Retrain of digits, convnet, random, 95% sparse, misses seed 2: run it, or give --seeds 0,1, which all have"
     with pytest.raises(InputError, match=re.escape(message)):
-        rows()
+        rows(seeds=[0, 1, 2])
     assert set(rows(seeds=[0, 1]).seed) == {0, 1}
     with pytest.raises(InputError, match="misses seed 7"):
         rows(seeds=[1, 7])
@@ -70,7 +71,33 @@ def test_rows_without_a_common_seed(write, rows):
     write(0)
     write(1, "finetune")
     with pytest.raises(InputError, match="give folders with the same seeds"):
+        rows(seeds=[0])
+
+
+def test_rows_that_lack_seeds_are_named(write, rows):
+    for seed in range(3):
+        write(seed)
+    assert lacking_seeds(rows()) == []
+    for seed in range(2):
+        write(seed, "finetune")
+    write(0, "fisher")
+    write(0, "influence")
+    assert set(lacking_seeds(rows())) == {"FT has 2 of 3 seeds: misses seed 2.", "FF, IU have 1 of 3 seeds: miss seeds 1, 2."}
+    for seed in range(2):
+        write(seed, sparsity="omp95")
+    assert "FT dense, Retrain 95% sparse, Original 95% sparse, DAU 95% sparse have 2 of 3 seeds: miss seed 2." in lacking_seeds(
         rows()
+    )
+
+
+def test_a_method_that_a_scheme_lacks_is_named(write, rows):
+    for scheme in ("random", "classwise"):
+        write(0, "finetune", scheme=scheme)
+    assert lacking_methods(rows()) == []
+    write(0)
+    write(0, "fisher", network="resnet9")  # another network has methods of its own
+    write(0, "influence", selection=True)  # and no table
+    assert lacking_methods(rows()) == ["digits, convnet, classwise has no row of DAU, which another scheme has"]
 
 
 def test_a_search_by_selection_score_may_have_any_seeds(write, rows):

@@ -51,6 +51,20 @@ def test_every_warning_stands_in_every_format_with_the_number_of_seeds(write, tm
     assert "DAU, 2 of 2 seeds (0, 1): AUC 40.5-41.5 is below 50." in " ".join(text.split())
 
 
+def test_missing_rows_are_named(write, tmp_path, capsys):
+    for seed in range(2):
+        write(seed)
+        write(seed, "finetune", scheme="classwise")
+    write(0, "fisher")
+    main([str(tmp_path), "--format", "markdown"])
+    printed = capsys.readouterr()
+    assert "FF has 1 of 2 seeds: misses seed 1.  \nMeans over different seeds are no comparison" in printed.out
+    assert printed.err.splitlines() == [
+        "digits, convnet, classwise has no row of DAU, FF, which another scheme has",
+        "digits, convnet, random has no row of FT, which another scheme has",
+    ]
+
+
 def test_seeds(runs, capsys):
     main([runs, "--seeds", "1", "--format", "markdown"])
     printed = capsys.readouterr().out
@@ -76,7 +90,7 @@ def test_nothing_is_written_where_something_is_wrong(write, tmp_path):
     write(1, "finetune")
     output = ["--output", str(tmp_path / "table"), "--figures", str(tmp_path / "plots")]
     with pytest.raises(InputError, match="misses seed"):
-        main([str(tmp_path), *output])
+        main([str(tmp_path), "--seeds", "0,1", *output])
     attacks = {kind: {"attacks": {}} for kind in ("retrain", "original", "dau")}
     write(0, folder="bare", rows=attacks)
     with pytest.raises(

@@ -7,7 +7,7 @@ import pytest
 
 from dau_lightning.base.error import InputError
 from dau_lightning.report.__main__ import main
-from dau_lightning.report.rows_file import read_rows
+from dau_lightning.report.rows_file import read_rows, written
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -40,8 +40,9 @@ def test_the_file_gives_a_page_too(file, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["rows.csv", "runs"], "a file of rows is a report by itself: give it alone"),
-        (["rows.csv", "--redraw"], "--redraw and --wandb need the folders of runs"),
+        (["rows.csv", "runs"], "runs.1 and rows.csv, line 6 .* two runs of DAU with seed 0: give one of them"),
+        (["rows.csv", "runs", "--redraw"], "--redraw and --wandb need the folders of runs, and no files"),
+        (["empty"], "no finished run"),
         (["rows.csv", "--seeds", "7"], "--seeds must name seeds of finished runs, got 7"),
         (
             ["nowhere.csv"],
@@ -51,8 +52,84 @@ def test_the_file_gives_a_page_too(file, tmp_path):
 )
 def test_mistakes_are_one_line(file, monkeypatch, arguments, words):
     monkeypatch.chdir(file.parent)
+    Path("empty").mkdir()
     with pytest.raises(InputError, match=words):
         main(arguments)
+
+
+@pytest.mark.parametrize("style", ["markdown", "rows"])
+def test_files_of_seeds_and_schemes_give_the_output_of_all_runs(write, tmp_path, capsys, style):
+    folder, units = tmp_path / "kept", [f"{scheme}-seed{seed}" for scheme in ("random", "classwise") for seed in range(2)]
+    for unit in units:
+        scheme, _, seed = unit.partition("-seed")
+        write(int(seed), scheme=scheme, folder=f"runs/{unit}")
+        main([str(tmp_path / "runs" / unit), "--format", "rows", "--output", str(folder / f"{unit}.csv")])
+    main([str(tmp_path / "runs"), "--format", style])
+    expected = capsys.readouterr().out
+    mixed = [str(folder / f"{unit}.csv") for unit in units[:3]] + [str(tmp_path / "runs" / units[3])]
+    for given in ([str(folder)], [*map(str, folder.iterdir()), str(folder)], mixed):
+        main([*given, "--format", style])
+        assert capsys.readouterr().out == expected, given
+
+
+def test_rows_carry_what_tells_whether_they_share_a_table(write, tmp_path):
+    draws = {"MIA_draws": {"range": [7.5, 9.0], "draws": 9, "voided": 0}, "AUC": 50.0, "AUC_error": 1.25}
+    write(0, rows={"dau": draws}, hardware={"device": "cpu", "name": "x", "threads": 2, "capability": "AVX2"})
+    main([str(tmp_path / "runs"), "--format", "rows", "--output", str(tmp_path / "rows.csv")])
+    row = read_rows(tmp_path / "rows.csv").set_index("kind").loc["dau"]
+    assert (row.split_hash, row.machine, row.torch) == ("random0", "x, AVX2, 2 threads", "2.11")
+    assert (row.MIA_lowest, row.MIA_highest, row.AUC_error) == (7.5, 9.0, 1.25)
+    assert re.fullmatch("[0-9a-f]{8}", row.shared_settings)
+    assert re.fullmatch("[0-9a-f]{8}", row.method_settings)
+
+
+@pytest.fixture
+def beside(write, tmp_path):
+    """Makes a report of a run of seed 0 as a file, which may be older than some columns, and of another run."""
+
+    def call(changes, without=()):
+        write(0)
+        main([str(tmp_path / "runs"), "--format", "rows", "--output", str(tmp_path / "rows.csv")])
+        older = read_rows(tmp_path / "rows.csv").drop(columns=[*without]).assign(rank=0)
+        (tmp_path / "rows.csv").write_text(written(older))
+        write(**{"seed": 0, **changes}, folder="new")
+        main([str(tmp_path / "new"), str(tmp_path / "rows.csv")])
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split_hash": "other"}, "one seed and different splits: make a report of each split"),
+        ({"seed": 1, "epochs": 3}, "have shared_settings=.* make a report of each"),
+        ({"seed": 1, "method": {"lr": 0.5}}, "have method_settings=.* make a report of each"),
+        ({"name": "finetune", "rows": {"retrain": {"UA": 1.0}}}, "two numbers of Retrain with seed 0"),
+    ],
+)
+def test_rows_of_a_file_and_runs_that_contradict_each_other_are_refused(beside, changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        beside(changes)
+    assert "rows.csv, line " in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"name": "finetune"}, {"seed": 1, "method": {"newer": None}}])
+def test_rows_of_a_file_and_runs_that_agree_share_a_table(beside, changes, capsys):
+    beside(changes)
+    assert "DAU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1, "epochs": 3}, {"seed": 1, "method": {"lr": 0.5}}])
+def test_a_file_that_is_older_than_a_column_agrees_with_everything(beside, changes, capsys):
+    beside(changes, without=["split_hash", "shared_settings", "method_settings", "machine", "torch"])
+    assert "seeds 0, 1" in capsys.readouterr().out
+
+
+def test_a_row_that_stands_twice_in_a_file_is_refused(file):
+    text = file.read_text()
+    file.write_text(text + text.splitlines()[-1] + "\n")
+    with pytest.raises(InputError, match=r"rows.csv, line 13 and .*rows.csv, line 14 .* two runs of DAU with seed 1"):
+        main([str(file)])
 
 
 def test_another_csv_file_is_refused(tmp_path):
@@ -61,10 +138,15 @@ def test_another_csv_file_is_refused(tmp_path):
         read_rows(tmp_path / "other.csv")
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(path.with_suffix("") for path in RESULTS.glob("*.md")), ids=lambda path: path.stem)
 def test_the_published_tables_are_those_of_the_published_rows(path, capsys):
-    main([str(path), "--format", "markdown"])
+    main([str(path if path.is_dir() else path.with_suffix(".csv")), "--format", "markdown"])
     assert path.with_suffix(".md").read_text() == capsys.readouterr().out
+
+
+def test_every_published_file_of_rows_has_its_table():
+    kept = {path if path.parent == RESULTS else path.parent for path in RESULTS.rglob("*.csv")}
+    assert {path.stem for path in kept} == {path.stem for path in RESULTS.glob("*.md")}
 
 
 ATTACKS = {

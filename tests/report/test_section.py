@@ -132,3 +132,24 @@ def test_equal_warnings_of_several_methods_are_one_line(write, rows):
         write(seed, "finetune", rows={"finetune": {"flags": ["damaged"] * seed}})
     (section,) = sections(rows())
     assert section.warnings == ["DAU, 2 of 2 seeds (0, 1); FT, 1 of 2 seeds (1): damaged."]
+
+
+def test_a_row_that_lacks_a_seed_is_no_tie(write, rows):
+    for seed in range(2):
+        for name in ("retrain_again", "dau", "finetune"):
+            write(seed, name)
+    write(0, "fisher")
+    (section,) = sections(rows())
+    marked = {method: text.endswith("≈") for method, text in section.tables["disparity"]["disparity", ""].items()}
+    assert marked == {"Retrain": False, "Retrain 2": False, "Original": False, "DAU": True, "FT": True, "FF": False}
+
+
+def test_other_machines_and_versions_are_named(write, rows):
+    about = {"device": "cpu", "name": "x", "threads": 2, "capability": "AVX2"}
+    write(0)
+    write(1, hardware=about, versions={"torch": "2.15"})
+    (section,) = sections(rows())
+    assert section.notes[-2:] == [
+        "Machines: x, 1 threads; x, AVX2, 2 threads. Each has its own digits, and seconds compare within one.",
+        "Versions of torch: 2.11; 2.15. Each has its own digits, and seconds compare within one.",
+    ]
