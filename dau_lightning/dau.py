@@ -96,7 +96,7 @@ class DAU(SGDMethod):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.label, self.automatic_optimization, self.attempts = label, False, attempts
+        self.label, self.attempts = label, attempts
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.query = Query(sensitivity, attacker_input, joint_batch)

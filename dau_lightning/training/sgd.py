@@ -1,6 +1,5 @@
 """The base class of methods that train by SGD: cross-entropy on one part of the split, with a learning-rate schedule."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
@@ -21,6 +20,9 @@ from dau_lightning.dataset.images import Images
 from dau_lightning.training.extra_loss import ExtraLoss
 from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.per_sample_gradient import flattened
+from dau_lightning.training.schedule import rate_factor
+from dau_lightning.training.weight_mask import restore
 
 NO_EXTRA_LOSSES: Mapping[str, ExtraLoss] = MappingProxyType({})
 
@@ -56,20 +58,22 @@ class SGDMethod(UnlearningModule):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.automatic_optimization = True
         self.epochs, self.lr, self.momentum, self.weight_decay = epochs, lr, momentum, weight_decay
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
         self.extra_losses = dict(term)
         self.pairs: Mapping[str, str] = {}  # see `JointLoader`
         self.shares: Mapping[str, float] = {}  # for each part, the share of images to use; parts not named are used whole
+        self.pass_epochs: Mapping[str, int] = {}  # see `AlternatingLoader`
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
         """Make augmented batches of the parts, joint or alternating; for the arguments see `UnlearningModule.loader`."""
         parts = {name: self._sample_share(name, part(name)) for name in self.batch_sizes}
-        kind = AlternatingLoader if self.alternating else JointLoader
-        return kind(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
+        arguments = parts, self.batch_sizes, transform, seed, rank, world_size
+        if self.alternating:
+            return AlternatingLoader(*arguments, pass_epochs=self.pass_epochs)
+        return JointLoader(*arguments, self.pairs)
 
     def _sample_share(self, name: str, part: Images) -> Images:
         """Draw the images of a part that the method uses; at least one."""
@@ -96,7 +100,9 @@ class SGDMethod(UnlearningModule):
         plan = f"{self.label}: {self.epochs} epochs of {steps} steps"
         if "forget" not in self.batch_sizes:
             return plan
-        return f"{plan}; an epoch visits every forget sample {self.forget_visits(steps, split):.1f} times"
+        first = self.pass_epochs.get("forget", self.epochs)
+        until = f", up to epoch {first}" if first < self.epochs else ""
+        return f"{plan}; an epoch visits every forget sample {self.forget_visits(steps, split):.1f} times{until}"
 
     def forget_visits(self, steps: int, split: Split) -> float:
         """Return how often an epoch visits a forget sample."""
@@ -106,16 +112,25 @@ class SGDMethod(UnlearningModule):
         """Make SGD on the defender and other modules."""
         parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
         sgd = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
-        return self._prune_after_each_step(sgd)
+        return self._hold_weights(sgd)
 
     def adamw(self) -> torch.optim.Optimizer:
         """Make AdamW on the defender, with `momentum` as beta 1."""
         options = {"betas": (self.momentum, 0.999), "weight_decay": self.weight_decay, "fused": True}
-        return self._prune_after_each_step(torch.optim.AdamW(self.defender.parameters(), self.lr, **options))
+        return self._hold_weights(torch.optim.AdamW(self.defender.parameters(), self.lr, **options))
 
-    def _prune_after_each_step(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        optimizer.register_step_post_hook(lambda *_: self.defender.prune())
+    def _hold_weights(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        optimizer.register_step_post_hook(lambda optimizer, *_: self._after_step(optimizer))
         return optimizer
+
+    def _after_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.defender.prune()
+        if "moves" in self.memory:
+            restore(self.defender, self.memory["moves"], self.memory["start"], optimizer)
+
+    def hold(self, moves: Tensor) -> None:
+        """Let only some weights move, bool `(P,)`: after each step of SGD, the others are restored, momentum included."""
+        self.memory |= {"moves": moves, "start": flattened(self.defender)}
 
     def configure_optimizers(self) -> Any:
         """Make the optimizers: SGD on the defender."""
@@ -136,12 +151,15 @@ class SGDMethod(UnlearningModule):
         average_over_devices(optimizer, *defenders)
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
-        """Return the loss of the step, which the optimizer minimises."""
+        """Take a step down the loss, and return it; without a batch, see `pass_epochs`, there is no step."""
+        if not batch:
+            return None
         with self.modes(batch):
             extra = self.extra_values(batch)
             loss = self.loss(batch) + sum(extra.values())
+        self.descend(0, loss)
         self.log_values(loss=loss, **extra)
-        return loss
+        return loss.detach()
 
     def modes(self, batch: Mapping[str, Batch]) -> AbstractContextManager[None]:
         """Set the modes of the defender's layers for a step.
@@ -162,7 +180,7 @@ class SGDMethod(UnlearningModule):
         return loader.second_view(part, crop_padding, flip)
 
     def descend(self, number: int, loss: Tensor) -> None:
-        """Take a step with optimizer `number` (0: the defender's); for methods with `automatic_optimization = False`."""
+        """Take a step with optimizer `number` (0: the defender's)."""
         optimizers = self.optimizers()
         optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
         optimizer.zero_grad()
@@ -180,28 +198,3 @@ class SGDMethod(UnlearningModule):
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits of the defender for the batch of all devices, of which `images` is a share, float32 `(B, K)`."""
         return gather_shares(self.defender(images)[0].float())
-
-
-def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()) -> float:
-    """Return the learning rate divided by its highest value, at a progress in [0, 1).
-
-    `constant` is 1; `linear` falls to 0, `cosine` along half a wave; `one_cycle` rises from 0.1 over the first fifth and then
-    falls linearly to 0; `step` divides by ten at each milestone, which is a progress too.
-
-    Raises:
-        ValueError: the schedule is none of these.
-
-    >>> [rate_factor("one_cycle", p) for p in (0, 0.2, 0.6)]
-    [0.1, 1.0, 0.5]
-    """
-    if schedule == "constant":
-        return 1.0
-    if schedule == "linear":
-        return 1 - progress
-    if schedule == "cosine":
-        return (1 + math.cos(math.pi * progress)) / 2
-    if schedule == "one_cycle":
-        return 0.1 + 4.5 * progress if progress < 0.2 else (1 - progress) / 0.8
-    if schedule == "step":
-        return 0.1 ** sum(progress >= milestone for milestone in milestones)
-    raise ValueError(f"schedule must be constant, linear, cosine, one_cycle or step, got {schedule!r}")
