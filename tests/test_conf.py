@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -119,6 +120,15 @@ def test_an_experiment_names_existing_options(experiment):
     assert len(jobs) == (len(methods) * 2 * 5 if experiment == "leaderboard" else EXPERIMENTS[experiment])
     for group in ("scheme", "sparsity", "baseline"):
         assert {job[group] for job in jobs if group in job} <= set(choices(group))
+
+
+def test_the_leaderboard_has_every_method_but_those_it_compares_with_and_the_papers():
+    assert {job["baseline"] for job in swept("leaderboard")} == {*choices("baseline")} - {"original", "retrain", "dau_paper"}
+
+
+def test_the_page_on_methods_names_every_method():
+    table = [line.split(" | ")[0] for line in (CONF.parent / "docs/methods.md").read_text().splitlines() if line[:3] == "| `"]
+    assert sorted(name for first in table for name in re.findall(r"`(\w+)`", first)) == choices("baseline")
 
 
 def test_the_command_line_wins_over_an_experiment():
