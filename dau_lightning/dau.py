@@ -93,7 +93,7 @@ class DAU(RepeatedMethod):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.label, self.automatic_optimization = label, False
+        self.label = label
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.visits = {"forget": visits_per_step or forget_batch_size}

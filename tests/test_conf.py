@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -194,6 +195,15 @@ def test_a_cell_of_an_experiment_has_settings_of_its_own(with_a_cell):
     assert with_a_cell("experiment=table1", "baseline.lr=0.5").lr == 0.5
     for other in ([], ["experiment=leaderboard"], ["experiment=table1", "scheme=classwise"]):
         assert with_a_cell(*other).lr != 0.125
+
+
+def test_the_leaderboard_has_every_method_but_those_it_compares_with_and_the_papers():
+    assert {job["baseline"] for job in swept("leaderboard")} == {*choices("baseline")} - {"original", "retrain", "dau_paper"}
+
+
+def test_the_page_on_methods_names_every_method():
+    table = [line.split(" | ")[0] for line in (CONF.parent / "docs/methods.md").read_text().splitlines() if line[:3] == "| `"]
+    assert sorted(name for first in table for name in re.findall(r"`(\w+)`", first)) == choices("baseline")
 
 
 def test_the_command_line_wins_over_an_experiment():

@@ -12,12 +12,8 @@ from dau_lightning.base.devices import gather_shares, rank, world_size
 from dau_lightning.base.error import TrainingError
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.order import Order
-from dau_lightning.data.transform import Transform
-from dau_lightning.network.defender import Defender
-from dau_lightning.training.adversarial import pgd, predicted
+from dau_lightning.training.adversarial import neighbours
 from dau_lightning.training.sgd import SGDMethod
-
-STEPS = 50  # of PGD, each a tenth of the radius long
 
 
 class AMUN(SGDMethod):
@@ -61,24 +57,3 @@ class AMUN(SGDMethod):
         order = Order(count, size * devices, self.seed, "neighbours").batch(self.step)[rank() :: devices].to(targets.device)
         logits = self.logits(torch.cat([images, self.memory["images"][order]]))
         return F.cross_entropy(logits, gather_shares(torch.cat([targets, self.memory["targets"][order]])))
-
-
-def neighbours(
-    defender: Defender, transform: Transform, pixels: Tensor, targets: Tensor, radius: float
-) -> tuple[Tensor, Tensor]:
-    """Neighbours that the network takes for another class, and these classes; an image without one is left out.
-
-    Args:
-        defender: the attacked network.
-        transform: turns pixels into inputs.
-        pixels: in [0, 1], float `(B, C, H, W)`.
-        targets: the true classes, int64 `(B,)`.
-        radius: of the first ball, in pixel units.
-    """
-    moved, classes, left = pixels.clone(), targets.clone(), torch.arange(len(targets), device=targets.device)
-    while len(left) and radius < 2 * pixels[0].numel() ** 0.5:  # a ball of half this radius holds all images
-        moved[left] = pgd(defender, transform, pixels[left], targets[left], radius, STEPS, radius / 10)
-        classes[left] = predicted(defender, transform, moved[left])
-        left, radius = left[classes[left] == targets[left]], 2 * radius
-    wrong = classes != targets
-    return moved[wrong], classes[wrong]

@@ -11,7 +11,7 @@ from dau_lightning.base.devices import gather_shares
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import Split
-from dau_lightning.training.plain_pass import correct
+from dau_lightning.training.plain_pass import accuracy_as_in, correct
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher, divergence
 
@@ -49,9 +49,9 @@ class SCRUB(SGDMethod):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.automatic_optimization, self.label = False, "SCRUB+R" if rewind else "SCRUB"
+        self.label, self.rewind, self.temperature = "SCRUB+R" if rewind else "SCRUB", rewind, temperature
         self.batch_sizes = {"forget": forget_batch_size, "retain": self.batch_size}
-        self.forget_epochs, self.temperature, self.rewind = forget_epochs, temperature, rewind
+        self.pass_epochs = {"forget": forget_epochs}
         self.cross_entropy_weight, self.divergence_weight = cross_entropy_weight, divergence_weight
         self.teacher = Teacher(self.defender)
 
@@ -61,24 +61,10 @@ class SCRUB(SGDMethod):
         known = bool(torch.isin(split.val.targets, split.forget.targets).any())
         require(known or not self.rewind, "baseline.rewind=true needs a validation image of a class of the forget set")
 
-    def plan(self, steps: int, split: Split) -> str:
-        """See `UnlearningModule.plan`."""
-        return f"{super().plan(steps, split)}, up to epoch {min(self.forget_epochs, self.epochs)}"
-
     def begin(self) -> None:
         """Copy the original model into the teacher."""
         self.teacher.copy_from(self.defender)
         self.memory["epochs"] = []  # error on the forget set and weights after each, for SCRUB+R
-
-    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
-        """One step up or down; none on forget images once `m` epochs are over."""
-        if "forget" in batch and self.trainer.current_epoch >= self.forget_epochs:
-            return None
-        with self.modes(batch):
-            loss = self.loss(batch) + sum(self.extra_values(batch).values())
-        self.descend(0, loss)
-        self.log_values(**{f"{next(iter(batch))}_loss": loss})
-        return loss.detach()
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
         """What the step's part minimises."""
@@ -93,20 +79,11 @@ class SCRUB(SGDMethod):
         """For SCRUB+R, remember the weights, and after the last epoch go back to the best ones."""
         if not self.rewind:
             return
-        right = correct(self.defender, self.data.part("forget"), self.data.transform)
-        weights = {name: tensor.clone() for name, tensor in self.defender.state_dict().items()}
-        self.memory["epochs"].append((1 - float(right.double().mean()), weights))
-        if self.trainer.current_epoch + 1 == self.epochs:
-            goal = 1 - self._held_out_accuracy()
-            errors = [abs(error - goal) for error, _ in self.memory["epochs"]]
-            chosen = errors.index(min(errors))
-            self.findings["epoch"] = chosen
-            self.defender.load_state_dict(self.memory["epochs"][chosen][1])
-
-    def _held_out_accuracy(self) -> float:
-        """The accuracy on `D_v`, classes weighted as in `D_f`; a class without a validation image is left out."""
-        val, classes = self.data.part("val"), self.defender.num_classes
-        right = correct(self.defender, val, self.data.transform)
-        seen, hits = (val.targets[where].bincount(minlength=classes).double() for where in (slice(None), right))
-        wanted = self.data.part("forget").targets.bincount(minlength=classes) * (seen > 0)
-        return float((wanted * hits / seen.clamp(min=1)).sum() / wanted.sum())
+        forget, transform, epochs = self.data.part("forget"), self.data.transform, self.memory["epochs"]
+        error = 1 - float(correct(self.defender, forget, transform).double().mean())
+        epochs.append((error, {name: tensor.clone() for name, tensor in self.defender.state_dict().items()}))
+        if len(epochs) == self.epochs:
+            goal = 1 - accuracy_as_in(self.defender, self.data.part("val"), transform, forget.targets)
+            distances = [abs(error - goal) for error, _ in epochs]
+            self.findings["epoch"] = best = distances.index(min(distances))
+            self.defender.load_state_dict(epochs[best][1])

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from dau_lightning.base.devices import gather_shares
-from dau_lightning.data.loader import Batch, PlainLoader
+from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import Split
-from dau_lightning.training.mode import batch_norm
-from dau_lightning.training.per_sample_gradient import shaped, squared_gradients
+from dau_lightning.training.plain_pass import mean_squared_gradient
 from dau_lightning.training.schedule import rate_factor
 from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.weight_mask import scale_gradients
 
 
 class SFRon(SGDMethod):
@@ -39,7 +39,7 @@ class SFRon(SGDMethod):
         self, *, ascent_weight: float, interval_steps: int, clip_norm: float, forget_batch_size: int, **settings: Any
     ) -> None:
         super().__init__(**settings)
-        self.automatic_optimization, self.forgetting = False, False
+        self.forgetting = False
         self.ascent_weight, self.interval_steps, self.clip_norm = ascent_weight, interval_steps, clip_norm
         self.batch_sizes = {"retain": self.batch_size, "forget": forget_batch_size}
 
@@ -48,27 +48,20 @@ class SFRon(SGDMethod):
         return super().forget_visits(steps, split) / self.interval_steps
 
     def begin(self) -> None:
-        """Find the weights that a forget step moves, bool `(P,)`."""
-        forget, retain = (self._importance(part) for part in ("forget", "retain"))
-        self.memory["moves"] = forget >= retain
+        """Find the weights whose gradient a forget step uses, bool `(P,)`."""
+        parts = (self.data.part(name) for name in ("forget", "retain"))
+        forget, retain = (mean_squared_gradient(self.defender, part, self.data.transform) for part in parts)
+        self.memory["matters"] = forget >= retain
 
-    def _importance(self, part: str) -> Tensor:
-        """`F`, `(P,)`."""
-        images = self.data.part(part)
-        batches = PlainLoader(images, self.data.transform)
-        return torch.stack([squared_gradients(self.defender, *batch) for batch in batches]).sum(0) / len(images)
-
-    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
         """A forget step if it is time for one, and a step on the retain batch."""
-        with batch_norm(self.defender, self.batch_norm):
-            if self.step % self.interval_steps == 0:
-                self.forgetting = True
-                self.descend(0, self.forget_loss(batch["forget"]))
-                self.forgetting = False
-            loss = self.loss(batch) + sum(self.extra_values(batch).values())
+        if self.step % self.interval_steps == 0:
+            self.forgetting = True
+            with self.modes(batch):
+                loss = self.forget_loss(batch["forget"])
             self.descend(0, loss)
-        self.log_values(loss=loss)
-        return loss.detach()
+            self.forgetting = False
+        return super().training_step(batch, batch_idx)
 
     def forget_loss(self, batch: Batch) -> Tensor:
         """`-a_t mean(w_i l_i)`."""
@@ -80,9 +73,6 @@ class SFRon(SGDMethod):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Mask and clip the gradient of a forget step."""
         super().on_before_optimizer_step(optimizer)
-        if not self.forgetting:
-            return
-        for weight, moves in zip(self.defender.parameters(), shaped(self.defender, self.memory["moves"]), strict=True):
-            if weight.grad is not None:
-                weight.grad.mul_(moves)
-        clip_grad_norm_(self.defender.parameters(), self.clip_norm)
+        if self.forgetting:
+            scale_gradients(self.defender, self.memory["matters"])
+            clip_grad_norm_(self.defender.parameters(), self.clip_norm)

@@ -1,6 +1,5 @@
 """MSG (second place of the NeurIPS 2023 unlearning challenge): redraw the weights whose gradients tell the sets least apart."""
 
-import math
 from typing import Any
 
 import torch
@@ -9,9 +8,10 @@ from torch import Tensor, nn
 from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.images import Images
 from dau_lightning.training.layer import convolutions
-from dau_lightning.training.per_sample_gradient import shaped, unpruned
+from dau_lightning.training.per_sample_gradient import unpruned
 from dau_lightning.training.plain_pass import summed_gradient
 from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.weight_mask import largest, scale_gradients, with_parts
 
 
 class SmallGradients(SGDMethod):
@@ -45,15 +45,10 @@ class SmallGradients(SGDMethod):
         drawn = torch.randperm(len(retain), generator=generator(self.seed, self.phase, "samples"))[: len(forget)]
         gradient = (self._gradient(retain[drawn]) - self._gradient(forget)).abs()
         factors, draws = torch.ones_like(gradient), generator(self.seed, self.phase, "initialisation")
-        parts = zip(
-            self.defender.parameters(),
-            *(shaped(self.defender, flat) for flat in (gradient, unpruned(self.defender), factors)),
-            strict=True,
-        )
-        kernels = [layer.weight for layer in convolutions(self.defender.network, self.label)]
-        for weight, size, kept, factor in parts:
-            if any(weight is kernel for kernel in kernels):
-                small = smallest(size, kept, self.share)
+        kernels = convolutions(self.defender.network, self.label)
+        for weight, size, kept, factor in with_parts(self.defender, gradient, unpruned(self.defender), factors):
+            if any(weight is kernel.weight for kernel in kernels):
+                small = largest(-size, kept, self.share)
                 weight.copy_(torch.where(small, kaiming(weight, draws), weight))
                 factor.copy_(torch.where(small, 1.0, self.other_weight))
         self.defender.prune()
@@ -65,17 +60,7 @@ class SmallGradients(SGDMethod):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Multiply the gradients by their factors."""
         super().on_before_optimizer_step(optimizer)
-        for weight, factor in zip(self.defender.parameters(), shaped(self.defender, self.memory["factors"]), strict=True):
-            if weight.grad is not None:
-                weight.grad.mul_(factor)
-
-
-def smallest(values: Tensor, among: Tensor, share: float) -> Tensor:
-    """Which values are in the smallest `share` of those `among` them, bool of their shape; a fraction counts as one."""
-    count = math.ceil(share * int(among.sum()))
-    chosen = torch.zeros(values.numel(), dtype=torch.bool, device=values.device)
-    chosen[values.masked_fill(~among, torch.inf).flatten().topk(count, largest=False).indices] = True
-    return chosen.view_as(values)
+        scale_gradients(self.defender, self.memory["factors"])
 
 
 def kaiming(weight: Tensor, draws: torch.Generator) -> Tensor:

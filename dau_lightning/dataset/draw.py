@@ -94,3 +94,8 @@ def limited(images: Images, limit: int | None, setting: str, generator: torch.Ge
     """The images that `within_limit` keeps; for arguments and error see there."""
     index = within_limit(images.targets, limit, setting, generator)
     return images if len(index) == len(images) else images[index]
+
+
+def drawn_share(images: Images, share: float, generator: torch.Generator) -> Images:
+    """Draw `round(share * N)` of the images, at least one, in random order."""
+    return images[torch.randperm(len(images), generator=generator)[: max(1, round(share * len(images)))]]

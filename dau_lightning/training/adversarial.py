@@ -8,6 +8,8 @@ from dau_lightning.data.transform import Transform
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.mode import eager, evaluating, float32, frozen
 
+STEPS, STEPS_A_RADIUS = 50, 10  # of PGD to find a neighbour
+
 
 def slope(defender: Defender, transform: Transform, pixels: Tensor, targets: Tensor) -> Tensor:
     """The gradient of each image's cross-entropy with respect to its pixels, float32 `(B, C, H, W)`, in evaluation mode.
@@ -62,3 +64,26 @@ def predicted(defender: Defender, transform: Transform, pixels: Tensor) -> Tenso
     """The class of each image, int64 `(B,)`, in evaluation mode and float32; pixels are in [0, 1]."""
     with evaluating(defender), float32(pixels.device), eager():
         return defender(transform.standardise(pixels))[0].argmax(1)
+
+
+def neighbours(
+    defender: Defender, transform: Transform, pixels: Tensor, targets: Tensor, radius: float
+) -> tuple[Tensor, Tensor]:
+    """Neighbours that the network takes for another class, by PGD in balls of twice and twice the radius, and these classes.
+
+    An image without such a neighbour is left out.
+
+    Args:
+        defender: the attacked network.
+        transform: turns pixels into inputs.
+        pixels: in [0, 1], float `(B, C, H, W)`.
+        targets: the true classes, int64 `(B,)`.
+        radius: of the first ball, in pixel units.
+    """
+    moved, classes, left = pixels.clone(), targets.clone(), torch.arange(len(targets), device=targets.device)
+    while len(left) and radius < 2 * pixels[0].numel() ** 0.5:  # a ball of half this radius holds all images
+        moved[left] = pgd(defender, transform, pixels[left], targets[left], radius, STEPS, radius / STEPS_A_RADIUS)
+        classes[left] = predicted(defender, transform, moved[left])
+        left, radius = left[classes[left] == targets[left]], 2 * radius
+    wrong = classes != targets
+    return moved[wrong], classes[wrong]

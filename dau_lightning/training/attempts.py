@@ -32,9 +32,9 @@ class Attempts:
 
     def begin(self, module: UnlearningModule) -> None:
         """Remember weights and RA before the first step; nothing in later steps, or without a margin."""
-        if self.largest_loss is not None and "start" not in module.memory:
+        if self.largest_loss is not None and "before" not in module.memory:
             module.memory |= {
-                "start": _copy(module),
+                "before": _copy(module),
                 "start_RA": _retain_accuracy(module),
                 "attempt": 0,
                 "least_loss": torch.inf,
@@ -49,7 +49,7 @@ class Attempts:
         """Go back to the weights from before the unlearning, and skip what is left of the attempt; False without a margin."""
         if self.largest_loss is None:
             return False
-        _load(module, module.memory["start"])
+        _load(module, module.memory["before"])
         module.memory["diverged"] = reason
         return True
 
@@ -79,10 +79,10 @@ class Attempts:
         print(f"{module.label}: attempt {memory['attempt'] + 1} {found}; {ending}")
         if more:
             memory["attempt"] += 1
-            _load(module, memory["start"])
+            _load(module, memory["before"])
             return True
         undone = memory["least_loss"] > RUINED
-        _load(module, memory["start" if undone else "best"])
+        _load(module, memory["before" if undone else "best"])
         module.findings["undone"] = int(undone)
         return False
 

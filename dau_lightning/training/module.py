@@ -41,7 +41,7 @@ class UnlearningModule(L.LightningModule):
 
     def __init__(self, *, defender: Defender, seed: int, batch_size: int) -> None:
         super().__init__()
-        self.automatic_optimization = False  # Lightning then wants neither a loss nor an optimizer
+        self.automatic_optimization = False  # a step can have no loss or several; Lightning then wants no optimizer either
         self.defender, self.seed, self.batch_size = defender, seed, batch_size
         self.batch_sizes: Mapping[str, int] = {self.part: batch_size}  # by part; an epoch visits the first part once
         self.limits: Mapping[str, int] = {}  # by part, the most samples that a one-shot method visits

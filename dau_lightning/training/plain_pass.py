@@ -10,7 +10,7 @@ from dau_lightning.data.transform import Transform
 from dau_lightning.dataset.images import Images
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.mode import eager, evaluating, float32
-from dau_lightning.training.per_sample_gradient import weighted_gradient
+from dau_lightning.training.per_sample_gradient import squared_gradients, weighted_gradient
 
 
 @torch.no_grad()
@@ -31,9 +31,26 @@ def correct(defender: Defender, images: Images, transform: Transform) -> Tensor:
     return plain_logits(defender, images, transform).argmax(1) == images.targets
 
 
+def accuracy_as_in(defender: Defender, images: Images, transform: Transform, targets: Tensor) -> float:
+    """The accuracy on images whose classes count as often as they occur in `targets`, int64 `(M,)`.
+
+    A class without an image is left out; one class at least must have images.
+    """
+    classes, right = defender.num_classes, correct(defender, images, transform)
+    seen, hits = (images.targets[where].bincount(minlength=classes).double() for where in (slice(None), right))
+    wanted = targets.bincount(minlength=classes) * (seen > 0)
+    return float((wanted * hits / seen.clamp(min=1)).sum() / wanted.sum())
+
+
 def summed_gradient(defender: Defender, images: Images, transform: Transform) -> Tensor:
     """The sum of the gradients of the cross-entropy over all images, without augmentation, float64 `(P,)`."""
     size = EVALUATION_BATCH_SIZE
     batches = zip(images.blocks(size), images.targets.split(size), strict=True)
     sums = (weighted_gradient(defender, transform.normalise(some), t, torch.ones_like(t)) for some, t in batches)
     return reduce(torch.add, sums)
+
+
+def mean_squared_gradient(defender: Defender, images: Images, transform: Transform) -> Tensor:
+    """The mean squared gradient of a single image's cross-entropy with its own label, without augmentation, `(P,)`."""
+    sums = (squared_gradients(defender, *batch) for batch in PlainLoader(images, transform))
+    return reduce(torch.add, sums) / len(images)

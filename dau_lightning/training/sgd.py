@@ -1,6 +1,5 @@
 """The base class of methods that train by SGD: cross-entropy on one part of the split, with a learning-rate schedule."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
@@ -17,11 +16,14 @@ from dau_lightning.data.alternating import AlternatingLoader
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
+from dau_lightning.dataset.draw import drawn_share
 from dau_lightning.dataset.images import Images
 from dau_lightning.training.extra_loss import ExtraLoss
 from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.per_sample_gradient import flattened
 from dau_lightning.training.schedule import rate_factor
+from dau_lightning.training.weight_mask import restore
 
 NO_EXTRA_LOSSES: Mapping[str, ExtraLoss] = MappingProxyType({})
 
@@ -57,34 +59,31 @@ class SGDMethod(UnlearningModule):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        self.automatic_optimization = True
         self.epochs, self.lr, self.momentum, self.weight_decay = epochs, lr, momentum, weight_decay
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
         self.extra_losses = dict(term)
         self.pairs: Mapping[str, str] = {}  # see `JointLoader`
         self.visits: Mapping[str, int] = {}  # for each part, how often an image comes in a step at most; others fill the batch
         self.shares: Mapping[str, float] = {}  # for each part, the share of images to use; parts not named are used whole
+        self.pass_epochs: Mapping[str, int] = {}  # see `AlternatingLoader`
 
     def loader(
         self, part: Callable[[str], Images], transform: Transform, seed: int, rank: int = 0, world_size: int = 1
     ) -> JointLoader:
         """Make augmented batches of the parts, joint or alternating; for the arguments see `UnlearningModule.loader`."""
-        parts = {name: self._sample_share(name, part(name)) for name in self.batch_sizes}
-        kind = AlternatingLoader if self.alternating else JointLoader
+        parts = {name: part(name) for name in self.batch_sizes}
+        for name, share in self.shares.items():
+            parts[name] = drawn_share(parts[name], share, generator(self.seed, self.phase, name, "share"))
         sizes = {name: self.batch_size_of(name, len(images), world_size) for name, images in parts.items()}
-        return kind(parts, sizes, transform, seed, rank, world_size, self.pairs)
+        arguments = parts, sizes, transform, seed, rank, world_size
+        if self.alternating:
+            return AlternatingLoader(*arguments, pass_epochs=self.pass_epochs)
+        return JointLoader(*arguments, self.pairs)
 
     def batch_size_of(self, name: str, images: int, world_size: int = 1) -> int:
         """Return how many images of a part come in a step: less than `batch_sizes` says if `visits` of so few are less."""
-        size, most = self.batch_sizes[name], self.visits[name] * images if name in self.visits else math.inf
-        return size if most >= size else int(most) + -int(most) % world_size  # every device has the same share
-
-    def _sample_share(self, name: str, part: Images) -> Images:
-        """Draw the images of a part that the method uses; at least one."""
-        if name not in self.shares:
-            return part
-        count = max(1, round(self.shares[name] * len(part)))
-        return part[torch.randperm(len(part), generator=generator(self.seed, self.phase, name, "share"))[:count]]
+        size, most = self.batch_sizes[name], self.visits.get(name, self.batch_sizes[name]) * images
+        return size if most >= size else most + -most % world_size  # every device has the same share
 
     def check(self, split: Split) -> None:
         """See `UnlearningModule.check`."""
@@ -104,7 +103,9 @@ class SGDMethod(UnlearningModule):
         plan = f"{self.label}: {self.epochs} epochs of {steps} steps"
         if "forget" not in self.batch_sizes:
             return plan
-        return f"{plan}; an epoch visits every forget sample {self.forget_visits(steps, split):.1f} times"
+        first = self.pass_epochs.get("forget", self.epochs)
+        until = f", up to epoch {first}" if first < self.epochs else ""
+        return f"{plan}; an epoch visits every forget sample {self.forget_visits(steps, split):.1f} times{until}"
 
     def forget_visits(self, steps: int, split: Split) -> float:
         """Return how often an epoch visits a forget sample."""
@@ -113,17 +114,26 @@ class SGDMethod(UnlearningModule):
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
         """Make SGD on the defender and other modules."""
         parameters = [parameter for module in (self.defender, *others) for parameter in module.parameters()]
-        sgd = torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
-        return self._prune_after_each_step(sgd)
+        decay = self.weight_decay
+        return self._hold_weights(torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=decay, fused=True))
 
     def adamw(self) -> torch.optim.Optimizer:
         """Make AdamW on the defender, with `momentum` as beta 1."""
-        options = {"betas": (self.momentum, 0.999), "weight_decay": self.weight_decay, "fused": True}
-        return self._prune_after_each_step(torch.optim.AdamW(self.defender.parameters(), self.lr, **options))
+        parameters, betas = self.defender.parameters(), (self.momentum, 0.999)
+        return self._hold_weights(torch.optim.AdamW(parameters, self.lr, betas, weight_decay=self.weight_decay, fused=True))
 
-    def _prune_after_each_step(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        optimizer.register_step_post_hook(lambda *_: self.defender.prune())
+    def _hold_weights(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        optimizer.register_step_post_hook(lambda optimizer, *_: self._after_step(optimizer))
         return optimizer
+
+    def _after_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.defender.prune()
+        if "moves" in self.memory:
+            restore(self.defender, self.memory["moves"], self.memory["start"], optimizer)
+
+    def hold(self, moves: Tensor) -> None:
+        """Let only some weights move, bool `(P,)`: after each step of SGD, the others are restored, momentum included."""
+        self.memory |= {"moves": moves, "start": flattened(self.defender)}
 
     def configure_optimizers(self) -> Any:
         """Make the optimizers: SGD on the defender."""
@@ -132,9 +142,8 @@ class SGDMethod(UnlearningModule):
     def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> int | None:
         """Set the step's learning rate, and key its randomness."""
         super().on_train_batch_start(batch, batch_idx)
-        milestones = [milestone / self.epochs for milestone in self.milestones]
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.lr * rate_factor(self.schedule, self.progress, milestones)
+            group["lr"] = self.lr * rate_factor(self.schedule, self.progress, [each / self.epochs for each in self.milestones])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Average gradients over the devices, so that all take the same step."""
@@ -144,12 +153,15 @@ class SGDMethod(UnlearningModule):
         average_over_devices(optimizer, *defenders)
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
-        """Return the loss of the step, which the optimizer minimises."""
+        """Take a step down the loss, and return it; without a batch, see `pass_epochs`, there is no step."""
+        if not batch:
+            return None
         with self.modes(batch):
             extra = self.extra_values(batch)
             loss = self.loss(batch) + sum(extra.values())
+        self.descend(0, loss)
         self.log_values(loss=loss, **extra)
-        return loss
+        return loss.detach()
 
     def modes(self, batch: Mapping[str, Batch]) -> AbstractContextManager[None]:
         """Set the modes of the defender's layers for a step.
@@ -170,7 +182,7 @@ class SGDMethod(UnlearningModule):
         return loader.second_view(part, crop_padding, flip)
 
     def descend(self, number: int, loss: Tensor) -> None:
-        """Take a step with optimizer `number` (0: the defender's); for methods with `automatic_optimization = False`."""
+        """Take a step with optimizer `number` (0: the defender's)."""
         optimizers = self.optimizers()
         optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
         optimizer.zero_grad()

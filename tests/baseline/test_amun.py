@@ -6,7 +6,9 @@ from torch import Tensor
 
 from dau_lightning.base.error import TrainingError
 from dau_lightning.baseline import amun
-from dau_lightning.baseline.amun import AMUN, neighbours
+from dau_lightning.baseline.amun import AMUN
+from dau_lightning.training import adversarial
+from dau_lightning.training.adversarial import neighbours
 from tests.one_step import assert_equal, cross_entropy, descended, inputs
 
 SETTINGS = {"epochs": 1, "momentum": 0.0, "weight_decay": 0.0, "batch_norm": "batch", "lr": 0.1, "batch_size": 48}
@@ -68,7 +70,7 @@ def test_a_step_has_neighbours_in_proportion(tiny: Any) -> None:
 
 
 def test_images_without_a_neighbour_are_left_out(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amun, "predicted", lambda _, __, pixels: torch.zeros(len(pixels), dtype=torch.long))
+    monkeypatch.setattr(adversarial, "predicted", lambda _, __, pixels: torch.zeros(len(pixels), dtype=torch.long))
     module = tiny.module(AMUN, radius=0.04)
     tiny.fit(module)
     assert len(module.memory["targets"]) == 8

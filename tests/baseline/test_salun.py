@@ -6,7 +6,7 @@ from torch.nn.utils import parameters_to_vector
 
 from dau_lightning.base.randomness import reseed
 from dau_lightning.baseline.random_label import RandomLabel
-from dau_lightning.baseline.salun import SalUn, largest
+from dau_lightning.baseline.salun import SalUn
 from tests.one_step import FULL, cross_entropy, inputs
 
 WHOLE = {name: value for name, value in FULL.items() if name != "forget_batch_size"} | {"batch_norm": "running"}
@@ -49,9 +49,3 @@ def test_a_share_of_one_is_random_label(tiny: Any) -> None:
     tiny.fit(without)
     pairs = zip(with_mask.defender.parameters(), without.defender.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
-
-
-def test_the_share_is_one_of_the_weights_that_are_not_pruned() -> None:
-    values, kept = torch.arange(100.0), torch.arange(100) % 2 == 0
-    chosen = largest(values, kept, 0.1)
-    assert chosen.nonzero().flatten().tolist() == [90, 92, 94, 96, 98]

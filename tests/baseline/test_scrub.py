@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dau_lightning.base.error import InputError
 from dau_lightning.baseline.scrub import SCRUB
+from dau_lightning.data.alternating import AlternatingLoader
 from dau_lightning.dataset.images import Images
 from tests.killing import Kill, Killed, equal, fit
 from tests.one_step import FULL, assert_equal, cross_entropy, descended, inputs
@@ -56,7 +57,7 @@ def test_the_teacher_is_the_original_and_stays(tiny: Any) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in module.teacher.network.state_dict().items())
 
 
-def test_later_epochs_have_no_forget_pass(tiny: Any) -> None:
+def test_later_epochs_have_no_forget_pass(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
 
     class Watched(SCRUB):
@@ -64,8 +65,12 @@ def test_later_epochs_have_no_forget_pass(tiny: Any) -> None:
             taken.append("up" if float(loss.detach()) <= 0 else "down")
             super().descend(number, loss)
 
-    module = tiny.module(Watched, **PLAIN, epochs=3)
+    module, made = tiny.module(Watched, **PLAIN, epochs=3), list[str]()
+    batch = AlternatingLoader.batch
+    monkeypatch.setattr(AlternatingLoader, "batch", lambda *arguments: made.append(arguments[1]) or batch(*arguments))
     tiny.fit(module)
+    assert made.count("forget") == 1  # later epochs make no forget batch either
+    assert made.count("retain") == 9
     assert taken == ["up", "down", "down", "down"] + 2 * ["down", "down", "down"]
 
 
@@ -78,7 +83,8 @@ def test_it_goes_back_to_the_epoch_whose_forget_error_is_that_of_held_out_images
         part = images.ids[0].split("/")[0]
         return torch.arange(len(images)) < shares[part].pop(0) * len(images)
 
-    monkeypatch.setattr("dau_lightning.baseline.scrub.correct", correct)
+    for place in ("baseline.scrub", "training.plain_pass"):
+        monkeypatch.setattr(f"dau_lightning.{place}.correct", correct)
     module, kept = tiny.module(SCRUB, **PLAIN | {"rewind": True}, epochs=4, lr=0.01), list[dict[str, Tensor]]()
     module.on_train_epoch_start = lambda: kept.append({n: t.clone() for n, t in module.defender.state_dict().items()})
     tiny.fit(module)
@@ -99,24 +105,6 @@ def test_killed_after_an_epoch_it_goes_back_to_the_same_one(tiny: Any, step: int
         fit(tiny, module(), Kill(step))
     assert equal(fit(tiny, resumed), expected)
     assert resumed.findings == whole.findings
-
-
-def test_held_out_images_count_as_their_classes_do_in_the_forget_set(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = tiny.module(SCRUB, **PLAIN | {"rewind": True}, epochs=1)
-    forget, val = tiny.images("forget", 12), tiny.images("val", 12)
-    only_a = forget[(forget.targets == 0).nonzero().flatten()]
-    right = val.targets == 0
-    right[0] = False  # three of the four images of class a
-    monkeypatch.setattr("dau_lightning.baseline.scrub.correct", lambda *_: right)
-    monkeypatch.setattr(SCRUB, "data", property(lambda _: Parts({"forget": only_a, "val": val})))
-    assert module._held_out_accuracy() == pytest.approx(0.75)
-
-
-class Parts:
-    transform = None
-
-    def __init__(self, parts: dict[str, Images]) -> None:
-        self.part = parts.__getitem__
 
 
 def test_without_a_held_out_image_of_the_classes_there_is_no_going_back(tiny: Any) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dau_lightning.base.randomness import generator
-from dau_lightning.baseline.small_gradients import SmallGradients, kaiming, smallest
+from dau_lightning.baseline.small_gradients import SmallGradients, kaiming
 from tests.one_step import FULL, assert_equal, cross_entropy, inputs
 
 WHOLE = {name: value for name, value in FULL.items() if name != "forget_batch_size"}
@@ -41,12 +41,6 @@ def test_a_step_is_that_of_the_formula(tiny: Any, count: int) -> None:
     expected = [weight - 0.1 * factor * slope for weight, factor, slope in zip(parameters, factors, slopes, strict=True)]
     tiny.fit(module, split=split)
     assert_equal(module.defender.parameters(), expected)
-
-
-@pytest.mark.parametrize(("share", "expected"), [(0.3, [2, 4]), (0.01, [4]), (1.0, [0, 2, 3, 4])])
-def test_pruned_weights_do_not_count(share: float, expected: list[int]) -> None:
-    values, kept = torch.tensor([5.0, 0.0, 2.0, 3.0, 1.0]), torch.tensor([True, False, True, True, True])
-    assert smallest(values, kept, share).nonzero().flatten().tolist() == expected
 
 
 def test_new_weights_have_the_variance_of_kaiming() -> None:

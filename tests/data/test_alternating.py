@@ -39,6 +39,20 @@ def test_it_goes_on_where_it_stopped(tiny: Any) -> None:
         assert all(torch.equal(step[name].images, other[name].images) for name in step)
 
 
+def test_a_pass_can_be_part_of_the_first_epochs_alone(tiny: Any) -> None:
+    split = tiny.split()
+    parts = {"forget": split.forget, "retain": split.retain}
+    made = AlternatingLoader(parts, SIZES, tiny.transform, 0, pass_epochs={"forget": 2})
+    every = loader(tiny)
+    for epoch in range(4):
+        for each in (made, every):
+            each.set_epoch(epoch)
+        for step, other in zip(made, every, strict=True):
+            kept = other if epoch < 2 or "retain" in other else {}
+            assert step.keys() == kept.keys()
+            assert all(torch.equal(step[name].images, kept[name].images) for name in kept)
+
+
 def test_devices_share_a_batch(tiny: Any) -> None:
     split, sizes = tiny.split(forget=13), {"forget": 6, "retain": 6}
     parts = {"forget": split.forget, "retain": split.retain}

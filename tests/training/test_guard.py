@@ -22,7 +22,7 @@ class Breaking(SGDMethod):
     breaks: Callable[[int], bool] = staticmethod(lambda step: False)
     value = NAN
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def loss(self, batch: Any) -> Tensor:
         loss = self.cross_entropy(batch["retain"])
         return loss * self.value if self.breaks(self.step) else loss
 
@@ -95,14 +95,12 @@ def test_guard_lets_a_step_return_none(tiny: Any) -> None:
         def training_step(self, batch: Any, batch_idx: int) -> None:
             return None
 
-    module = tiny.module(OneShot)
-    module.automatic_optimization = False
-    tiny.fit(module, Guard("Somebody", tiny.folder / "good"))
+    tiny.fit(tiny.module(OneShot), Guard("Somebody", tiny.folder / "good"))
 
 
 def test_guard_looks_at_what_the_last_step_did(tiny: Any) -> None:
     class Explodes(SGDMethod):
-        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        def loss(self, batch: Any) -> Tensor:
             loss = self.cross_entropy(batch["retain"])
             last = self.step == self.epochs * int(self.trainer.num_training_batches) - 1
             return loss + (1e30 * (loss - loss.detach()) * 1e30 if last else 0)  # finite, unlike its gradient

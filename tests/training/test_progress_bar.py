@@ -21,7 +21,7 @@ class Breaking(SGDMethod):
     breaks: Callable[[int], bool] = staticmethod(lambda step: False)
     value = NAN
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def loss(self, batch: Any) -> Tensor:
         loss = self.cross_entropy(batch["retain"])
         return loss * self.value if self.breaks(self.step) else loss
 
