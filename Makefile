@@ -51,8 +51,8 @@ figure2: install ## the attacks on the runs of table1, as figures
 	$(BIN)/python -m dau_lightning.report runs/table1 --figures runs/table1/figures
 
 leaderboard: install ## every method but dau_paper on fashion over five seeds, as tables and a page
-	$(BIN)/python train.py -m experiment=leaderboard $(ARGS)
-	$(BIN)/python -m dau_lightning.report runs/leaderboard --html runs/leaderboard/report.html
+	$(BIN)/python train.py -m experiment=leaderboard $(ARGS) || code=$$?; \
+	$(BIN)/python -m dau_lightning.report runs/leaderboard --html runs/leaderboard/report.html; exit $${code:-0}
 
 bench:  install ## how fast it is, against a hand-written loop, bounds and Retrain; ARGS="overhead game" for some of it
 	$(BIN)/python -m benchmarks $(ARGS)

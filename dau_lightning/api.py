@@ -58,7 +58,7 @@ class Unlearned:
 
     @property
     def passed(self) -> bool:
-        """False if the unlearned model lost so much accuracy on the retained images that it should not be used."""
+        """False if the unlearned model should not be used: it lost accuracy on retained images, or nothing was forgotten."""
         return passed(self.result)
 
     @property

@@ -1,6 +1,5 @@
 """Discriminative Adversarial Unlearning: the min-max game of defender and attacker (Algorithm 1)."""
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from dau_lightning.base.error import require
 from dau_lightning.base.randomness import generator
+from dau_lightning.corruption.wrong_labels import shifted
 from dau_lightning.data.loader import Batch, JointLoader
 from dau_lightning.data.split import Split
 from dau_lightning.data.transform import Transform
@@ -18,21 +18,20 @@ from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import Query
 from dau_lightning.game.objective import Objective
 from dau_lightning.game.penalty import Penalty
-from dau_lightning.game.player import player
+from dau_lightning.game.player import AttackerPlayer, player
 from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.game.projector import ProjectedRegulariser
 from dau_lightning.game.regulariser import NoRegulariser, Regulariser
 from dau_lightning.game.sensitivity import Sensitivity
-from dau_lightning.training.attempts import Attempts
-from dau_lightning.training.sgd import SGDMethod
+from dau_lightning.training.repeated import RepeatedMethod
 
 UNEQUAL = (
     "baseline.forget_batch_size and baseline.val_batch_size must be equal for the regulariser and for pairs of a class; got {} "
-    "and {} (or set baseline.regulariser_weight=0 and baseline.pairing=random)"
+    "and {} (or set baseline.regulariser_weight=0 and baseline.pairing=random, or baseline.visits_per_step=null)"
 )
 
 
-class DAU(SGDMethod):
+class DAU(RepeatedMethod):
     """Defender and attacker take turns: in each step one attacker step, then one defender step.
 
     Args:
@@ -57,10 +56,9 @@ class DAU(SGDMethod):
         retain_batch_size: images in a step.
         forget_batch_size: images in a step.
         val_batch_size: images in a step.
+        visits_per_step: how often a forget image comes in a step at most; None: as often as it takes to fill the batch.
         pairing: of forget and val images: `random`, or `class` for the same class at the same position.
-        min_steps: the epochs are raised to make at least this many steps, for small data.
-        attempts: repeats a game that costs too much RA.
-        settings: see `SGDMethod`; `batch_norm` is the defender's mode for forget and val images.
+        settings: see `RepeatedMethod` and `SGDMethod`; `batch_norm` is the defender's mode for forget and val images.
 
     Raises:
         InputError: forget and val batches that are paired differ in size, or a joint batch that has no sensitivity needs one.
@@ -90,19 +88,19 @@ class DAU(SGDMethod):
         retain_batch_size: int,
         forget_batch_size: int,
         val_batch_size: int,
+        visits_per_step: int | None,
         pairing: str,
-        min_steps: int,
-        attempts: Attempts,
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.label, self.automatic_optimization, self.attempts = label, False, attempts
+        self.label, self.automatic_optimization = label, False
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
+        self.visits = {"forget": visits_per_step or forget_batch_size}
         self.query = Query(sensitivity, attacker_input, joint_batch)
         rules = objective, penalty, Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
         self.attacker = player(attacker(self.defender.num_classes), *rules, attacker_lr, attacker_steps, attacker_mode)
-        self.adversarial_weight, self.adversarial_steps, self.min_steps = adversarial_weight, adversarial_steps, min_steps
+        self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight
         self._check_pairs(forget_batch_size, val_batch_size)
@@ -144,9 +142,8 @@ class DAU(SGDMethod):
         """The standard for the forget images: val images, with labels of other classes if those of the forget set are wrong."""
         if not self.data.split.wrong_labels:
             return val
-        draws, classes = generator(self.seed, "wrong labels", self.step), self.defender.num_classes
-        shift = torch.randint(1, classes, val.targets.shape, generator=draws).to(val.targets.device)
-        return Batch(val.images, (val.targets + shift) % classes)
+        draws = generator(self.seed, "wrong labels", self.step)
+        return Batch(val.images, shifted(val.targets, self.defender.num_classes, draws))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD on the defender and its projector, and the attacker's optimizer."""
@@ -160,30 +157,9 @@ class DAU(SGDMethod):
         return super().loader(part, transform, seed, rank, world_size)
 
     def check(self, split: Split) -> None:
-        """See `UnlearningModule.check`; on small data, raise the number of epochs to make `min_steps` steps."""
+        """See `RepeatedMethod.check`; with few images, the forget batch may be too small for what needs pairs."""
         super().check(split)
-        steps = math.ceil(len(split.retain) / self.batch_sizes["retain"])
-        self.epochs = max(self.epochs, math.ceil(self.min_steps / steps))
-
-    @property
-    def most_epochs(self) -> int:
-        """See `UnlearningModule.most_epochs`."""
-        return self.attempts.number * self.epochs
-
-    def begin(self) -> None:
-        """Remember where the first attempt starts."""
-        self.attempts.begin(self)
-
-    def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
-        """Set the learning rate of the step and of the attempt."""
-        super().on_train_batch_start(batch, batch_idx)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] *= self.attempts.rate(self)
-
-    def on_train_epoch_end(self) -> None:
-        """Find out at the end of an attempt whether another one has to follow."""
-        if (self.trainer.current_epoch + 1) % self.epochs == 0 and not self.attempts.end(self):
-            self.trainer.should_stop = True
+        self._check_pairs(self.batch_size_of("forget", len(split.forget)), self.batch_sizes["val"])
 
     def on_train_start(self) -> None:
         """Let the extra losses change the defender, then the attacker prepare; both count as run time."""
@@ -191,6 +167,10 @@ class DAU(SGDMethod):
         self.query.prepare(self.data.part("forget").targets, self.data.part("retain").targets)
         if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
             self.attacker.before_game(self)
+
+    def dynamics(self) -> dict[str, float]:
+        """See `UnlearningModule.dynamics`: the accuracy of an attacker network."""
+        return {"attacker": self.attacker.unseen_accuracy(self)} if isinstance(self.attacker, AttackerPlayer) else {}
 
     def on_train_end(self) -> None:
         """Find out where the game ended."""

@@ -348,13 +348,6 @@ def test_unpaired_batches_may_differ_in_size(tiny: Any, build: Build) -> None:
     assert torch.tensor(record.losses).isfinite().all()
 
 
-def test_a_single_image_can_be_forgotten(tiny: Any, build: Build) -> None:
-    record = StepRecord()
-    tiny.fit(build(pretraining_steps=1), record, split=tiny.split(forget=1))
-    assert [len(batch["forget"].targets) for batch in record.batches] == [6] * 3
-    assert torch.tensor(record.losses).isfinite().all()
-
-
 # Reproducibility
 
 

@@ -197,7 +197,7 @@ def test_a_damaged_model_ends_with_code_3_and_complete_files(
     with pytest.raises(SystemExit) as end:
         run(*ascent, "baseline=gradient_ascent", "baseline.lr=10", "baseline.epochs=5")
     assert end.value.code == 3
-    assert "not passed: RA fell too far" in capsys.readouterr().err
+    assert "not passed: RA, the accuracy on the retained images, fell too far" in capsys.readouterr().err
     (folder,) = (folder for folder, result in results().items() if result["baseline"] == "gradient_ascent")
     assert (folder / "unlearned.safetensors").is_file()
     assert "**Not passed" in (folder / "model_card.md").read_text()

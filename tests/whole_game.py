@@ -31,6 +31,7 @@ SETTINGS: dict[str, Any] = {
     "retain_batch_size": 12,
     "forget_batch_size": 6,
     "val_batch_size": 6,
+    "visits_per_step": None,
     "pairing": "random",
     "min_steps": 0,
     "attempts": Attempts(1, None),

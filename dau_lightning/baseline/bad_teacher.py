@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dau_lightning.data.loader import Batch
-from dau_lightning.training.layer import check_resettable, reset
+from dau_lightning.training.layer import check_new_weights, new_network
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher, divergence
 
@@ -16,8 +16,9 @@ class BadTeacher(SGDMethod):
     """Adam on the mean of `KL(untrained, student)` over forget images and `KL(original, student)` over retain images.
 
     An epoch visits a share of `D_r`, drawn once, and cycles `D_f`; an image counts the same, of whichever part it is. Both
-    teachers are in evaluation mode, and the untrained one has the statistics of a new network. The two batches pass
-    through the student one after another, so each has its own batch-norm statistics.
+    teachers are in evaluation mode, and the untrained one has weights and statistics of a new network, see
+    `layer.new_network`. The two batches pass through the student one after another, so each has its own batch-norm
+    statistics.
 
     Args:
         retain_share: share of `D_r` that is used, in (0, 1].
@@ -34,13 +35,14 @@ class BadTeacher(SGDMethod):
         super().__init__(**settings)
         self.batch_sizes = {"retain": self.batch_size, "forget": forget_batch_size}
         self.shares = {"retain": retain_share}
-        check_resettable(self.defender.network.modules(), self.label)
+        check_new_weights(self.defender, self.defender.network.modules(), self.label)
         self.original, self.untrained = Teacher(self.defender), Teacher(self.defender)
 
     def begin(self) -> None:
         """Copy the original model into one teacher, and draw the weights of the other."""
         self.original.copy_from(self.defender)
-        reset(self.untrained.modules(), self.seed, self.phase, "untrained teacher")
+        new = new_network(self.defender, self.seed, self.phase, "untrained teacher")
+        self.untrained.network.network.load_state_dict(new.state_dict())
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
         """The mean divergence from the teachers."""

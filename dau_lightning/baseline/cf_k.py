@@ -1,9 +1,8 @@
 """CF-k (Goel et al. 2022): train the last k layers on the retain set, so that they forget the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
-
-from torch import Tensor
 
 from dau_lightning.data.loader import Batch
 from dau_lightning.training.last_layers import LastLayers
@@ -27,7 +26,8 @@ class CFk(SGDMethod):
         super().__init__(**settings)
         self.last = LastLayers(self.defender.network, last_layers)
 
-    def loss(self, batch: Mapping[str, Batch]) -> Tensor:
-        """The cross-entropy on the retain batch."""
-        with self.last.frozen_statistics():
-            return super().loss(batch)
+    @contextmanager
+    def modes(self, batch: Mapping[str, Batch]) -> Iterator[None]:
+        """See `SGDMethod.modes`; the frozen layers keep their statistics."""
+        with super().modes(batch), self.last.frozen_statistics():
+            yield

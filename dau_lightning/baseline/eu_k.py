@@ -1,20 +1,19 @@
 """EU-k (Goel et al. 2022): train the last k layers from new weights on the retain set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
-
-from torch import Tensor
 
 from dau_lightning.data.loader import Batch
 from dau_lightning.training.last_layers import LastLayers
-from dau_lightning.training.layer import check_resettable, reset
+from dau_lightning.training.layer import check_new_weights, new_network
 from dau_lightning.training.sgd import SGDMethod
 
 
 class EUk(SGDMethod):
     """SGD on the retain set from new weights of the last k layers; the others are frozen, their batch-norm statistics too.
 
-    The batch-norm layers among the last k start with the weights and statistics of a new network.
+    The last k layers, batch-norm and its statistics included, are those of a new network, see `layer.new_network`.
 
     Args:
         last_layers: k, see `LastLayers`.
@@ -29,14 +28,17 @@ class EUk(SGDMethod):
     def __init__(self, *, last_layers: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.last = LastLayers(self.defender.network, last_layers)
-        check_resettable(self.last.trained, self.label)
+        check_new_weights(self.defender, self.last.trained.values(), self.label)
 
     def begin(self) -> None:
         """Draw the new weights."""
-        reset(self.last.trained, self.seed, self.phase, "last layers")
+        new = new_network(self.defender, self.seed, self.phase, "last layers")
+        for name, layer in self.last.trained.items():
+            layer.load_state_dict(new.get_submodule(name).state_dict())
         self.defender.prune()
 
-    def loss(self, batch: Mapping[str, Batch]) -> Tensor:
-        """The cross-entropy on the retain batch."""
-        with self.last.frozen_statistics():
-            return super().loss(batch)
+    @contextmanager
+    def modes(self, batch: Mapping[str, Batch]) -> Iterator[None]:
+        """See `SGDMethod.modes`; the frozen layers keep their statistics."""
+        with super().modes(batch), self.last.frozen_statistics():
+            yield

@@ -11,7 +11,6 @@ from dau_lightning.base.devices import gather_shares
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import Split
-from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.plain_pass import correct
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher, divergence
@@ -75,7 +74,7 @@ class SCRUB(SGDMethod):
         """One step up or down; none on forget images once `m` epochs are over."""
         if "forget" in batch and self.trainer.current_epoch >= self.forget_epochs:
             return None
-        with batch_norm(self.defender, self.batch_norm):
+        with self.modes(batch):
             loss = self.loss(batch) + sum(self.extra_values(batch).values())
         self.descend(0, loss)
         self.log_values(**{f"{next(iter(batch))}_loss": loss})

@@ -13,7 +13,8 @@ from dau_lightning.data.loader import Batch, PlainLoader
 from dau_lightning.data.split import Split
 from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.per_sample_gradient import shaped, squared_gradients
-from dau_lightning.training.sgd import SGDMethod, rate_factor
+from dau_lightning.training.schedule import rate_factor
+from dau_lightning.training.sgd import SGDMethod
 
 
 class SFRon(SGDMethod):

@@ -17,10 +17,10 @@ from dau_lightning.training.sgd import SGDMethod
 class SmallGradients(SGDMethod):
     """Redraws a share of each convolution's weights, then trains on the retain set; the convolutions' other weights slowly.
 
-    The weights to redraw have the smallest `|sum grad CE(S) - sum grad CE(D_f)|`, S as many retain samples as `D_f` has.
-    Gradients are the original's, in evaluation mode and without augmentation. New weights are normal with Kaiming's
-    variance (fan-out). Layers that are no convolution keep their weights and train at the full rate; with
-    `batch_norm="update"` the running statistics move to those of `D_r`.
+    The weights to redraw have the smallest `|mean grad CE(S) - mean grad CE(D_f)|`, S as many retain samples as `D_f` has, or
+    all of them if there are fewer. Gradients are the original's, in evaluation mode and without augmentation. New weights are
+    normal with Kaiming's variance (fan-out). Layers that are no convolution keep their weights and train at the full rate;
+    with `batch_norm="update"` the running statistics move to those of `D_r`.
 
     Args:
         share: share of a convolution's weights that are redrawn, in (0, 1]; pruned weights do not count.
@@ -60,7 +60,7 @@ class SmallGradients(SGDMethod):
         self.memory["factors"] = factors
 
     def _gradient(self, images: Images) -> Tensor:
-        return summed_gradient(self.defender, images, self.data.transform)
+        return summed_gradient(self.defender, images, self.data.transform) / len(images)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Multiply the gradients by their factors."""

@@ -81,13 +81,17 @@ class JointLoader(_Resumable):
             if len(parts[name]) == 0:
                 raise InputError(f"the {name} set must hold at least one sample, it has none")
         self.parts, self.batch_sizes, self.transform, self.seed = parts, batch_sizes, transform, seed
-        self.rank, self.world_size, self.epoch = rank, world_size, 0
+        self.world_size, self.epoch = world_size, 0
+        self._share = slice(rank, None, world_size)
         self.sampler = self  # Lightning calls set_epoch on it
-        orders = {name: Order(len(parts[name]), size, seed, name) for name, size in batch_sizes.items()}
+        orders = {name: self._order(name) for name in batch_sizes}
         paired = {name: PairedOrder(parts, name, other, orders[other], seed) for name, other in pairs.items()}
         self._orders: Mapping[str, Order | PairedOrder] = {**orders, **paired}
         first, size = next(iter(batch_sizes.items()))
         self._steps = -(-len(parts[first]) // size)
+
+    def _order(self, name: str) -> Order:
+        return Order(len(self.parts[name]), self.batch_sizes[name], self.seed, name)
 
     def __len__(self) -> int:
         """Steps in an epoch."""
@@ -106,15 +110,22 @@ class JointLoader(_Resumable):
         """The number of the part's current batch, counted over all epochs."""
         return self.epoch * len(self) + self.position
 
-    def batch(self, name: str, number: int, view: str = "augmentation") -> Batch:
-        """This device's share of a part's batch of a number; another view is another augmentation of the same images."""
-        part = self.parts[name]
-        share = slice(self.rank, None, self.world_size)
-        index = self._orders[name].batch(number)[share].to(part.device, non_blocking=True)
-        draws = generator(self.seed, name, view, number)
-        images = self.transform.augment(part.at(index), draws, share, self.batch_sizes[name])
-        part.read_ahead(self._orders[name].batch(number + 1)[share])
-        return Batch(self.transform.normalise(images), part.targets[index])
+    def batch(self, name: str, number: int) -> Batch:
+        """This device's share of a part's batch of a number."""
+        batch = self._augmented(name, number, "augmentation", self.transform)
+        self.parts[name].read_ahead(self._orders[name].batch(number + 1)[self._share])
+        return batch
+
+    def second_view(self, name: str, crop_padding: int | None, flip: bool | None) -> Batch:
+        """This device's share of a part's current batch, augmented once more; for the settings see `Transform.second_view`."""
+        transform = self.transform.second_view(min(self.parts[name].shape[2:]), crop_padding, flip)
+        return self._augmented(name, self.number(name), "second view", transform)
+
+    def _augmented(self, name: str, number: int, view: str, transform: Transform) -> Batch:
+        part, order = self.parts[name], self._orders[name].batch(number)
+        index, draws = order[self._share].to(part.device, non_blocking=True), generator(self.seed, name, view, number)
+        images = transform.augment(part.at(index), draws, self._share, len(order))
+        return Batch(transform.normalise(images), part.targets[index])
 
 
 class PassLoader(_Resumable):

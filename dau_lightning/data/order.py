@@ -38,6 +38,31 @@ class Order:
         return torch.randperm(self.size, generator=generator(self.seed, self.name, "order", number))
 
 
+class PassOrder(Order):
+    """Passes over the part, each in a new random order. A pass shows every image once, in as few batches as it takes.
+
+    The batches of a pass are of nearly the same size: a small rest would have poor batch-norm statistics.
+
+    Args:
+        size: number of samples in the part.
+        batch_size: the largest number of indices in a batch.
+        seed: the seed of the permutations.
+        name: the name of the part.
+        devices: number of devices, which share every batch equally: up to `devices - 1` images of a pass come twice.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int, name: str, devices: int) -> None:
+        super().__init__(size, batch_size, seed, name)
+        self.devices, self.steps = devices, -(-size // batch_size)  # batches in a pass
+
+    def batch(self, step: int) -> Tensor:
+        """The indices of the batch of a step, int64 `(B,)`; steps count over all passes."""
+        number, place = divmod(step, self.steps)
+        share = -(-self.size // self.devices)  # of a pass, for each device
+        first, last = (self.devices * (share * border // self.steps) for border in (place, place + 1))
+        return self._permutation(number)[torch.arange(first, last) % self.size]
+
+
 class PairedOrder:
     """Sample indices of a part, each drawn at random from the class that another part's batch has at the same position.
 

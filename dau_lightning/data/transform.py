@@ -1,7 +1,8 @@
 """Turns uint8 pixels into the network's input, on the device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import ceil
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,18 @@ class Transform:
         """Map inputs of the network back to pixels in [0, 1]."""
         mean, std = (_per_channel(tuple(values), inputs.device) for values in (self.mean, self.std))
         return inputs * std + mean
+
+    def second_view(self, side: int, crop_padding: int | None, flip: bool | None) -> "Transform":
+        """The transform of a second view of training images. It always crops, so that the view is another one than the first.
+
+        Args:
+            side: of the images, in pixels.
+            crop_padding: see above; None: this transform's, or an eighth of the side, rounded up, if this one does not crop.
+            flip: see above; None: this transform's, or true if this one does not crop.
+        """
+        crops = self.crop_padding > 0
+        padding = crop_padding or (self.crop_padding if crops else ceil(side / 8))
+        return replace(self, crop_padding=padding, flip=(self.flip if crops else True) if flip is None else flip)
 
     def augment(
         self, images: Tensor, generator: torch.Generator, share: slice = slice(None), batch_size: int | None = None

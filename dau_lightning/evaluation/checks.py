@@ -80,8 +80,17 @@ def all_warnings(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def passed(result: Mapping[str, Any]) -> bool:
-    """Whether the unlearned model of a `result.json` kept the original's RA, within `RA_MARGIN` points."""
-    return result["rows"][result["baseline"]]["RA"] >= result["start"]["RA"] - RA_MARGIN
+    """Whether the unlearned model of a `result.json` was changed and kept the original's RA, within `RA_MARGIN` points."""
+    return not failure(result)
+
+
+def failure(result: Mapping[str, Any]) -> str:
+    """Why the unlearned model of a `result.json` should not be used, empty if it may be."""
+    row = result["rows"][result["baseline"]]
+    if row.get("undone"):
+        return "nothing was forgotten: every attempt cost too much RA, and the weights are those from before"
+    kept = row["RA"] >= result["start"]["RA"] - RA_MARGIN
+    return "" if kept else "RA, the accuracy on the retained images, fell too far: do not use the model"
 
 
 def _broken(row: Row) -> list[str]:

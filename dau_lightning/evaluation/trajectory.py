@@ -71,9 +71,12 @@ class Trajectory(L.Callback):
         """Measure if the step is one of the points, and subtract the time that it takes from the method's run time."""
         assert isinstance(pl_module, UnlearningModule)
         total = pl_module.epochs * int(trainer.num_training_batches)
-        if pl_module.step in {total * point // self.points for point in range(self.points)}:
+        step = pl_module.step % total
+        if step in {total * point // self.points for point in range(self.points)}:
             start = Clock.now(pl_module.device)
-            self._measure(pl_module, pl_module.step)
+            if step == 0:  # the training may begin again: the curve is that of its last attempt
+                self.rows.clear()
+            self._measure(pl_module, step)
             pl_module.untimed += Clock.now(pl_module.device) - start
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -88,8 +91,6 @@ class Trajectory(L.Callback):
             if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
                 return  # `Guard` stops such a training
             targets = {part: loader.part.targets for part, loader in self.loaders.items()}
-            values = measured(logits, targets, self.attack) if is_rank_zero() else {}
-            if attacker := getattr(module, "unseen_accuracy", None):  # where there is a game
-                values["attacker"] = attacker()
+            values = (measured(logits, targets, self.attack) if is_rank_zero() else {}) | module.dynamics()
         self.rows.append({"step": step, **values})
         log(module.loggers, "dynamics", step, values)

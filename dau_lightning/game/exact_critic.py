@@ -75,7 +75,7 @@ class ExactCritic(FormulaPlayer):
         unseen = torch.where((age <= self.steps).unsqueeze(1), self.stored, torch.nan)
         difference = (stays - quantiles(unseen.flatten(), (~gone).sum(), len(values))).abs().nan_to_num(0.0)
         distance = difference.clamp(max=self.largest).pow(self.power)
-        return (distance.sum() + self.emptied_weight * F.softplus(values[gone]).sum()) / self.forget_batch_size
+        return (distance.sum() + self.emptied_weight * (F.softplus(values) * gone).sum()) / self.forget_batch_size
 
     def before_game(self, module: SGDMethod) -> None:
         """Find the classes whose forget samples pay."""

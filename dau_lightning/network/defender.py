@@ -1,7 +1,7 @@
 """The defender: a classifier that also returns its features (section 3.2) and keeps pruned weights at zero."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -17,14 +17,18 @@ class Defender(nn.Module):
     Args:
         network: any module that maps images `(B, C, H, W)` to logits `(B, K)`, alone or as `logits_of` finds them.
         features: the name of a layer whose flattened output is used as features instead; None for the default.
+        make_new: makes such a network with new weights, from torch's default generator; None for a network that nobody here
+            can make, such as one given to `unlearn`.
 
     Raises:
         InputError: the network has no linear layer, or no layer called `features`.
     """
 
-    def __init__(self, network: nn.Module, features: str | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, features: str | None = None, make_new: Callable[[], nn.Module] | None = None
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.make_new = network, make_new
         linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
         if not linear and features is None:
             raise InputError(

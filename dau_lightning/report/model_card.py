@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dau_lightning.data.request import by_class
-from dau_lightning.evaluation.checks import all_warnings, passed
+from dau_lightning.evaluation.checks import all_warnings, failure
 from dau_lightning.network.build import arguments, library_of
 from dau_lightning.report.columns import column
 from dau_lightning.report.read import Run
@@ -29,7 +29,7 @@ def model_card(result: Mapping[str, Any], audit: str = "") -> str:
         "model_card.md",
         **{**result, **about, "warnings": all_warnings(result), "settings": run.method.items()},
         transform=result["settings"]["transform"],
-        passed=passed(result),
+        failure=failure(result),
         audit=audit,
         row=result["rows"][result["baseline"]],
         forgotten=by_class(result["request"]["classes"]),

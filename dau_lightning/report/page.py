@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from dau_lightning.evaluation.checks import passed
+from dau_lightning.evaluation.checks import failure
 from dau_lightning.evaluation.outputs import read_outputs
 from dau_lightning.report.columns import column
 from dau_lightning.report.figure import Picture, pictures
@@ -88,7 +88,7 @@ def _html(template: str, settings: Iterable[tuple[str, str]], drawn: Iterable[Pi
     groups: dict[str, dict[str, str]] = {}
     for name, value in sorted(settings, key=lambda setting: ("." in setting[0], setting[0])):  # those without a group first
         groups.setdefault(name.partition(".")[0] if "." in name else "", {})[name] = value
-    functions = {"headings": headings, "column": column, "passed": passed, "figures": figures, "zip": zip}
+    functions = {"headings": headings, "column": column, "failure": failure, "figures": figures, "zip": zip}
     values |= {"settings": groups, "pictures": list(map(_embedded, drawn)), "version": version("dau-lightning")}
     return render(template, **functions, **values)
 

@@ -116,8 +116,20 @@ def composed(settings: Sequence[str]) -> DictConfig:
         known = options(group, [setting for setting in settings if setting.startswith("hydra.searchpath")])
         raise InputError(f"unknown {group} {name!r}; choose from {', '.join(known)}{did_you_mean(name, known, 1)}") from error
     except Exception as error:  # a user's own yaml file can fail in any way
+        if missing := re.match(r"Could not override '(\w+)/(\w+)'", str(error)):
+            group, part = missing.groups()
+            able = [choice for choice in options(group) if _has_part(group, choice, part)]
+            chosen = next((setting for setting in settings if setting.startswith(f"{group}=")), f"this {group}")
+            require(not able, f"{chosen} takes no {group}/{part}; choose from {', '.join(able)}")
         reason = " ".join((str(error) or str(error.__cause__)).split("full_key:")[0].split())
         raise InputError(f"cannot compose {' '.join(settings) or 'the settings'}: {reason}") from error
+
+
+def _has_part(group: str, choice: str, part: str) -> bool:
+    """Whether a choice, such as the method `dau`, has a group of its own, such as `term`, or takes it over from another one."""
+    path = CONFIG_FOLDER / group / f"{choice}.yaml"
+    defaults = OmegaConf.select(OmegaConf.load(path), "defaults", default=[]) if path.is_file() else []
+    return any(part in each if isinstance(each, DictConfig) else _has_part(group, each, part) for each in defaults)
 
 
 def configuration(settings: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:

@@ -61,13 +61,13 @@ def run(config: DictConfig, job: HydraConf) -> None:
 
 
 def _show(result: dict[str, Any], folder: RunFolder, job: HydraConf) -> None:
-    """Print the table of a finished run; a single run that damaged somebody's own weights ends the program with code 3."""
-    from dau_lightning.evaluation.checks import passed
+    """Print the table of a finished run; a single run that failed on somebody's own weights ends the program with code 3."""
+    from dau_lightning.evaluation.checks import failure
     from dau_lightning.report.terminal import print_run
 
     print_run(result, folder.path)
-    if job.mode == RunMode.RUN and "source" in result["start"] and not passed(result):
-        print(f"not passed: RA fell too far. The files are complete, but do not use the model. {REMEDY}", file=sys.stderr)
+    if job.mode == RunMode.RUN and "source" in result["start"] and (reason := failure(result)):
+        print(f"not passed: {reason}. The files are complete. {REMEDY}", file=sys.stderr)
         sys.exit(DAMAGED)
 
 
@@ -160,17 +160,19 @@ def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logg
         settings: the composed configuration.
         folder: the run folder.
         loggers: receive every logged value.
-        network: a function that makes the network; None for the network that the settings name.
+        network: a function that copies a given network; None for the network that the settings name.
     """
     from dau_lightning.data.transform import Transform
-    from dau_lightning.network.build import builder
+    from dau_lightning.network.build import builder, library_of
     from dau_lightning.storage.store import Store
     from dau_lightning.training.trainer import TrainerSettings
     from dau_lightning.training.training import Configured, Training
 
-    sparsity = instantiate(settings["sparsity"])
+    sparsity, node = instantiate(settings["sparsity"]), settings["network"]
+    named = None if network and not library_of(node) else builder(node)  # nobody can make a user's own network anew
     return Training(
-        network=Configured(network or builder(settings["network"]), settings["network"]),
+        network=Configured(network or named, node),
+        new_network=named,
         sparsity=Configured(sparsity, settings["sparsity"]) if sparsity else None,
         recipe=settings["recipe"],
         transform=Transform(**settings["transform"]),

@@ -26,7 +26,9 @@ LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many a
 # Keys hold patterns for the last part of a name, or more parts, with wildcards as in fnmatch; the first match counts.
 TABLE = {
     "seed references dynamics crop_padding copies pretraining_steps min_steps rewind_epochs": "an integer of at least 0",
-    "train_limit test_limit samples pretraining_refresh l1_epochs": "null or an integer of at least 1",
+    "train_limit test_limit samples pretraining_refresh l1_epochs visits_per_step": "null or an integer of at least 1",
+    "view_padding": "null or an integer of at least 1",  # with 0 both views could be the same
+    "view_flip": "null or true or false",
     "adversarial_steps": "null or an integer of at least 0",
     "resolution": "null or a finite number above 0",
     "largest_loss": "null or a finite number of at least 0",

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dau_lightning.run.check import check
     from dau_lightning.run.composition import configuration, with_arguments
     from dau_lightning.run.job import GROUPS
-    from dau_lightning.search.preset import preset, preset_path, write
+    from dau_lightning.search.preset import preset, preset_path
     from dau_lightning.search.study import Search
     from dau_lightning.storage.seal import json_sha256  # imports torch, so after the checks above
 
@@ -73,9 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         study = search.run(root / "search.db", f"{study_name}, {seeds} seeds, ranges {json_sha256(ranges)[:8]}", trials)
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command goes on with the trials that are over")
-    path = preset_path(names)
+    _write_preset(preset_path(names), partial(preset, study, ranges, seeds, given), settings)
+
+
+def _write_preset(path: Path, text_with: Callable[[Any], str], settings: Sequence[str]) -> None:
+    """Write and print a preset; `text_with` makes its text from the method's settings in the preset that was there."""
+    from dau_lightning.search.preset import write
+
     former: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
-    write(path, text := preset(study, ranges, seeds, given, former.get("baseline")))
+    write(path, text := text_with(former.get("baseline")))
     print(text, f"written: {path}", sep="\n")
     named = tuple(f"{group}=" for group in ("dataset", "scheme", "sparsity", "baseline"))  # a preset's name has no network
     if others := [setting for setting in settings if not setting.startswith((*named, "baseline."))]:

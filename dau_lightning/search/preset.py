@@ -40,9 +40,10 @@ def preset(
     """
     trials, ended = best(study), len(study.get_trials(states=ENDED))
     told = "; ".join(f"{trial.value:.2f} ({_listed(trial.params)})" for trial in trials)
+    command = [argument for argument in arguments if not argument.startswith("folder=")]  # where trials stand changes nothing
     comment = (
         f"By the selection score, mean of seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}, {ended} trials over "
-        f"{described(ranges)}. Best: {told}. Command: python -m dau_lightning.search {shlex.join(arguments)}"
+        f"{described(ranges)}. Best: {told}. Command: python -m dau_lightning.search {shlex.join(command)}"
     )
     lines = _wrapped(comment)
     parts = [argument.partition("=") for argument in arguments if argument.startswith("baseline/")]

@@ -16,9 +16,10 @@ RUINED = 5.0  # points of RA: a model that lost more is not handed over
 class Attempts:
     """Measures RA on a fixed probe of the retained images after each attempt, and decides how to go on.
 
-    An attempt is a whole training of `epochs` epochs. If RA fell by more than `largest_loss`, the next one starts from the same
-    weights with half the learning rate. After the last attempt, the weights of the one that lost least stay; if it lost more
-    than `RUINED` points, those from before the unlearning do. All state is in the module's memory, and so in its checkpoints.
+    An attempt is a whole training of `epochs` epochs. If it diverged, or RA fell by more than `largest_loss`, the next one
+    starts from the same weights with half the learning rate. After the last attempt, the weights of the one that lost least
+    stay; if it lost more than `RUINED` points, those from before the unlearning do. All state is in the module's memory, and so
+    in its checkpoints.
 
     Args:
         number: the most attempts.
@@ -30,18 +31,31 @@ class Attempts:
         self.number = 1 if largest_loss is None else number
 
     def begin(self, module: UnlearningModule) -> None:
-        """Remember the weights and RA before the first attempt."""
-        if self.largest_loss is not None:
+        """Remember weights and RA before the first step; nothing in later steps, or without a margin."""
+        if self.largest_loss is not None and "start" not in module.memory:
             module.memory |= {
                 "start": _copy(module),
                 "start_RA": _retain_accuracy(module),
                 "attempt": 0,
                 "least_loss": torch.inf,
+                "diverged": "",
             }
 
     def rate(self, module: UnlearningModule) -> float:
         """Return the factor of the learning rate in this attempt."""
         return 0.5 ** module.memory.get("attempt", 0)
+
+    def diverged(self, module: UnlearningModule, reason: str) -> bool:
+        """Go back to the weights from before the unlearning, and skip what is left of the attempt; False without a margin."""
+        if self.largest_loss is None:
+            return False
+        _load(module, module.memory["start"])
+        module.memory["diverged"] = reason
+        return True
+
+    def over(self, module: UnlearningModule) -> bool:
+        """Whether the attempt has diverged."""
+        return bool(module.memory.get("diverged"))
 
     def end(self, module: UnlearningModule) -> bool:
         """Measure an attempt that has just ended.
@@ -52,7 +66,8 @@ class Attempts:
         memory = module.memory
         if self.largest_loss is None:
             return False
-        loss = memory["start_RA"] - _retain_accuracy(module)
+        diverged, memory["diverged"] = memory["diverged"], ""
+        loss = torch.inf if diverged else memory["start_RA"] - _retain_accuracy(module)
         module.findings["attempts"] = memory["attempt"] + 1
         if loss < memory["least_loss"]:
             memory |= {"least_loss": loss, "best": _copy(module)}
@@ -60,7 +75,8 @@ class Attempts:
             return False
         more = memory["attempt"] + 1 < self.number
         ending = "again from the start with half the rate" if more else "that was the last attempt"
-        print(f"{module.label}: attempt {memory['attempt'] + 1} cost {loss:.1f} points of RA; {ending}")
+        found = f"diverged, {diverged}" if diverged else f"cost {loss:.1f} points of RA"
+        print(f"{module.label}: attempt {memory['attempt'] + 1} {found}; {ending}")
         if more:
             memory["attempt"] += 1
             _load(module, memory["start"])
@@ -72,12 +88,12 @@ class Attempts:
 
 
 def _copy(module: UnlearningModule) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in module.defender.state_dict().items()}
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
 def _load(module: UnlearningModule, weights: Mapping[str, Tensor]) -> None:
-    """Load weights, and forget the momentum that led to others."""
-    module.defender.load_state_dict(weights)
+    """Load the weights of the module and all its parts, and forget the momentum that led to others."""
+    module.load_state_dict(weights)
     for optimizer in module.trainer.optimizers:
         optimizer.state.clear()
 

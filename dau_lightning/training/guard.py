@@ -1,4 +1,4 @@
-"""Stops a training that diverged, and keeps the last weights that gave a finite loss."""
+"""Stops a training that diverged unless its method can go on, and keeps the last weights that gave a finite loss."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,8 @@ from dau_lightning.training.module import LOG_EVERY
 class Guard(L.Callback):
     """Stops a training whose loss is not finite, and leaves the last weights known to give a finite one.
 
-    Losses are looked at every `LOG_EVERY` steps and at the end, so that the device is not synchronised at every step.
+    A method that can `recover` goes on. Losses are looked at every `LOG_EVERY` steps and at the end of each epoch, so that the
+    device is not synchronised at every step.
 
     Args:
         phase: name of the training, for the error.
@@ -44,29 +45,34 @@ class Guard(L.Callback):
         if isinstance(outputs, Mapping) and "loss" in outputs:
             self.losses.append((step, outputs["loss"].detach()))
         if (step + 1) % LOG_EVERY == 0:
-            self._look()
+            self._look(pl_module)
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Check the remaining losses, and the weights after the last step."""
-        self._look()
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Check the losses of the epoch, before the method looks at what it has reached."""
+        self._look(pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Check the weights after the last step."""
         if not finite(pl_module):
             self._stop("the weights after the last step are not finite")
 
-    def state_dict(self) -> dict[str, Any]:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Check all losses before a checkpoint is written, which therefore has none to keep."""
-        self._look()
-        return {}
+        self._look(pl_module)
 
-    def _look(self) -> None:
+    def _look(self, module: Any) -> None:
         if not self.losses:
             return
         are_finite = torch.isfinite(torch.stack([loss for _, loss in self.losses])).tolist()
         if are_finite[0]:
             self.good = self.candidate
+        losses, self.losses = self.losses, []
         if not all(are_finite):
-            step, loss = self.losses[are_finite.index(False)]
-            self._stop(f"the loss is {float(loss)} at step {step}")
-        self.losses = []
+            step, loss = losses[are_finite.index(False)]
+            reason = f"the loss is {float(loss)} at step {step}"
+            if not module.recover(reason):
+                self._stop(reason)
+            self.candidate = {}  # of weights that the method has left
 
     def _stop(self, reason: str) -> None:
         if self.good and is_rank_zero():

@@ -16,7 +16,7 @@ class LastLayers:
     registers them.
 
     Attributes:
-        trained: the modules of the last layers.
+        trained: the modules of the last layers by name.
         frozen: the other modules, whose parameters take no gradient.
 
     Raises:
@@ -24,11 +24,12 @@ class LastLayers:
     """
 
     def __init__(self, network: nn.Module, count: int) -> None:
-        modules = [module for module in network.modules() if _owns(module) or isinstance(module, BATCH_NORM)]
+        named = {name: each for name, each in network.named_modules() if _owns(each) or isinstance(each, BATCH_NORM)}
+        modules = list(named.values())
         first = [place for place, module in enumerate(modules) if _owns(module, dimensions=2)]
         most = len(first)
         require(count <= most, f"baseline.last_layers must be at most {most}, the layers of the network; got {count}")
-        self.trained, self.frozen = modules[first[-count] :], modules[: first[-count]]
+        self.trained, self.frozen = dict(list(named.items())[first[-count] :]), modules[: first[-count]]
         for module in self.frozen:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)

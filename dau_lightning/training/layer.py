@@ -1,11 +1,13 @@
-"""Layers that methods change before their first step: convolutions, and layers that draw new weights."""
+"""Layers that methods change before their first step: convolutions, and layers that get new weights."""
 
+import copy
 from collections.abc import Callable, Iterable
 
 from torch import nn
 
 from dau_lightning.base.error import InputError, require
 from dau_lightning.base.randomness import reseed
+from dau_lightning.network.defender import Defender
 
 
 def convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
@@ -19,18 +21,26 @@ def convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
     return found
 
 
-def check_resettable(layers: Iterable[nn.Module], method: str) -> None:
-    """Raise an `InputError` unless each layer that has parameters of its own has a method `reset_parameters`."""
-    for layer in layers:
+def check_new_weights(defender: Defender, layers: Iterable[nn.Module], method: str) -> None:
+    """Raise an `InputError` if `new_network` could not draw new weights for some of the layers of a defender."""
+    for layer in [] if defender.make_new else layers:
         if any(True for _ in layer.parameters(recurse=False)) and not hasattr(layer, "reset_parameters"):
             name = type(layer).__name__
             raise InputError(f"{method} draws new weights, and {name} has no method reset_parameters: choose another baseline")
 
 
-def reset(layers: Iterable[nn.Module], *key: object) -> None:
-    """Draw new weights for layers as a new network has them, by torch's default generators, which `key` seeds."""
+def new_network(defender: Defender, *key: object) -> nn.Module:
+    """A network like a defender's with new weights, on the CPU, drawn by torch's default generators, which `key` seeds.
+
+    It is made as the run makes its networks. If the network was given as an object, it is a copy in which each layer that has
+    a method `reset_parameters` calls it; a network with an initialisation of its own then gets torch's in its place.
+    """
     reseed(*key)
-    for layer in layers:
+    if defender.make_new:
+        return defender.make_new()
+    network = copy.deepcopy(defender.network).cpu()
+    for layer in network.modules():
         draw: Callable[[], None] | None = getattr(layer, "reset_parameters", None)
         if draw:
             draw()
+    return network

@@ -106,7 +106,15 @@ class UnlearningModule(L.LightningModule):
     def begin(self) -> None:
         """Do the work before the first step, and put what later steps need into `memory`; a resumed training skips it."""
 
-    def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
+    def recover(self, reason: str) -> bool:
+        """Go back to good weights after a training diverged; `reason` says how. False if the method cannot: the run ends."""
+        return False
+
+    def dynamics(self) -> dict[str, float]:
+        """Return numbers of the method's own for the curves of the dynamics, by name."""
+        return {}
+
+    def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> int | None:
         """Key the noise and dropout of the step by (seed, phase, step), so that they are the same on every device."""
         reseed(self.seed, self.phase, self.step, 0)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,7 @@ from dau_lightning.dataset.images import Images
 from dau_lightning.training.extra_loss import ExtraLoss
 from dau_lightning.training.mode import batch_norm
 from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.schedule import rate_factor
 
 NO_EXTRA_LOSSES: Mapping[str, ExtraLoss] = MappingProxyType({})
 
@@ -39,7 +41,7 @@ class SGDMethod(UnlearningModule):
         settings: further arguments, see `UnlearningModule`.
     """
 
-    alternating = False  # if true, an epoch visits the parts in turn; if false, each step has a batch of every part
+    alternating = False  # if true, an epoch is a pass over each part in turn; if false, each step has a batch of every part
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class SGDMethod(UnlearningModule):
         self.schedule, self.milestones, self.batch_norm = schedule, milestones, batch_norm
         self.extra_losses = dict(term)
         self.pairs: Mapping[str, str] = {}  # see `JointLoader`
+        self.visits: Mapping[str, int] = {}  # for each part, how often an image comes in a step at most; others fill the batch
         self.shares: Mapping[str, float] = {}  # for each part, the share of images to use; parts not named are used whole
 
     def loader(
@@ -68,7 +71,13 @@ class SGDMethod(UnlearningModule):
         """Make augmented batches of the parts, joint or alternating; for the arguments see `UnlearningModule.loader`."""
         parts = {name: self._sample_share(name, part(name)) for name in self.batch_sizes}
         kind = AlternatingLoader if self.alternating else JointLoader
-        return kind(parts, self.batch_sizes, transform, seed, rank, world_size, self.pairs)
+        sizes = {name: self.batch_size_of(name, len(images), world_size) for name, images in parts.items()}
+        return kind(parts, sizes, transform, seed, rank, world_size, self.pairs)
+
+    def batch_size_of(self, name: str, images: int, world_size: int = 1) -> int:
+        """Return how many images of a part come in a step: less than `batch_sizes` says if `visits` of so few are less."""
+        size, most = self.batch_sizes[name], self.visits[name] * images if name in self.visits else math.inf
+        return size if most >= size else int(most) + -int(most) % world_size  # every device has the same share
 
     def _sample_share(self, name: str, part: Images) -> Images:
         """Draw the images of a part that the method uses; at least one."""
@@ -99,7 +108,7 @@ class SGDMethod(UnlearningModule):
 
     def forget_visits(self, steps: int, split: Split) -> float:
         """Return how often an epoch visits a forget sample."""
-        return 1.0 if self.alternating else steps * self.batch_sizes["forget"] / len(split.forget)
+        return 1.0 if self.alternating else steps * self.batch_size_of("forget", len(split.forget)) / len(split.forget)
 
     def sgd(self, *others: nn.Module) -> torch.optim.Optimizer:
         """Make SGD on the defender and other modules."""
@@ -120,7 +129,7 @@ class SGDMethod(UnlearningModule):
         """Make the optimizers: SGD on the defender."""
         return self.sgd()
 
-    def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Mapping[str, Batch], batch_idx: int) -> int | None:
         """Set the step's learning rate, and key its randomness."""
         super().on_train_batch_start(batch, batch_idx)
         milestones = [milestone / self.epochs for milestone in self.milestones]
@@ -136,21 +145,29 @@ class SGDMethod(UnlearningModule):
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor | None:
         """Return the loss of the step, which the optimizer minimises."""
-        with batch_norm(self.defender, self.batch_norm):
+        with self.modes(batch):
             extra = self.extra_values(batch)
             loss = self.loss(batch) + sum(extra.values())
         self.log_values(loss=loss, **extra)
         return loss
+
+    def modes(self, batch: Mapping[str, Batch]) -> AbstractContextManager[None]:
+        """Set the modes of the defender's layers for a step.
+
+        Where a pass over a part has a batch of one image, batch-norm uses the running statistics: one image has none.
+        """
+        single = self.alternating and all(len(part.targets) == 1 for part in batch.values())
+        return batch_norm(self.defender, "running" if single else self.batch_norm)
 
     def extra_values(self, batch: Mapping[str, Batch], forget_logits: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the extra losses of a step, by name; for the arguments see `ExtraLoss.loss`."""
         extras = {name: extra for name, extra in self.extra_losses.items() if extra.part in batch}
         return {name: extra.loss(self, batch, forget_logits) for name, extra in extras.items()}
 
-    def second_view(self, part: str) -> Batch:
-        """Augment the images of a part's batch once more; return this device's share."""
+    def second_view(self, part: str, crop_padding: int | None = None, flip: bool | None = None) -> Batch:
+        """Augment the images of a part's batch once more; see `JointLoader.second_view`."""
         loader: JointLoader = self.trainer.train_dataloader  # pyright: ignore[reportAssignmentType]
-        return loader.batch(part, loader.number(part), "second view")
+        return loader.second_view(part, crop_padding, flip)
 
     def descend(self, number: int, loss: Tensor) -> None:
         """Take a step with optimizer `number` (0: the defender's); for methods with `automatic_optimization = False`."""
@@ -171,28 +188,3 @@ class SGDMethod(UnlearningModule):
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits of the defender for the batch of all devices, of which `images` is a share, float32 `(B, K)`."""
         return gather_shares(self.defender(images)[0].float())
-
-
-def rate_factor(schedule: str, progress: float, milestones: Sequence[float] = ()) -> float:
-    """Return the learning rate divided by its highest value, at a progress in [0, 1).
-
-    `constant` is 1; `linear` falls to 0, `cosine` along half a wave; `one_cycle` rises from 0.1 over the first fifth and then
-    falls linearly to 0; `step` divides by ten at each milestone, which is a progress too.
-
-    Raises:
-        ValueError: the schedule is none of these.
-
-    >>> [rate_factor("one_cycle", p) for p in (0, 0.2, 0.6)]
-    [0.1, 1.0, 0.5]
-    """
-    if schedule == "constant":
-        return 1.0
-    if schedule == "linear":
-        return 1 - progress
-    if schedule == "cosine":
-        return (1 + math.cos(math.pi * progress)) / 2
-    if schedule == "one_cycle":
-        return 0.1 + 4.5 * progress if progress < 0.2 else (1 - progress) / 0.8
-    if schedule == "step":
-        return 0.1 ** sum(progress >= milestone for milestone in milestones)
-    raise ValueError(f"schedule must be constant, linear, cosine, one_cycle or step, got {schedule!r}")

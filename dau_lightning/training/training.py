@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import lightning as L
 import torch
 from lightning.pytorch.loggers import Logger
-from torch import Tensor
+from torch import Tensor, nn
 
 from dau_lightning.base.devices import hardware, on_rank_zero
 from dau_lightning.base.randomness import key, reseed
@@ -58,6 +58,7 @@ class Training:
         checkpoint_seconds: time between checkpoints, the most work that a killed training loses.
         compile: the `torch.compile` backend for the defender in training; None for no compilation.
         bar: makes the callback that shows the progress of a training, from the name of what is trained.
+        new_network: makes a network with new weights, as `network` does unless it copies a given one; None if nothing can.
     """
 
     network: Configured
@@ -73,6 +74,7 @@ class Training:
     checkpoint_seconds: float = 60
     compile: str | None = None
     bar: Callable[[str], L.Callback] = TrainingBar
+    new_network: Callable[..., nn.Module] | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
@@ -85,8 +87,10 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             reseed(self.seed, "weights", kind.phase)
             classes, channels = len(split.train.class_names), split.train.shape[1]
-            network = self.network.made(num_classes=classes, in_channels=channels).to(memory_format=torch.channels_last)
-            defender = Defender(network, self.network.settings.get("features"))
+            shape = {"num_classes": classes, "in_channels": channels}
+            network = self.network.made(**shape).to(memory_format=torch.channels_last)
+            make_new = partial(self.new_network, **shape) if self.new_network else None
+            defender = Defender(network, self.network.settings.get("features"), make_new)
             defender.try_on(self.transform.normalise(split.train.first(2)), classes)
             return method(defender=defender, seed=self.seed, **(self.recipe if kind.from_scratch else {}))
 

@@ -5,7 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from dau_lightning.base.error import InputError
+from dau_lightning.base.randomness import key
 from dau_lightning.baseline.bad_teacher import BadTeacher
+from dau_lightning.network import resnet18
 from dau_lightning.network.defender import Defender
 from tests.one_step import FULL, assert_equal, inputs
 
@@ -65,3 +67,17 @@ def test_a_layer_that_cannot_draw_new_weights_is_named(tiny: Any) -> None:
     message = "Bad Teacher draws new weights, and Scale has no method reset_parameters: choose another baseline"
     with pytest.raises(InputError, match=message):
         tiny.module(BadTeacher, **SETTINGS, defender=Defender(network))
+
+
+def test_the_bad_teacher_is_a_network_as_the_run_makes_them(tiny: Any) -> None:
+    def make() -> nn.Module:
+        return resnet18(3, 1)
+
+    module = tiny.module(BadTeacher, **SETTINGS, defender=Defender(make(), make_new=make))
+    module.begin()
+    with torch.random.fork_rng():
+        torch.manual_seed(key(0, "unlearning", "untrained teacher"))
+        expected = make().state_dict()
+    found = module.untrained.network.network.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert float(found["layer3.1.conv1.weight"].std()) == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.01)  # torch's own: 0.012

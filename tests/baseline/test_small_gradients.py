@@ -12,13 +12,16 @@ WHOLE = {name: value for name, value in FULL.items() if name != "forget_batch_si
 SETTINGS = {"share": 0.3, "other_weight": 0.1}
 
 
-def test_a_step_is_that_of_the_formula(tiny: Any) -> None:
+@pytest.mark.parametrize("count", [36, 6])  # more retain than forget images, and fewer
+def test_a_step_is_that_of_the_formula(tiny: Any, count: int) -> None:
     module = tiny.module(SmallGradients, **WHOLE, **SETTINGS, lr=0.1, batch_norm="batch")
-    network, (retain, kept), (forget, gone) = tiny.defender().network, inputs(tiny, "retain"), inputs(tiny, "forget")
-    drawn = torch.randperm(36, generator=generator(0, "unlearning", "samples"))[:12]
+    split, network, (forget, gone) = tiny.split(retain=count), tiny.defender().network, inputs(tiny, "forget")
+    retain, kept = tiny.transform.normalise(split.retain.images).repeat(36 // count, 1, 1, 1), split.retain.targets
+    kept = kept.repeat(36 // count)  # a batch of 36 images has each of the six as often
+    drawn = torch.randperm(count, generator=generator(0, "unlearning", "samples"))[:12]
     parameters = list(network.parameters())
     network.eval()
-    difference = 12 * cross_entropy(network(retain[drawn]), kept[drawn]) - 12 * cross_entropy(network(forget), gone)
+    difference = cross_entropy(network(retain[drawn]), kept[drawn]) - cross_entropy(network(forget), gone)
     gradients = torch.autograd.grad(difference, parameters)
     draws, factors = generator(0, "unlearning", "initialisation"), []
     with torch.no_grad():
@@ -36,7 +39,7 @@ def test_a_step_is_that_of_the_formula(tiny: Any) -> None:
     network.train()
     slopes = torch.autograd.grad(cross_entropy(network(retain), kept), parameters)
     expected = [weight - 0.1 * factor * slope for weight, factor, slope in zip(parameters, factors, slopes, strict=True)]
-    tiny.fit(module)
+    tiny.fit(module, split=split)
     assert_equal(module.defender.parameters(), expected)
 
 

@@ -67,3 +67,21 @@ def test_augment_does_not_read_the_global_generator(make_images: Callable[..., I
         torch.manual_seed(seed)
         results.append(Transform(MEAN, STD, crop_padding=1, flip=True).augment(images, torch.Generator().manual_seed(5)))
     assert torch.equal(*results)
+
+
+@pytest.mark.parametrize(
+    ("own", "settings", "expected"),  # of crop_padding and flip
+    [
+        ((4, True), (None, None), (4, True)),
+        ((4, False), (None, None), (4, False)),  # digits on houses are not mirrored
+        ((0, False), (None, None), (2, True)),  # an eighth of 14, rounded up
+        ((0, True), (None, None), (2, True)),
+        ((0, False), (3, False), (3, False)),
+        ((4, True), (1, False), (1, False)),
+    ],
+)
+def test_a_second_view_crops_as_the_run_does_or_else_by_an_eighth(
+    own: tuple[int, bool], settings: tuple[int | None, bool | None], expected: tuple[int, bool]
+) -> None:
+    view = Transform(MEAN, STD, *own).second_view(14, *settings)
+    assert view == Transform(MEAN, STD, *expected)

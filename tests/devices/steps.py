@@ -54,11 +54,12 @@ def methods(tiny: Tiny) -> dict[str, Any]:
         pretraining_refresh=3,
     )
     sfron = {"ascent_weight": 25.0, "interval_steps": 2, "clip_norm": 7.0, "forget_batch_size": 6}
+    coun = {"contrastive_weight": 1.0, "temperature": 0.1, "view_padding": None, "view_flip": None}
     return {
         "FT": tiny.module(FineTune, defender=defender(), epochs=7),
         "Random label": tiny.module(RandomLabel, defender=defender(), epochs=7),
         "SFRon": tiny.module(SFRon, defender=defender(), epochs=7, **sfron),
-        "CoUn": tiny.module(CoUn, defender=defender(), epochs=7, contrastive_weight=1.0, temperature=0.1),
+        "CoUn": tiny.module(CoUn, defender=defender(), epochs=7, **coun),
         "DAU": dau,
     }
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dau_lightning.evaluation.checks import UNDONE, UNMOVED, all_warnings, few_samples, row_warnings
+from dau_lightning.evaluation.checks import UNDONE, UNMOVED, all_warnings, failure, few_samples, passed, row_warnings
 
 RETRAIN = {
     "UA": 6.0,
@@ -180,3 +180,19 @@ def test_a_bad_reference_is_flagged() -> None:
 
 def test_several_at_once() -> None:
     assert len(of(RA=10.0, UA=90.0, TA=9.0, balanced_accuracy_pretrained=50.0)) == 2  # UA is not above the error of a wreck
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({}, ""),
+        ({"RA": 94.6}, ""),
+        ({"RA": 94.4}, "RA, the accuracy on the retained images, fell too far"),
+        ({"undone": 0}, ""),
+        ({"undone": 1}, "nothing was forgotten"),
+    ],
+)
+def test_a_model_passes_that_was_changed_and_kept_ra(row: dict[str, float], words: str) -> None:
+    result = {"baseline": "dau", "start": {"RA": 99.5}, "rows": {"dau": DAU | row}}
+    assert failure(result).startswith(words)
+    assert passed(result) == (not words) == (not failure(result))

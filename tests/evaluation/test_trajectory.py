@@ -45,9 +45,9 @@ def test_the_training_does_not_notice(tiny):
                     parameter += 1e-3 * torch.randn_like(parameter)
             return super().training_step(batch, batch_idx)
 
-        def unseen_accuracy(self):
+        def dynamics(self):
             torch.manual_seed(7)
-            return float(torch.rand(1))
+            return {"attacker": float(torch.rand(1))}
 
     def trained(*callbacks):
         module = tiny.module(Noisy, batch_norm="update", batch_size=4)

@@ -24,6 +24,8 @@ def refusal(line: str) -> str:
     return message
 
 
+WITH_TERM = "bad_teacher, cf_k, coun, dau, dau_paper, eu_k, finetune, l1_sparse, lotus, negation, neggrad_plus, random_label, "
+WITH_TERM += "regun, salun, scrub, sfron, small_gradients, transpose"
 DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, imagefolder, svhn, tiny_imagenet100"
 
 
@@ -69,6 +71,11 @@ DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, ima
         ("dataset=imagefolder", "dataset.root must be given: write dataset.root=VALUE"),
         ("trainer=3", "unknown setting 'trainer'; did you mean 'trainer.devices'?"),
         ("baseline.term=x", "unknown setting 'baseline.term'; did you mean 'baseline/term'? (baseline=dau)"),
+        ("baseline=coun baseline.view_padding=0", "baseline.view_padding must be null or an integer of at least 1, got 0"),
+        ("'baseline/term=[contrastive]' baseline.term.contrastive.view_padding=0", "baseline.term.contrastive.view_padding must be null or an integer of at least 1, got 0"),  # noqa: E501
+        ("baseline=coun baseline.view_flip=1", "baseline.view_flip must be null or true or false, got 1"),
+        ("baseline=amun 'baseline/term=[contrastive]'", f"baseline=amun takes no baseline/term; choose from {WITH_TERM}"),
+        ("baseline=ssd baseline/objective=min_max", "baseline=ssd takes no baseline/objective; choose from dau, dau_paper"),
         # sweeps
         ("-m trainer.devices=1,2", "trainer.devices must be 1 in a sweep, whose jobs would share them"),
         ("experiment=table2", "experiment=table2 is a sweep of many jobs: add -m"),

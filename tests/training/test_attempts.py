@@ -9,8 +9,9 @@ from torch import Tensor
 from dau_lightning.dau import DAU
 from dau_lightning.training import attempts
 from dau_lightning.training.attempts import Attempts
+from dau_lightning.training.guard import Guard
 from tests.killing import Kill, Killed, equal, fit
-from tests.whole_game import StepRecord, game, same
+from tests.whole_game import SETTINGS, StepRecord, changed, game, same, sensitivity, state
 
 STEPS = 3  # in a game of one epoch
 
@@ -110,3 +111,48 @@ def test_small_data_gets_more_epochs(tiny: Any) -> None:
     module.epochs = 5
     module.check(tiny.split())
     assert module.epochs == 5
+
+
+@pytest.mark.parametrize("kill", [None, 3, 7])
+def test_a_game_that_diverges_is_repeated_with_half_the_rate(tiny: Any, capsys: Any, kill: int | None) -> None:
+    class Diverges(DAU):
+        def training_step(self, *arguments: Any) -> Tensor:
+            loss = super().training_step(*arguments)
+            return loss * torch.nan if self.memory["attempt"] == 0 and self.step == 1 else loss
+
+    def made() -> DAU:
+        settings = SETTINGS | {"epochs": 2, "attempts": Attempts(3, 100.0), "batch_norm": "update"}
+        return Diverges(defender=tiny.defender(), sensitivity=sensitivity(), **settings)
+
+    module, guard = made(), Guard("DAU", tiny.folder / "good")
+    if kill:
+        with pytest.raises(Killed):
+            fit(tiny, module, guard, Kill(kill))
+        module = made()
+    fit(tiny, module, guard, seconds=60)
+    assert module.findings["attempts"] == 2
+    assert module.trainer.current_epoch == 4  # of 3 steps each; the first attempt ended after its first epoch
+    assert torch.isfinite(torch.cat([weight.flatten() for weight in module.defender.parameters()])).all()
+    told = "" if kill else capsys.readouterr().out
+    assert kill or "attempt 1 diverged, the loss is nan at step 1; again from the start with half the rate" in told
+
+
+def test_games_that_all_diverge_are_undone(tiny: Any) -> None:
+    class Diverges(DAU):
+        def training_step(self, *arguments: Any) -> Tensor:
+            return super().training_step(*arguments) * torch.nan
+
+    module = Diverges(defender=tiny.defender(), sensitivity=sensitivity(), **SETTINGS | {"attempts": Attempts(2, 2.0)})
+    before = state(module.defender)
+    fit(tiny, module, Guard("DAU", tiny.folder / "good"), seconds=60)
+    assert same(state(module.defender), before)
+    assert module.findings["undone"] == 1
+
+
+def test_a_further_game_meets_the_attacker_as_it_was(tiny: Any, measured: dict[int | None, float]) -> None:
+    measured |= {0: 80.0, 1: 88.5}
+    module, record = game(tiny.defender(), attempts=Attempts(3, 2.0), pretraining_steps=2, regulariser_weight=0.0), StepRecord()
+    fit(tiny, module, record, seconds=60)
+    assert len(record.starts) == 2 * STEPS
+    assert same(record.starts[0][1], record.starts[STEPS][1])
+    assert changed(record.starts[0][1], record.starts[1][1])

@@ -11,22 +11,24 @@ from dau_lightning.training.sgd import SGDMethod
 
 
 class Contrastive:
-    """`w InfoNCE` between two views of the retain batch, which pass through the network for this loss alone.
+    """`w InfoNCE` between two views of the retain batch, which pass through the network for this loss alone; see `CoUn`.
 
     Args:
         weight: `w`.
         temperature: see `coun.info_nce`.
+        view_padding: `crop_padding` of the second view, see `Transform.second_view`.
+        view_flip: `flip` of the second view, likewise.
     """
 
     part = "retain"
 
-    def __init__(self, weight: float, temperature: float) -> None:
-        self.weight, self.temperature = weight, temperature
+    def __init__(self, weight: float, temperature: float, view_padding: int | None, view_flip: bool | None) -> None:
+        self.weight, self.temperature, self.view = weight, temperature, (view_padding, view_flip)
 
     def begin(self, module: UnlearningModule) -> None:
         """Change nothing."""
 
     def loss(self, module: SGDMethod, batch: Mapping[str, Batch], forget_logits: Tensor | None) -> Tensor:
         """`w InfoNCE`."""
-        first, second = batch["retain"], module.second_view("retain")
+        first, second = batch["retain"], module.second_view("retain", *self.view)
         return self.weight * info_nce(features(module, first), features(module, second), self.temperature)

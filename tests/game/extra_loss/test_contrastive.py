@@ -12,20 +12,22 @@ from dau_lightning.game.extra_loss.contrastive import Contrastive
 from dau_lightning.training.sgd import SGDMethod
 from tests.composed import composed
 from tests.one_step import assert_equal
+from tests.world import Tiny
 
 VIEWS = Transform(mean=(0.5,), std=(0.25,), crop_padding=1, flip=True)
 SETTINGS = {"epochs": 2, "batch_norm": "batch"}
 
 
 def term(weight: float = 0.5) -> dict[str, Contrastive]:
-    return {"contrastive": Contrastive(weight, 0.2)}
+    return {"contrastive": Contrastive(weight, 0.2, None, None)}
 
 
-def test_ft_with_the_term_is_coun(tiny: Any) -> None:
+@pytest.mark.parametrize("transform", [VIEWS, Tiny.transform])
+def test_ft_with_the_term_is_coun(tiny: Any, transform: Transform) -> None:
     with_term = tiny.module(SGDMethod, **SETTINGS, term=term())
-    coun = tiny.module(CoUn, **SETTINGS, contrastive_weight=0.5, temperature=0.2)
-    tiny.fit(with_term, transform=VIEWS)
-    tiny.fit(coun, transform=VIEWS)
+    coun = tiny.module(CoUn, **SETTINGS, contrastive_weight=0.5, temperature=0.2, view_padding=None, view_flip=None)
+    tiny.fit(with_term, transform=transform)
+    tiny.fit(coun, transform=transform)
     assert_equal(with_term.defender.parameters(), coun.defender.parameters())
 
 
@@ -40,7 +42,7 @@ def test_a_method_of_passes_has_it_in_those_over_the_retain_set(tiny: Any) -> No
             assert not torch.equal(second.images, batch["retain"].images)
             return super().loss(module, batch, forget_logits)
 
-    tiny.fit(tiny.module(RandomLabel, **SETTINGS, term={"contrastive": Counted(0.5, 0.2)}), transform=VIEWS)
+    tiny.fit(tiny.module(RandomLabel, **SETTINGS, term={"contrastive": Counted(0.5, 0.2, None, None)}))
     assert calls == [1, 2, 3, 5, 6, 7]
 
 
