@@ -15,6 +15,7 @@ from dau_lightning.report.comparable import lacking_methods
 from dau_lightning.report.figure.attacks import ATTACKS, attack_pictures
 from dau_lightning.report.figure.cost import cost_pictures
 from dau_lightning.report.page import sweep_page, write_run_page
+from dau_lightning.report.published import beside, paper_rows
 from dau_lightning.report.read import Run, read, unfinished
 from dau_lightning.report.rows import records_of, table_of
 from dau_lightning.report.rows_file import read_rows, row_files, written
@@ -65,10 +66,12 @@ def _rows(options: argparse.Namespace) -> tuple[list[Run], list[str], pd.DataFra
     files = {path: row_files(path) for path in options.folders}
     folders = [path for path, found in files.items() if not found]
     each = {file.resolve(): file for found in files.values() for file in found}.values()
+    require(not options.paper or options.format != "rows", "--paper is for tables: a file of rows holds measured numbers alone")
     require(not each or not (options.redraw or options.wandb), "--redraw and --wandb need the folders of runs, and no files")
     runs = read(folders)
     rows = pd.concat([*([records_of(runs)] if runs else []), *map(read_rows, each)], ignore_index=True)
     rows = table_of(rows, _seeds(options.seeds) if options.seeds else None)
+    rows = beside(rows, options.paper) if options.paper else rows
     return runs, [*unfinished(folders), *lacking_methods(rows)], rows
 
 
@@ -84,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of tables and figures, all in one file")
     parser.add_argument("--redraw", action="store_true", help="draw the pictures and the page of every run again")
     parser.add_argument("--seeds", metavar="0,1,2", help="only these; every row must have all of them")
+    of_paper = "the paper's numbers on this data set, also beside rows of other data sets, networks and settings"
+    parser.add_argument("--paper", choices=sorted({*paper_rows().dataset}), help=of_paper)
     parser.add_argument("--wandb", action="store_true", help="log the table and these figures to Weights & Biases as well")
     return parser
 

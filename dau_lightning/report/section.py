@@ -100,6 +100,7 @@ def _section(rows: pd.DataFrame) -> Section:
     notes = [f"{column(name).heading}: {column(name).meaning}." for name in shown if column(name).noted]
     notes += [DEVIATIONS] if rows.duplicated([*CELL, "method"]).any() else []  # several seeds
     notes += [*few_images(rows), *_noise(rows), *verdict_lines(rows), *_unlike(rows)]
+    notes += [*rows.beside.dropna().unique()] if "beside" in rows else []
     return Section(f"{place}; {about}", tables, notes, _warnings(rows))
 
 

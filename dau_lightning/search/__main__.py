@@ -22,6 +22,7 @@ USAGE = """Search the settings of a method by the selection score, which sees ne
   python -m dau_lightning.search baseline=finetune dataset=fashion trials=20
 
 Settings and choices are those of python train.py; the ranges stand in conf/search/METHOD.yaml, or in a file of your own.
+With experiment=NAME, trials have the settings of this experiment, and the result is for its runs alone.
   trials=20        trials in all; the same command goes on with a search, and several processes share it
   seeds=8          seeds of a trial, from 100 on; after two and after four of them, half of the trials stop
   folder=search    of the trials' runs and of the database
@@ -32,6 +33,7 @@ OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
 CHOSEN_BY_ORIGINAL = "memorised", "confident"
 WHY = "it would ask for the error of unseen images, but a retrained model has another one on images that the original chose"
 FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "preview=false", "wandb.mode=disabled")
+FIXED += ("hydra.sweeper.params=null",)  # of an experiment the settings, not the sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,19 +75,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         study = search.run(root / "search.db", f"{study_name}, {seeds} seeds, ranges {json_sha256(ranges)[:8]}", trials)
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command goes on with the trials that are over")
-    _write_preset(preset_path(names), partial(preset, study, ranges, seeds, given), settings)
+    path = preset_path(names, experiment := choices["experiment"])
+    _write_preset(path, partial(preset, study, ranges, seeds, given), settings, experiment)
 
 
-def _write_preset(path: Path, text_with: Callable[[Any], str], settings: Sequence[str]) -> None:
-    """Write and print a preset; `text_with` makes its text from the method's settings in the preset that was there."""
+def _write_preset(path: Path, text_with: Callable[[Any], str], settings: Sequence[str], experiment: str | None) -> None:
+    """Write and print a preset, and say for which runs it is.
+
+    Args:
+        path: of the preset.
+        text_with: makes its text from the method's settings in the preset that was there.
+        settings: of the search.
+        experiment: the experiment for whose runs the preset is; None for all runs of its name.
+    """
     from dau_lightning.search.preset import write
 
     former: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
     write(path, text := text_with(former.get("baseline")))
     print(text, f"written: {path}", sep="\n")
-    named = tuple(f"{group}=" for group in ("dataset", "scheme", "sparsity", "baseline"))  # a preset's name has no network
+    chosen = ("experiment", "dataset.root") if experiment else ("dataset",)
+    named = tuple(f"{name}=" for name in (*chosen, "scheme", "sparsity", "baseline"))  # a preset's name has no network
+    runs = f"experiment={experiment} with this name" if experiment else "its name"
     if others := [setting for setting in settings if not setting.startswith((*named, "baseline."))]:
-        print(f"warning: the preset is for every run of its name; it was searched with {' '.join(others)}")
+        print(f"warning: the preset is for every run of {runs}; it was searched with {' '.join(others)}")
     if not path.is_absolute():
         print("use it with: dau-lightning --config-dir . ...")
 

@@ -18,11 +18,17 @@ ENDED = TrialState.COMPLETE, TrialState.PRUNED  # not those that failed, or that
 WIDTH = 120  # most characters in a line of the comment
 
 
-def preset_path(names: Mapping[str, str]) -> Path:
-    """The path for the preset of a combination of choices: in `conf/tuned/` in a clone, otherwise in `./tuned/`."""
+def preset_path(names: Mapping[str, str], experiment: str | None = None) -> Path:
+    """The path for the preset of a combination of choices: in `conf/` in a clone, otherwise in the working folder.
+
+    Args:
+        names: the choices `dataset`, `baseline`, `scheme` and `sparsity`.
+        experiment: the experiment whose runs have the preset; None: all runs with these choices.
+    """
     in_clone = (CONFIG_FOLDER.parent / "pyproject.toml").is_file()
-    folder = CONFIG_FOLDER / "tuned" if in_clone else Path("tuned")
-    return folder / f"{'-'.join(names[group] for group in ('dataset', 'baseline', 'scheme', 'sparsity'))}.yaml"
+    folder = Path("experiment", experiment) if experiment else Path("tuned")
+    groups = ("baseline", "scheme", "sparsity") if experiment else ("dataset", "baseline", "scheme", "sparsity")
+    return (CONFIG_FOLDER / folder if in_clone else folder) / f"{'-'.join(names[group] for group in groups)}.yaml"
 
 
 def preset(
@@ -43,7 +49,7 @@ def preset(
     command = [argument for argument in arguments if not argument.startswith("folder=")]  # where trials stand changes nothing
     comment = (
         f"By the selection score, mean of seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}, {ended} trials over "
-        f"{described(ranges)}. Best: {told}. Command: python -m dau_lightning.search {shlex.join(command)}"
+        f"{described(ranges)}. Best: {told}. Command: python -m dau_lightning.search {shlex.join(map(_anywhere, command))}"
     )
     lines = _wrapped(comment)
     parts = [argument.partition("=") for argument in arguments if argument.startswith("baseline/")]
@@ -64,6 +70,11 @@ def write(path: Path, text: str) -> None:
         print(f"the preset that was there is now {old}")
     with atomic_write(path) as temporary:
         temporary.write_text(text)
+
+
+def _anywhere(argument: str) -> str:
+    """An argument of the command as others can use it, who have their images elsewhere."""
+    return "dataset.root=FOLDER" if argument.startswith("dataset.root=") else argument
 
 
 def _listed(values: Mapping[str, Any]) -> str:

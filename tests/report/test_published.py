@@ -3,11 +3,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from dau_lightning.base.error import InputError
 from dau_lightning.metric.disparity import COMPARED
 from dau_lightning.report import published
+from dau_lightning.report.__main__ import main
 from dau_lightning.report.read import Run
 from dau_lightning.report.section import sections
+from tests.composed import composed
 
 from .conftest import settings_of
 
@@ -79,10 +83,11 @@ def test_the_composed_configuration_has_the_papers_settings(dataset, scheme, spa
     assert name(run, "original") is None
 
 
-@pytest.mark.parametrize(("setting", "value"), [("regulariser_weight", 0.0), ("regulariser", {"_target_": "a.Nothing"})])
-def test_dau_without_its_regulariser_is_the_row_of_table_2(setting, value):
+@pytest.mark.parametrize("setting", ["baseline.regulariser_weight=0", "baseline/regulariser=none"])
+def test_dau_without_its_regulariser_is_the_row_of_table_2(setting):
     run = result()
-    run["settings"]["baseline"][setting] = value
+    config = composed("dataset=cifar10", "scheme=random", "sparsity=dense", "baseline=dau_paper", setting)
+    run["settings"] = OmegaConf.to_container(config, resolve=True)
     assert name(run) == "cifar10-dau_without_regulariser-random-dense"
 
 
@@ -148,3 +153,27 @@ def test_the_papers_numbers_stand_beside_ours(paper, rows):
     table = section.tables["paper"]["paper_UA"]
     assert table.loc["DAU"].tolist() == ["3.46±0.13", "4.92±0.26"]
     assert table.loc["Retrain 2"].tolist() == ["-", "-"]
+
+
+def test_the_papers_numbers_beside_another_setting_have_a_note(write, tmp_path, rows, capsys):
+    for sparsity in ("dense", "omp95"):
+        write(0, "dau_paper", sparsity=sparsity)
+        write(0, sparsity=sparsity, rows={"dau": {"label": "DAU (ours)"}})  # a method that the paper has not
+    assert "paper" not in sections(rows())[0].tables
+    (section,) = sections(published.beside(rows(), "cifar100"))
+    table = section.tables["paper"]["paper_UA"]
+    assert table.loc["DAU"].tolist() == ["10.50±0.45", "13.36±0.97"]
+    assert table.loc["DAU (ours)"].tolist() == ["-", "-"]
+    assert [note for note in section.notes if "not the values" in note] == [published.BESIDE.format(dataset="cifar100")]
+    main([str(tmp_path), "--paper", "cifar10", "--format", "markdown"])
+    printed = capsys.readouterr().out
+    assert "| 3.46±0.13 |" in printed
+    assert "those of another setting, cifar10 from its official archive" in printed
+    with pytest.raises(InputError, match="--paper is for tables"):
+        main([str(tmp_path), "--paper", "cifar10", "--format", "rows"])
+
+
+def test_rows_of_the_papers_setting_have_no_such_note(paper, rows):
+    found = published.beside(rows(), "cifar10")
+    assert found.beside.isna().all()
+    assert found.published.equals(rows().published)

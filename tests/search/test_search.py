@@ -12,6 +12,7 @@ from optuna.trial import FixedTrial
 
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, TrainingError
+from dau_lightning.run.composition import configuration
 from dau_lightning.search import __main__ as command
 from dau_lightning.search import preset as presets
 from dau_lightning.search.preset import preset
@@ -127,6 +128,29 @@ def test_the_command_searches_and_writes_a_preset(
     assert "written: tuned/digits-finetune-random-dense.yaml" in printed
     assert "wandb.mode" not in printed
     assert not list(Path("store").glob("retrain-*"))
+
+
+def test_a_search_in_an_experiment_has_its_settings_and_writes_a_file_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Search(RANGES, 1, Scores()).run(tmp_path / "search.db", "bowl", 4)
+    searched: list[Search] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(presets, "CONFIG_FOLDER", tmp_path / "conf")  # no clone
+    monkeypatch.setattr("dau_lightning.search.study.Search.run", lambda self, *_: searched.append(self) or study)
+    of_experiment = ["experiment=full_cifar10", "dataset.root=/somewhere", "baseline=finetune", "scheme=classwise"]
+    command.main([*of_experiment, "dataset.train_limit=5000", "trials=4", "seeds=1"])
+    made = OmegaConf.load("experiment/full_cifar10/finetune-classwise-dense.yaml")
+    assert set(made) == {"baseline"}
+    assert made.baseline.lr == pytest.approx(best(study)[0].params["lr"], rel=1e-2)
+    text = " ".join(Path("experiment/full_cifar10/finetune-classwise-dense.yaml").read_text().replace("\n# ", " ").split())
+    assert "experiment=full_cifar10 dataset.root=FOLDER baseline=finetune" in text
+    printed = capsys.readouterr().out
+    runs = "every run of experiment=full_cifar10 with this name; it was searched with dataset.train_limit=5000\n"
+    assert runs in printed
+    settings = searched[0].score.args[0]  # type: ignore[attr-defined]
+    config, choices = configuration([*settings, *command.FIXED])
+    assert (choices["recipe"], choices["dataset"], config.dataset.train_limit) == ("resnet9_full", "cifar10_jpeg", 5000)
 
 
 @pytest.mark.parametrize(
