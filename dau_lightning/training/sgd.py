@@ -94,17 +94,15 @@ class SGDMethod(UnlearningModule):
     def on_train_start(self) -> None:
         """Call `begin`, then `begin` of each extra loss; skip both if the training resumes."""
         super().on_train_start()
-        if not self.resumed:
-            for extra in self.extra_losses.values():
-                extra.begin(self)
+        for extra in () if self.resumed else self.extra_losses.values():
+            extra.begin(self)
 
     def plan(self, steps: int, split: Split) -> str:
         """Say in one line how many epochs and steps there are, and how often an epoch visits a forget sample."""
         plan = f"{self.label}: {self.epochs} epochs of {steps} steps"
         if "forget" not in self.batch_sizes:
             return plan
-        first = self.pass_epochs.get("forget", self.epochs)
-        until = f", up to epoch {first}" if first < self.epochs else ""
+        until = f", up to epoch {first}" if (first := self.pass_epochs.get("forget", self.epochs)) < self.epochs else ""
         return f"{plan}; an epoch visits every forget sample {self.forget_visits(steps, split):.1f} times{until}"
 
     def forget_visits(self, steps: int, split: Split) -> float:
