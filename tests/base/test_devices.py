@@ -8,7 +8,8 @@ import torch
 from dau_lightning.base import devices
 from tests.devices import steps
 
-METHODS = {"FT": 21, "DAU": 21, "Random label": 28, "SFRon": 21, "CoUn": 21}  # and the number of steps
+METHODS = {"FT": 21, "DAU": 21, "Random label": 28, "SFRon": 21, "CoUn": 21, "SCRUB+R": 27}  # and the number of steps
+METHODS |= {"LoTUS": 4, "Bad Teacher": 14, "ReGUn": 21, "DELETE": 14, "Boundary Shrink": 14, "AMUN": 14}  # LoTUS stops early
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 

@@ -98,10 +98,11 @@ def test_it_unlearns_a_network_of_ones_own(name: str, tiny: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dau", "influence"])
+@pytest.mark.parametrize("name", sorted({*METHODS} - FROM_SCRATCH))
 def test_python_unlearns_with_it(name: str, tmp_path: Path) -> None:
     train, test = (random_images(12, 2, (3, 8, 8), part) for part in ("train", "test"))
-    quick = [f"baseline.{key}={value}" for key, value in QUICK.items() if key in composed(f"baseline={name}").baseline]
+    changes, node = QUICK | STRONGER.get(name, {}), composed(f"baseline={name}").baseline
+    quick = [f"baseline.{key}={value}" for key, value in changes.items() if key in node]
     done = unlearn(
         own_model(),
         (train.images, train.targets),
@@ -112,7 +113,7 @@ def test_python_unlearns_with_it(name: str, tmp_path: Path) -> None:
         std=[0.5] * 3,
         method=name,
         folder=tmp_path / "run",
-        settings=[*quick, "trainer.accelerator=cpu", "figures=false", "dynamics=0"],
+        settings=[*quick, "metric=[confidence]", "trainer.accelerator=cpu", "figures=false", "dynamics=0"],
     )
     before, after = own_model().state_dict(), done.model.state_dict()
     assert any(not torch.equal(before[layer], after[layer]) for layer in before)

@@ -10,14 +10,23 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from dau_lightning.baseline.amun import AMUN
+from dau_lightning.baseline.bad_teacher import BadTeacher
+from dau_lightning.baseline.boundary_shrink import BoundaryShrink
 from dau_lightning.baseline.coun import CoUn
+from dau_lightning.baseline.delete_class import Delete
 from dau_lightning.baseline.finetune import FineTune
+from dau_lightning.baseline.lotus import LoTUS
 from dau_lightning.baseline.random_label import RandomLabel
+from dau_lightning.baseline.regun import ReGUn
+from dau_lightning.baseline.scrub import SCRUB
 from dau_lightning.baseline.sfron import SFRon
 from dau_lightning.game.extra_loss.gradient_ascent import GradientAscentLoss
 from dau_lightning.game.penalty import interpolated
 from dau_lightning.game.projector import mlp
 from dau_lightning.network.defender import Defender
+from dau_lightning.training.module import UnlearningModule
+from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.trainer import TrainerSettings
 from tests.whole_game import game, sensitivity
 from tests.world import Tiny
@@ -30,7 +39,7 @@ class Losses(L.Callback):
         self.values: list[float] = []
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.values.append(float(outputs["loss"]))
+        self.values += [float(outputs["loss"])] if batch else []  # SCRUB's later epochs have no forget batch
 
 
 def methods(tiny: Tiny) -> dict[str, Any]:
@@ -53,14 +62,27 @@ def methods(tiny: Tiny) -> dict[str, Any]:
         pretraining_steps=6,
         pretraining_refresh=3,
     )
+
+    def make(kind: type[SGDMethod], **settings: Any) -> UnlearningModule:
+        return tiny.module(kind, defender=defender(), epochs=7, **settings)
+
     sfron = {"ascent_weight": 25.0, "interval_steps": 2, "clip_norm": 7.0, "forget_batch_size": 6}
+    scrub = {"forget_epochs": 3, "temperature": 2.0, "cross_entropy_weight": 1.0, "divergence_weight": 0.5, "rewind": True}
+    cycled = {"forget_batch_size": 6, "lr": 0.01}
     coun = {"contrastive_weight": 1.0, "temperature": 0.1, "view_padding": None, "view_flip": None}
     return {
-        "FT": tiny.module(FineTune, defender=defender(), epochs=7),
-        "Random label": tiny.module(RandomLabel, defender=defender(), epochs=7),
-        "SFRon": tiny.module(SFRon, defender=defender(), epochs=7, **sfron),
-        "CoUn": tiny.module(CoUn, defender=defender(), epochs=7, **coun),
+        "FT": make(FineTune),
+        "Random label": make(RandomLabel),
+        "SFRon": make(SFRon, **sfron),
+        "CoUn": make(CoUn, **coun),
         "DAU": dau,
+        "SCRUB+R": make(SCRUB, **cycled, **scrub),
+        "LoTUS": make(LoTUS, **cycled, alpha=8.0, retain_share=0.5),
+        "Bad Teacher": make(BadTeacher, **cycled, retain_share=0.5),
+        "ReGUn": make(ReGUn, **cycled, by_class=True),
+        "DELETE": make(Delete, batch_size=6),
+        "Boundary Shrink": make(BoundaryShrink, batch_size=6, fgsm_step=0.1),
+        "AMUN": make(AMUN, batch_size=24, radius=0.04),  # a device takes whole neighbours: 12 of them, 6 in a step
     }
 
 
