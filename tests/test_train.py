@@ -373,5 +373,5 @@ def test_another_choice_for_every_part_of_the_game(run):
 
 def test_pairs_of_a_class_without_validation_images_are_refused_before_any_training(run):
     with pytest.raises(SystemExit, match=r"error: baseline\.pairing=class needs a val image of every class in the forget set"):
-        run(*TINY_DAU, "dataset.train_limit=40", "baseline.pairing=class")
+        run(*TINY_DAU, "dataset.train_limit=40", "baseline.pairing=class", "baseline.visits_per_step=null")
     assert stored("original") == []

@@ -90,7 +90,7 @@ def test_it_unlearns_a_network_of_ones_own(name: str, tiny: Any) -> None:
     transform = Transform(mean=(0.5,) * 3, std=(0.5,) * 3, crop_padding=0, flip=False)
     defender = Defender(own_model())
     defender.try_on(transform.normalise(split.train.images[:2]), 2)
-    module = make(name, tiny, defender)
+    module = make(name, tiny, defender, QUICK | {"last_layers": 1})
     module.check(split)
     tiny.fit(module, split=split, transform=transform)
     before, after = own_model().state_dict(), defender.network.state_dict()
