@@ -54,12 +54,13 @@ def _figure(title: str, numbers: pd.DataFrame) -> "Figure":
     axes = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    for axis, panel in zip(axes, panels, strict=False):
+    places = list(zip(axes[: len(panels)], panels, strict=True))
+    for axis, panel in places:
         axis.set_title(f"{panel.scheme.iloc[0]}, {panel.sparsity.iloc[0]}")
         _points(axis, panel)
     figure.suptitle(f"Cost and distance to Retrain: {title}")
     figure.draw_without_rendering()  # gives the axes their places, in whose pixels names are moved
-    for axis, panel in zip(axes, panels, strict=False):
+    for axis, panel in places:
         _names(axis, panel)
     return figure
 
