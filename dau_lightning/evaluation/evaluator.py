@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torchmetrics import Metric
-
 from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split, emptied_share
 from dau_lightning.evaluation.checks import row_warnings
@@ -17,7 +15,7 @@ from dau_lightning.metric.selection import selection_score
 from dau_lightning.metric.svm_attack import DRAWS
 from dau_lightning.sparsity.omp import measured_sparsity
 from dau_lightning.training.module import UnlearningModule
-from dau_lightning.training.training import Training
+from dau_lightning.training.training import Configured, Training
 
 Row = dict[str, Any]
 
@@ -37,7 +35,7 @@ class Evaluator:
 
     training: Training
     split: Split
-    attacks: Mapping[str, Metric]
+    attacks: Configured
     with_test: bool
     with_score: bool
     first_RA: float | None = None
@@ -57,7 +55,7 @@ class Evaluator:
             row |= {"judge_error": error, "judge_MIA": found["judge/confidence"].efficacy}
             row |= {"judge_AUC": found["judge/AUC"] and found["judge/AUC"][0]}
         if self.with_test:
-            attacks = {name: found[f"test/{name}"].efficacy for name in self.attacks}
+            attacks = {name: found[f"test/{name}"].efficacy for name in self.attacks.made}
             row |= {"TA": accuracy["test_retain"], "TA_forgotten": accuracy.get("test_forget"), "attacks": attacks}
             row |= {"outside_MIA": found["outside/confidence"].efficacy} if self.with_score else {}
         which = "test" if self.with_test else "outside"
@@ -83,7 +81,7 @@ class Evaluator:
         attacks = {
             f"{where}/{name}": Measure(attack, {"retain": "member", nonmembers: "nonmember", target: "forget"}, relabelled)
             for where, (nonmembers, target) in fitted_on.items()
-            for name, attack in self.attacks.items()
+            for name, attack in self.attacks.made.items()
             if where == "test" or name == "confidence"
         }
         areas = {

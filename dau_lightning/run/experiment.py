@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torchmetrics import Metric
-
 from dau_lightning.base.devices import is_rank_zero, launch
 from dau_lightning.baseline.original import Original
 from dau_lightning.baseline.retrain import Retrain
@@ -18,15 +16,15 @@ from dau_lightning.evaluation.checks import chosen_samples, few_samples
 from dau_lightning.evaluation.evaluator import Evaluator, Row
 from dau_lightning.evaluation.fit_check import fit_warnings
 from dau_lightning.evaluation.outputs_collector import OutputsCollector
+from dau_lightning.evaluation.row_store import stored_row
 from dau_lightning.run.announcement import announce
 from dau_lightning.run.plan import Plan
 from dau_lightning.run.requirements import check_reference, check_requirements
 from dau_lightning.run.scores import scored_split
 from dau_lightning.storage.run_folder import RunFolder
-from dau_lightning.storage.seal import tensors_digest
 from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training.module import UnlearningModule
-from dau_lightning.training.training import Callbacks, Mask, Method, Training
+from dau_lightning.training.training import Callbacks, Configured, Mask, Method, Training
 
 OTHER_RECIPE = "Retrain is trained by recipe.*, the original was not: differences of recipe count as distance"
 NO_RETRAIN = "no Retrain (reference=off): the distance to a model that never saw the forget set is not known"
@@ -73,7 +71,7 @@ class Experiment:
     dataset: Callable[[], Data]
     scheme: Scheme
     method: Method
-    attacks: Mapping[str, Metric]
+    attacks: Configured
     plan: Plan
     training: Training
     folder: RunFolder
@@ -97,7 +95,7 @@ class Experiment:
         if is_rank_zero():
             self.start(split.split_hash)
         self.announce(split, modules)
-        method, attack, collector = modules[self.names["baseline"]], self.attacks["confidence"], None
+        method, attack, collector = modules[self.names["baseline"]], self.attacks.made["confidence"], None
         if self.figures and not plan.selection:  # a selection run uses no test images that TA counts
             collector = OutputsCollector(split, training.seed, training.transform, attack, self.trajectory_points)
         first_RA = plan.previous.first_RA if plan.previous else None
@@ -110,8 +108,9 @@ class Experiment:
             if is_rank_zero():
                 if collector:
                     collector.collect(kind, module.defender, training.device)
+                evaluate = partial(stored_row, evaluator) if module.from_scratch else evaluator.row
                 label = plan.start.label if plan.start and kind == "original" else module.label
-                rows[kind] = {"label": label, **self._evaluated(evaluator, module), **trained}
+                rows[kind] = {"label": label, **evaluate(module), **trained}
                 warnings += self._warnings(evaluator, rows[kind], module) if kind == "original" else []
         if not is_rank_zero():
             return None
@@ -146,7 +145,7 @@ class Experiment:
         modules = {"retrain": training.module(Retrain, split)} if plan.with_retrain else {}
         modules["original"] = training.module(Original, split)
         modules.setdefault(self.names["baseline"], training.module(self.method, split))
-        check_requirements(plan, training, split, modules, self.attacks)
+        check_requirements(plan, training, split, modules, self.attacks.made)
         return modules
 
     def _fit(self, original: UnlearningModule, split: Split, turned: tuple[int, int]) -> list[str]:
@@ -171,11 +170,6 @@ class Experiment:
             return self.training.from_scratch(module, split, mask)
         module.defender.load_state_dict(modules["original"].defender.state_dict())
         return self.training.unlearned(module, split, mask, watchers)
-
-    def _evaluated(self, evaluator: Evaluator, module: UnlearningModule) -> Row:
-        """The numbers of a model, which a killed run may have written already."""
-        key = f"{evaluator.split.split_hash} {tensors_digest(module.defender.network.state_dict())}"
-        return self.folder.evaluated(key, partial(evaluator.row, module))
 
     def _save_outputs(self, collector: OutputsCollector | None, rows: Mapping[str, Row]) -> None:
         """Write the outputs that pictures need."""

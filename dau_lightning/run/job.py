@@ -1,8 +1,7 @@
 """Runs one job: makes its objects from the composed configuration, runs it, draws its pictures and prints its table."""
 
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.base.child_process import further
 from dau_lightning.base.error import TrainingError, require
+from dau_lightning.run.quotes import typed_command
 from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.run_folder import FAILED, FinishedMeanwhile, RunFolder
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from dau_lightning.run.plan import Plan
-    from dau_lightning.training.training import Training
+    from dau_lightning.training.training import Configured, Training
 
 DAMAGED = 3  # exit code
 REMEDY = "Try a smaller baseline.lr or another baseline, or forget fewer images at once."
@@ -111,7 +111,7 @@ def make(
             dataset=given.get("dataset") or instantiate(settings["dataset"]),
             scheme=given.get("scheme") or instantiate(settings["scheme"]),
             method=instantiate(settings["baseline"]),
-            attacks={name: instantiate(attack) for name, attack in settings["metric"].items()},
+            attacks=attacks_of(settings),
             plan=plan,
             training=training_of(settings, folder, made, given.get("network")),
             folder=folder,
@@ -153,6 +153,13 @@ def plan_of(settings: dict[str, Any], folder: RunFolder) -> "Plan":
     return Plan(*modes, previous.given, previous, corruption)
 
 
+def attacks_of(settings: dict[str, Any]) -> "Configured":
+    """The attacks of a run by name, torchmetrics metrics."""
+    from dau_lightning.training.training import Configured
+
+    return Configured({name: instantiate(attack) for name, attack in settings["metric"].items()}, settings["metric"])
+
+
 def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logger]", network: Any = None) -> "Training":
     """The training of a run.
 
@@ -185,12 +192,3 @@ def training_of(settings: dict[str, Any], folder: RunFolder, loggers: "list[Logg
         checkpoint_seconds=settings["checkpoint"]["seconds"],
         compile=settings["compile"],
     )
-
-
-def typed_command(overrides: Sequence[str], sweep: bool) -> str:
-    """The command that would run one job, as a user would type it.
-
-    >>> typed_command(["seed=1", "dataset.root=my images"], sweep=False)
-    "python train.py seed=1 'dataset.root=my images'"
-    """
-    return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])

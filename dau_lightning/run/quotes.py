@@ -1,10 +1,12 @@
-"""Adds the quotes that Hydra's grammar wants around paths and names and that people do not type, since no shell needs them.
+"""Quotes in command lines: those that Hydra's grammar wants and that no shell needs, so that people do not type them.
 
 Nor does a shell replace the `~/` at the beginning of a value, which people expect of it.
 """
 
 import os
 import re
+import shlex
+from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -49,3 +51,12 @@ def _readable(argument: str) -> bool:
     except HydraException:
         return False
     return True
+
+
+def typed_command(overrides: Sequence[str], sweep: bool) -> str:
+    """The command that would run one job, as a user would type it.
+
+    >>> typed_command(["seed=1", "dataset.root=my images"], sweep=False)
+    "python train.py seed=1 'dataset.root=my images'"
+    """
+    return " ".join(["python train.py", *(["-m"] if sweep else []), *map(shlex.quote, overrides)])

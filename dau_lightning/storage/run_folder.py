@@ -1,7 +1,7 @@
 """The run folder, which belongs to one configuration; a `result.json` in it means that the run is finished."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +19,7 @@ from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
 NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics", "preview"  # paths, loggers, display
 # Removed in this order: result.json, which says that the others are complete, first.
 LEFT_BY_A_RUN = (
-    *("result.json", "audit.json", "audit.safetensors", "report.html", "metrics.csv", "evaluated.json"),
+    *("result.json", "audit.json", "audit.safetensors", "report.html", "metrics.csv"),
     *("unlearned.checkpoint", "unlearned.safetensors"),
 )
 FAILED = "failed.txt"  # holds the reason why a training could not go on
@@ -109,24 +109,9 @@ class RunFolder:
         (self.path / FAILED).unlink(missing_ok=True)
         write_text(self.path / "config.yaml", first + self.config)
 
-    def evaluated(self, key: str, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The numbers of an evaluation, from `evaluated.json` if they were written there before the run was killed.
-
-        Args:
-            key: identifies the evaluated weights and split.
-            evaluate: computes the numbers.
-        """
-        path = self.path / "evaluated.json"
-        known = _read(path) or {}
-        if key not in known:
-            known[key] = evaluate()
-            write_text(path, json.dumps(seal(known)))
-        return known[key]
-
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write `result.json`, as a whole or not at all: it says that the run is finished."""
         write_text(self.path / "result.json", json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
-        (self.path / "evaluated.json").unlink(missing_ok=True)
 
 
 def config_hash(config: DictConfig) -> str:
@@ -167,11 +152,11 @@ def _sha256(path: Path, modified: int) -> str:
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The content of a finished run's `result.json`; None if the run is not finished."""
-    return _read(folder / "result.json", ("settings", "rows"))
+    return read_json(folder / "result.json", ("settings", "rows"))
 
 
-def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    """A JSON file with the needed keys; None if there is no file. A file that cannot be used is renamed."""
+def read_json(path: Path, needed: tuple[str, ...]) -> dict[str, Any] | None:
+    """A sealed JSON file with the needed keys; None if there is no file. A file that cannot be used is renamed."""
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not content.keys() >= set(needed):

@@ -218,17 +218,7 @@ def test_a_finished_run_of_another_request_is_refused(tmp_path: Path, config: Di
         finished(tmp_path, config)
 
 
-def test_what_was_evaluated_is_known_until_the_run_is_finished(tmp_path: Path) -> None:
-    row = {"UA": 100 / 3, "attacks": {"entropy": 0.1}}
-    assert run_folder(tmp_path).evaluated("a", lambda: row) == row
-    assert run_folder(tmp_path).evaluated("a", lambda: pytest.fail("again")) == row
-    assert run_folder(tmp_path).evaluated("b", lambda: {"UA": 1.0}) == {"UA": 1.0}
-    assert run_folder(tmp_path).evaluated("a", lambda: pytest.fail("again")) == row
-    run_folder(tmp_path).write_result({"settings": {}, "rows": {"seed": 0}})
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
-
-
-LEFT = ("metrics.csv", "evaluated.json", "unlearned.checkpoint", "unlearned.safetensors")
+LEFT = ("metrics.csv", "unlearned.checkpoint", "unlearned.safetensors")
 
 
 @pytest.mark.parametrize("name", [*LEFT, "config.yaml"])
@@ -241,7 +231,6 @@ def test_a_start_goes_on_with_its_own_unfinished_run_only(tmp_path: Path, config
     if case == "finished":
         run_folder(tmp_path).write_result({"settings": OmegaConf.to_container(config), "rows": {}})
         config.overwrite = True
-        (tmp_path / "evaluated.json").write_text("left")
     elif case == "another":
         before.seed = 1
     elif case == "paths":
