@@ -50,7 +50,7 @@ figure2: install ## the attacks on the runs of table1, as figures
 	$(BIN)/python train.py -m experiment=figure2 $(ARGS)
 	$(BIN)/python -m dau_lightning.report runs/table1 --figures runs/table1/figures
 
-leaderboard: install ## every method but dau_paper on fashion over five seeds, as tables and a page
+leaderboard: install ## every method on fashion over five seeds, as tables and a page
 	$(BIN)/python train.py -m experiment=leaderboard $(ARGS) || code=$$?; \
 	$(BIN)/python -m dau_lightning.report runs/leaderboard --html runs/leaderboard/report.html; exit $${code:-0}
 

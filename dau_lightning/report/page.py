@@ -20,6 +20,7 @@ from dau_lightning.report.figure import Picture, pictures
 from dau_lightning.report.figure.attacks import attack_pictures
 from dau_lightning.report.figure.exposure import exposure_pictures
 from dau_lightning.report.figure.verdicts import verdict_pictures
+from dau_lightning.report.papers import papers_of
 from dau_lightning.report.read import Run
 from dau_lightning.report.render import render
 from dau_lightning.report.rows import rows_of
@@ -81,6 +82,7 @@ def sweep_page(
     settings = [set(run.settings.items()) for run in runs]
     shared = set[tuple[str, str]].intersection(*settings) if settings else set[tuple[str, str]]()
     about = {"runs": list(zip(runs, links, strict=True)), "rows": rows, "command": command, "left_out": left_out}
+    about |= {"papers": papers_of(rows)}
     return _html("sweep.html", shared, drawn, sections=shown, **about)
 
 

@@ -110,8 +110,10 @@ def test_the_page_of_a_sweep(write, tmp_path):
     assert float(page.rows[3][0]) == 6.0  # mean UA of 3 and 9
     assert "6.00±4.24" in page.texts
     assert sum("n - 1 in the denominator" in text for text in page.texts) == 4  # below the tables and both pictures
-    assert page.links == [f"../runs/{folders[0].name}/report.html"]  # only where there is one
-    assert (tmp_path / "pages" / page.links[0]).is_file()
+    paper, own = page.links
+    assert paper == "https://arxiv.org/abs/2402.06864"  # DAU's, once for all seeds and schemes
+    assert own == f"../runs/{folders[0].name}/report.html"  # only where there is one
+    assert (tmp_path / "pages" / own).is_file()
     assert any(text.startswith("python -m dau_lightning.report") for text in page.texts)
     assert (
         sum(source.startswith("data:image/svg") for source in page.sources) == 2
