@@ -61,7 +61,8 @@ class DAU(RepeatedMethod):
         settings: see `RepeatedMethod` and `SGDMethod`; `batch_norm` is the defender's mode for forget and val images.
 
     Raises:
-        InputError: forget and val batches that are paired differ in size, or a joint batch that has no sensitivity needs one.
+        InputError: forget and val batches that are paired differ in size, a joint batch that has no sensitivity needs one, or
+            an attacker in closed form gets logits.
     """
 
     def __init__(
@@ -99,7 +100,8 @@ class DAU(RepeatedMethod):
         self.visits = {"forget": visits_per_step or forget_batch_size}
         self.query = Query(sensitivity, attacker_input, joint_batch)
         rules = objective, penalty, Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
-        self.attacker = player(attacker(self.defender.num_classes), *rules, attacker_lr, attacker_steps, attacker_mode)
+        how = *rules, attacker_lr, attacker_steps, attacker_mode
+        self.attacker = player(attacker(self.defender.num_classes), *how, attacker_input=attacker_input)
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight

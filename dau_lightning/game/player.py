@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from dau_lightning.base.error import require
 from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import AttackerInputs, join
 from dau_lightning.game.objective import Objective
@@ -17,6 +18,10 @@ from dau_lightning.training.mode import batch_norm, evaluating, float32, frozen
 from dau_lightning.training.sgd import SGDMethod
 
 FINDINGS = "balanced_accuracy_pretrained", "balanced_accuracy_final", "mean_output_forget", "mean_output_val"
+NO_FORMULA = (
+    "baseline.attacker_input must be probabilities where the attacker is a formula, got {} (or choose a network, for "
+    "example baseline/attacker=small_transformer)"
+)
 ATTENTION = 2**24  # attention weights of a head, K^2 a sample, that a pass outside of steps may make
 
 
@@ -175,6 +180,16 @@ class FormulaPlayer(nn.Module):
         return dict.fromkeys(FINDINGS)
 
 
-def player(made: nn.Module, *settings: Any) -> Player:
-    """Return what `baseline/attacker` makes as it is if it is a `Player`, else as the network of an `AttackerPlayer`."""
+def player(made: nn.Module, *settings: Any, attacker_input: str = "probabilities") -> Player:
+    """Return what `baseline/attacker` makes as it is if it is a `Player`, else as the network of an `AttackerPlayer`.
+
+    Args:
+        made: the network or player.
+        settings: those of an `AttackerPlayer` after its network.
+        attacker_input: `probabilities` or `logits`.
+
+    Raises:
+        InputError: a formula, which is one of probabilities, would get logits.
+    """
+    require(attacker_input == "probabilities" or not isinstance(made, FormulaPlayer), NO_FORMULA.format(attacker_input))
     return made if isinstance(made, Player) else AttackerPlayer(made, *settings)

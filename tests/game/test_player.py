@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dau_lightning.base.error import InputError
 from dau_lightning.dau import DAU
 from dau_lightning.game.attacker import Attacker
 from dau_lightning.game.attacker_input import AttackerInputs, join
@@ -36,6 +37,12 @@ def test_a_network_becomes_a_player_and_a_player_stays_as_it_is() -> None:
     assert as_player(made) is made
     critic = ExactCritic(3, 6, 6, 1, 2.0, 8.0, 1.0)
     assert as_player(critic) is critic
+
+
+@pytest.mark.parametrize("formula", [ExactCritic(3, 6, 6, 1, 2.0, 8.0, 1.0), LogisticAttacker(3, 6, 6, 1, 1e-2)])
+def test_a_formula_of_probabilities_gets_no_logits(build: Callable[..., DAU], formula: FormulaPlayer) -> None:
+    with pytest.raises(InputError, match=r"attacker_input must be probabilities .* got logits .*small_transformer"):
+        build(attacker=lambda _: formula, attacker_input="logits")
 
 
 @pytest.mark.parametrize(
