@@ -94,10 +94,9 @@ class DAU(RepeatedMethod):
         **settings: Any,
     ) -> None:
         super().__init__(batch_size=retain_batch_size, **settings)
-        self.label = label
         self.batch_sizes = {"retain": retain_batch_size, "forget": forget_batch_size, "val": val_batch_size}
         self.pairs = {"val": "forget"} if pairing == "class" else {}
-        self.visits = {"forget": visits_per_step or forget_batch_size}
+        self.label, self.visits = label, {"forget": visits_per_step or forget_batch_size}
         self.query = Query(sensitivity, attacker_input, joint_batch)
         rules = objective, penalty, Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
         how = *rules, attacker_lr, attacker_steps, attacker_mode
@@ -113,7 +112,8 @@ class DAU(RepeatedMethod):
     @property
     def alpha(self) -> float:
         """The weight of the game in this step."""
-        over = self.adversarial_steps is not None and self.step >= self.adversarial_steps
+        own = self.step % (self.epochs * int(self.trainer.num_training_batches))  # in this attempt
+        over = self.adversarial_steps is not None and own >= self.adversarial_steps
         return 0.0 if over else self.adversarial_weight
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:

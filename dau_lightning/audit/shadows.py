@@ -135,6 +135,7 @@ def _shadow(case: Case, kind: str, number: int) -> Defender:
     if module.from_scratch:
         return reference(case, case.split.retain, f"shadow {module.phase}", number)
     require_time(case, "the unlearning of shadow", number)
+    module.check(split)
     module.defender.load_state_dict(original.state_dict())
     replace(training, folder=case.training.folder / FOLDER / str(number)).unlearned(module, split, case.mask)
     return module.defender

@@ -1,45 +1,47 @@
 """The rows of Retrains and originals, evaluated once for all runs of a split, in the folder `rows` of the store."""
 
 import json
-import sys
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
+import sklearn
 import torch
 
 from dau_lightning.base.devices import hardware
+from dau_lightning.data.loader import PlainLoader
 from dau_lightning.evaluation.evaluator import Evaluator, Row
+from dau_lightning.evaluation.trajectory import outputs_of
 from dau_lightning.storage.atomic import locked, write_text
 from dau_lightning.storage.run_folder import read_json
 from dau_lightning.storage.seal import file_sha256, json_sha256, seal, tensors_digest
-from dau_lightning.storage.store import RECIPE_NUMBER
 from dau_lightning.training.module import UnlearningModule
 
-PACKAGES = "metric", "evaluation"  # a change of their code makes other rows
+PACKAGE = Path(__file__).parent.parent
+PROBE = 64  # images whose outputs tell networks apart that have the same weights
 
 
 def stored_row(evaluator: Evaluator, module: UnlearningModule) -> Row:
-    """The row of a module, see `Evaluator.row`; from the store if another run has evaluated the same weights there.
+    """The row of a module, see `Evaluator.row`; from the store if another run has evaluated the same model there.
 
-    A row depends on the weights and on the code of network and attacks: a class of a notebook, whose code is in no file, is
-    evaluated every time.
+    With an attack of the user's own, whose code may change, every run evaluates.
     """
-    training, network = evaluator.training, module.defender.network
-    classes = {type(each) for each in (network, *evaluator.attacks.made.values())}
-    written = [getattr(sys.modules[each.__module__], "__file__", None) for each in classes]
-    if None in written:
+    training, split = evaluator.training, evaluator.split
+    if not all(type(attack).__module__.startswith("dau_lightning.") for attack in evaluator.attacks.made.values()):
         return evaluator.row(module)
-    package = Path(__file__).parent.parent
-    files = {Path(str(file)) for file in written} | {file for name in PACKAGES for file in (package / name).glob("*.py")}
+    probe = {"probe": PlainLoader(split.test_retain[torch.arange(min(PROBE, len(split.test_retain)))], training.transform)}
+    outputs = {"logits": outputs_of(module.defender.to(training.device), probe, training.device)["probe"][0]}
+    module.defender.cpu()
     content = {
-        "code": [RECIPE_NUMBER, *sorted(file_sha256(file) for file in files)],
-        "split": [evaluator.split.split_hash, evaluator.split.wrong_labels, evaluator.with_test, evaluator.with_score],
-        "weights": tensors_digest(network.state_dict()),
-        "network": training.network.settings,
+        "code": _package_digest(),
+        "split": [split.split_hash, split.wrong_labels, evaluator.with_test, evaluator.with_score],
+        "judges": [split.judge.ids, split.judge_nonmembers.ids],
+        "weights": tensors_digest(module.defender.network.state_dict()),
+        "outputs": tensors_digest(outputs),  # code, and attributes that are no weights
         "transform": asdict(training.transform),
         "precision": training.trainer_settings.precision,
         "attacks": evaluator.attacks.settings,
-        "measured on": [torch.__version__, hardware(training.device)],
+        "measured on": [torch.__version__, sklearn.__version__, hardware(training.device)],
     }
     path = training.store.root / "rows" / f"{json_sha256(content)[:12]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,3 +50,9 @@ def stored_row(evaluator: Evaluator, module: UnlearningModule) -> Row:
             row = evaluator.row(module)
             write_text(path, json.dumps(seal(row)))
     return row
+
+
+@cache
+def _package_digest() -> str:
+    """Of the code of this package: a change of it may make other rows."""
+    return json_sha256([file_sha256(file) for file in sorted(PACKAGE.rglob("*.py"))])

@@ -66,12 +66,14 @@ class Trajectory(L.Callback):
         self.loaders = {part: PlainLoader(images, transform) for part, images in parts.items()}
         self.attack, self.points = attack, points
         self.rows: list[dict[str, float]] = []  # measured by this process; loggers also have those from before a kill
+        self.taken = 0  # steps, in this attempt
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Measure if the step is one of the points, and subtract the time that it takes from the method's run time."""
         assert isinstance(pl_module, UnlearningModule)
         total = pl_module.epochs * int(trainer.num_training_batches)
         step = pl_module.step % total
+        self.taken = step + 1
         if step in {total * point // self.points for point in range(self.points)}:
             start = Clock.now(pl_module.device)
             if step == 0:  # the training may begin again: the curve is that of its last attempt
@@ -82,7 +84,7 @@ class Trajectory(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure after the last step; the clock, the first of the callbacks, has stopped by then."""
         assert isinstance(pl_module, UnlearningModule)
-        self._measure(pl_module, pl_module.epochs * int(trainer.num_training_batches))
+        self._measure(pl_module, self.taken)
 
     def _measure(self, module: UnlearningModule, step: int) -> None:
         device = module.device

@@ -47,6 +47,7 @@ def table_of(rows: pd.DataFrame, seeds: Collection[int] | None = None) -> pd.Dat
     if seeds is not None:
         comparable.check_seeds(rows, seeds)
         rows = rows.loc[rows.seed.isin(seeds)]
+    rows = rows.assign(method=_unambiguous(rows)) if len(rows) else rows
     comparable.check(rows)
     rows = in_order(rows.assign(missing=rows.isna().sum(axis=1)).sort_values("missing"))  # an audited Retrain comes first
     return rows.drop(columns="missing").drop_duplicates([*CELL, "method", "seed"]).reset_index(drop=True)
@@ -136,14 +137,19 @@ def _methods(rows: pd.DataFrame) -> pd.Series:
 
     If a setting varies within one sparsity, the names in all sparsities have it: a method has the same name in each.
     """
-    ambiguous = rows.groupby([*GROUP, "method"]).kind.transform("nunique") > 1
-    names = rows.method.where(~ambiguous, rows.method + " (" + rows.kind + ")")
+    names = _unambiguous(rows)
     baselines = rows.run.map(lambda run: run.result["baseline"])
     for _, same in rows.loc[(rows.kind == baselines) & ~rows.kind.isin(REFERENCES)].groupby([*GROUP, "kind"]):
         varied = {name for _, cell in same.groupby("sparsity") for name in _varied([run.method for run in cell.run])}
         for index, run in same.run.items():
             names[index] += "".join(f" {name}={run.method.get(name, 'null')}" for name in sorted(varied))
     return names
+
+
+def _unambiguous(rows: pd.DataFrame) -> pd.Series:
+    """The name of each row, with its kind where several kinds have this name."""
+    ambiguous = rows.groupby([*GROUP, "method"]).kind.transform("nunique") > 1
+    return rows.method.where(~ambiguous, rows.method + " (" + rows.kind + ")")
 
 
 def _varied(settings: Sequence[Mapping[str, str]]) -> set[str]:

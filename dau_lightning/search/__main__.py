@@ -26,18 +26,20 @@ With experiment=NAME, trials have the settings of this experiment, and the resul
   trials=20        trials in all; the same command goes on with a search, and several processes share it
   seeds=8          seeds of a trial, from 100 on; after two and after four of them, half of the trials stop
   folder=search    of the trials' runs and of the database
-  ranges=FILE      ranges in place of conf/search/METHOD.yaml"""
+  ranges=FILE      ranges in place of conf/search/METHOD.yaml
+The result becomes a preset; with a choice such as baseline/attacker=statistics, it is printed as a command instead."""
 
 OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
 # Settings of every run of a trial, which the user may repeat: no pictures, and a score from the validation set alone.
 CHOSEN_BY_ORIGINAL = "memorised", "confident"
 WHY = "it would ask for the error of unseen images, but a retrained model has another one on images that the original chose"
+NO_PRESET = "nothing is written, since a preset cannot choose {}; a run with the result is\n"
 FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "preview=false", "wandb.mode=disabled")
 FIXED += ("hydra.sweeper.params=null",)  # of an experiment the settings, not the sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the search and write its result as a preset.
+    """Run the search and write its result as a preset; print it if a part of the game was chosen, which no preset can do.
 
     Raises:
         InputError: an argument cannot be used.
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from dau_lightning.run.check import check
     from dau_lightning.run.composition import configuration, with_arguments
     from dau_lightning.run.job import GROUPS
-    from dau_lightning.search.preset import preset, preset_path
+    from dau_lightning.search.preset import preset, preset_path, told, train_command
     from dau_lightning.search.study import Search
     from dau_lightning.storage.seal import json_sha256  # imports torch, so after the checks above
 
@@ -75,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         study = search.run(root / "search.db", f"{study_name}, {seeds} seeds, ranges {json_sha256(ranges)[:8]}", trials)
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command goes on with the trials that are over")
+    if parts := [setting for setting in settings if setting.startswith("baseline/")]:
+        print(told(study, ranges, seeds, given), NO_PRESET.format(" ".join(parts)), train_command(study, settings), sep="")
+        return
     path = preset_path(names, experiment := choices["experiment"])
     _write_preset(path, partial(preset, study, ranges, seeds, given), settings, experiment)
 
@@ -129,15 +134,18 @@ def _score(settings: Sequence[str], folder: Path, values: Mapping[str, Any], see
     """The score of one run of a trial. Its folder is named by the values, so that a run with the same values resumes it."""
     from dau_lightning.run.composition import configuration
     from dau_lightning.run.job import make, settings_of
-    from dau_lightning.storage.run_folder import RunFolder
+    from dau_lightning.storage.run_folder import FinishedMeanwhile, RunFolder
 
-    chosen = [f"baseline.{name}={value}" for name, value in values.items()]
+    chosen = [f"baseline.{name}={json.dumps(value)}" for name, value in values.items()]
     name = re.sub(r"[^\w.=-]", "_", ",".join(setting.removeprefix("baseline.") for setting in chosen))[:200]
     config, choices = configuration([*settings, *FIXED, *chosen, f"seed={seed}"])
     run = RunFolder.of(folder / name / f"seed={seed}", config)
     run.path.mkdir(parents=True, exist_ok=True)
     with open(run.path / "output.txt", "a") as file, redirect_stdout(file), redirect_stderr(file):
-        result = run.finished() or make(settings_of(config), choices, run)
+        try:
+            result = run.finished() or make(settings_of(config), choices, run)
+        except FinishedMeanwhile:  # by a trial of another process with the same values
+            result = run.finished() or {}
     return result["rows"][choices["baseline"]]["score"]
 
 

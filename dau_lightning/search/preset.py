@@ -1,5 +1,6 @@
 """Writes the result of a search as a preset: a yaml file from which later runs of the same choices take their settings."""
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,26 +41,32 @@ def preset(
         study: the finished study.
         ranges: the ranges that were searched, see `space.suggested`.
         seeds: number of seeds in a trial.
-        arguments: the arguments of the search command. Settings `baseline.NAME=VALUE` and choices `baseline/GROUP=NAME`
-            among them belong to the preset too.
+        arguments: the arguments of the search command. Settings `baseline.NAME=VALUE` among them belong to the preset too.
         former: the settings of the method in the preset that the trials ran with; those that the search did not change stay.
     """
+    settings = [argument for argument in arguments if argument.startswith("baseline.")]
+    node = OmegaConf.merge({"baseline": former or {}}, OmegaConf.from_dotlist(settings))
+    for name, value in best(study)[0].params.items():
+        OmegaConf.update(node, f"baseline.{name}", _rounded(value))
+    return told(study, ranges, seeds, arguments) + OmegaConf.to_yaml(node)
+
+
+def told(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Sequence[str]) -> str:
+    """The lines of a yaml comment on how the best trials were found; for the arguments see `preset`."""
     trials, ended = best(study), len(study.get_trials(states=ENDED))
-    told = "; ".join(f"{trial.value:.2f} ({_listed(trial.params)})" for trial in trials)
+    scores = "; ".join(f"{trial.value:.2f} ({_listed(trial.params)})" for trial in trials)
     command = [argument for argument in arguments if not argument.startswith("folder=")]  # where trials stand changes nothing
     comment = (
         f"By the selection score, mean of seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}, {ended} trials over "
-        f"{described(ranges)}. Best: {told}. Command: python -m dau_lightning.search {shlex.join(map(_anywhere, command))}"
+        f"{described(ranges)}. Best: {scores}. Command: python -m dau_lightning.search {shlex.join(map(_anywhere, command))}"
     )
-    lines = _wrapped(comment)
-    parts = [argument.partition("=") for argument in arguments if argument.startswith("baseline/")]
-    if parts:
-        lines += ["defaults:", *(f"  - override /{group}: {choice}" for group, _, choice in parts)]
-    settings = [argument for argument in arguments if argument.startswith("baseline.")]
-    node = OmegaConf.merge({"baseline": former or {}}, OmegaConf.from_dotlist(settings))
-    for name, value in trials[0].params.items():
-        OmegaConf.update(node, f"baseline.{name}", _rounded(value))
-    return "\n".join(lines) + "\n" + OmegaConf.to_yaml(node)
+    return "\n".join(_wrapped(comment)) + "\n"
+
+
+def train_command(study: Study, settings: Sequence[str]) -> str:
+    """The command of a run with the best trial's values; `settings`: those of the search."""
+    found = [f"baseline.{name}={json.dumps(_rounded(value))}" for name, value in best(study)[0].params.items()]
+    return f"python train.py {shlex.join([*settings, *found])}"
 
 
 def write(path: Path, text: str) -> None:

@@ -22,7 +22,8 @@ Key = tuple[int, frozenset[str]]  # step and names of the metrics: what identifi
 class MetricsCSV(Logger):
     """A logger into a CSV file with a column for every metric; each row is written as soon as it is logged.
 
-    A resumed run repeats some steps. The metrics of a step depend on its number alone, so a row that is there is kept.
+    A resumed run repeats some steps, with the same metrics: their rows are not written twice. A training that begins again
+    from its start has other metrics: its rows follow, and count in place of the earlier ones.
 
     Args:
         path: of the file; one that exists is continued.
@@ -53,7 +54,7 @@ class MetricsCSV(Logger):
         """
         assert step is not None
         key, row = (step, frozenset(metrics)), {"step": step, **metrics}
-        if key in self.rows:
+        if key in self.rows and all(str(self.rows[key][name]) == str(value) for name, value in metrics.items()):
             return
         self.rows[key] = row
         if row.keys() <= set(self.columns):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dau_lightning.base.randomness import generator
 from dau_lightning.training.module import UnlearningModule
@@ -30,16 +30,15 @@ class Attempts:
         self.largest_loss = largest_loss
         self.number = 1 if largest_loss is None else number
 
+    def look(self, module: UnlearningModule) -> None:
+        """Remember the defender and its RA before anything changes it; nothing without a margin."""
+        if self.largest_loss is not None:
+            module.memory |= {"untouched": _copy(module.defender), "start_RA": _retain_accuracy(module)}
+
     def begin(self, module: UnlearningModule) -> None:
-        """Remember weights and RA before the first step; nothing in later steps, or without a margin."""
+        """Remember the weights before the first step; nothing in later steps, or without a margin."""
         if self.largest_loss is not None and "before" not in module.memory:
-            module.memory |= {
-                "before": _copy(module),
-                "start_RA": _retain_accuracy(module),
-                "attempt": 0,
-                "least_loss": torch.inf,
-                "diverged": "",
-            }
+            module.memory |= {"before": _copy(module), "attempt": 0, "least_loss": torch.inf, "diverged": ""}
 
     def rate(self, module: UnlearningModule) -> float:
         """Return the factor of the learning rate in this attempt."""
@@ -83,11 +82,13 @@ class Attempts:
             return True
         undone = memory["least_loss"] > RUINED
         _load(module, memory["before" if undone else "best"])
+        if undone:
+            module.defender.load_state_dict(memory["untouched"])  # an extra loss may have changed those before the first step
         module.findings["undone"] = int(undone)
         return False
 
 
-def _copy(module: UnlearningModule) -> dict[str, Tensor]:
+def _copy(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 

@@ -52,8 +52,8 @@ class Guard(L.Callback):
         self._look(pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Check the weights after the last step."""
-        if not finite(pl_module):
+        """Check the defender's weights after the last step."""
+        if not finite(pl_module.defender):
             self._stop("the weights after the last step are not finite")
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:

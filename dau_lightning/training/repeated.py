@@ -34,6 +34,12 @@ class RepeatedMethod(SGDMethod):
         """See `UnlearningModule.most_epochs`."""
         return self.attempts.number * self.epochs
 
+    def on_train_start(self) -> None:
+        """See `SGDMethod.on_train_start`; before that, RA is measured, which extra losses may change."""
+        if not self.resumed:
+            self.attempts.look(self)
+        super().on_train_start()
+
     def recover(self, reason: str) -> bool:
         """See `UnlearningModule.recover`: the attempt is over, and the next one may be better."""
         return self.attempts.diverged(self, reason)

@@ -89,7 +89,7 @@ def test_it_goes_back_to_the_epoch_whose_forget_error_is_that_of_held_out_images
     module.on_train_epoch_start = lambda: kept.append({n: t.clone() for n, t in module.defender.state_dict().items()})
     tiny.fit(module)
     assert module.label == "SCRUB+R"
-    assert module.findings["epoch"] == 1
+    assert module.findings["epoch"] == 1  # half of the forget images are wrong there, as half of the others are
     after = module.defender.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in kept[2].items())  # the start of the third epoch
 
@@ -114,3 +114,13 @@ def test_without_a_held_out_image_of_the_classes_there_is_no_going_back(tiny: An
     object.__setattr__(split, "forget", only_b)
     with pytest.raises(InputError, match=r"baseline\.rewind=true needs a validation image of a class of the forget set"):
         module.check(split)
+
+
+def test_wrong_labels_are_to_be_predicted_by_chance_alone(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rights = [0.9, 0.5, 0.25, 0.0]  # the share of forget images that keep their wrong label, after each epoch
+    monkeypatch.setattr("dau_lightning.baseline.scrub.correct", lambda *_: torch.arange(100) < 100 * rights.pop(0))
+    monkeypatch.setattr("dau_lightning.baseline.scrub.accuracy_as_in", lambda *_: 0.5)
+    module, split = tiny.module(SCRUB, **PLAIN | {"rewind": True}, epochs=4, lr=0.01), tiny.split()
+    split.request["wrong_labels"] = True
+    tiny.fit(module, split=split)
+    assert module.findings["epoch"] == 2  # two other classes: (1 - 0.5) / 2

@@ -8,6 +8,7 @@ import pytest
 
 from dau_lightning.evaluation import row_store
 from dau_lightning.evaluation.evaluator import Evaluator
+from dau_lightning.network.defender import Defender
 from tests.tiny import TINY, results
 
 FINETUNE = [*TINY, "baseline=finetune", "baseline.epochs=1"]
@@ -62,6 +63,19 @@ def test_other_settings_and_other_splits_are_evaluated(
     assert "Original" in evaluated
 
 
+def test_a_network_with_other_outputs_is_evaluated(
+    run: Callable[..., str], evaluated: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(*FINETUNE)
+    evaluated.clear()
+    forward = Defender.forward
+    monkeypatch.setattr(
+        Defender, "forward", lambda *inputs: tuple(2 * output for output in forward(*inputs))
+    )  # of the same weights
+    run(*GRADIENT_ASCENT)
+    assert evaluated == ["Retrain", "Original", "GA"]
+
+
 def test_changed_code_and_damaged_rows_are_evaluated(
     run: Callable[..., str], evaluated: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +87,7 @@ def test_changed_code_and_damaged_rows_are_evaluated(
     with pytest.warns(UserWarning, match="set aside"):
         run(*GRADIENT_ASCENT)
     assert len(evaluated) == 2
-    monkeypatch.setattr(row_store, "file_sha256", lambda file: f"another {file.name}")
+    monkeypatch.setattr(row_store, "_package_digest", lambda: "another")
     evaluated.clear()
     run(*GRADIENT_ASCENT, "overwrite=true")
     assert evaluated == ["Retrain", "Original", "GA"]

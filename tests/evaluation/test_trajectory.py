@@ -3,6 +3,7 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
+from dau_lightning.baseline.finetune import FineTune
 from dau_lightning.baseline.gradient_ascent import GradientAscent
 from dau_lightning.evaluation.trajectory import ROLES, Trajectory, measured
 from dau_lightning.metric.svm_attack import SVMAttack
@@ -122,3 +123,14 @@ def test_rows_reach_every_logger_and_the_csv_gives_them_back(tiny, tmp_path):
     after_a_kill = MetricsCSV(tmp_path / "metrics.csv")
     assert after_a_kill.logged("dynamics") == watched.rows
     assert after_a_kill.logged("row") == []
+
+
+def test_a_method_that_stops_early_ends_where_it_stopped(tiny):
+    class Stops(FineTune):
+        def on_train_epoch_end(self):
+            self.trainer.should_stop = True
+
+    module = tiny.module(Stops, epochs=4)
+    watched = watch(tiny, points=12)
+    tiny.fit(module, watched)
+    assert [row["step"] for row in watched.rows] == [0, 1, 2, 3]

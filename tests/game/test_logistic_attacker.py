@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from torch import Tensor
 
 from dau_lightning.game.attacker_input import AttackerInputs
 from dau_lightning.game.logistic_attacker import LogisticAttacker, logistic_regression, statistics
+from dau_lightning.training.guard import Guard
+from tests.whole_game import game, sensitivity
 
 
 def attacker(num_classes: int = 3, **changes: Any) -> LogisticAttacker:
@@ -63,3 +66,12 @@ def test_the_pool_holds_the_last_batches_of_both_parts() -> None:
         expected = torch.cat([statistics(pair[part]) for pair in pairs[1:]]).detach()
         torch.testing.assert_close(player.pool[part, :, :rows].flatten(0, 1), expected)
     assert player.pool[0, :, 5:].isnan().all()
+
+
+def test_a_pool_with_room_is_no_error(tiny: Any) -> None:
+    logistic = partial(LogisticAttacker, forget_batch_size=6, val_batch_size=6, stored_batches=9, ridge=1e-2)
+    module = game(
+        tiny.defender(), attacker=logistic, joint_batch="retain_forget", sensitivity=sensitivity(copies=0), visits_per_step=1
+    )
+    tiny.fit(module, Guard("DAU", tiny.folder / "good"))
+    assert module.attacker.pool.isnan().any()

@@ -1,10 +1,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dau_lightning.metric.disparity import COMPARED
 from dau_lightning.report.read import read, unfinished
+from dau_lightning.report.rows import records_of, table_of
 from dau_lightning.report.section import sections
 from dau_lightning.storage.audit_file import write_audit
 
@@ -160,3 +162,9 @@ def test_a_shared_retrain_has_the_figures_of_the_audit_whichever_run_was_audited
     write_audit(write(), {"tests": {"rmia": {"verdict": "fail", "figures": figures}}, "summary": "", "weights": ""})
     found = rows().set_index("method").audit_rmia
     assert found[["Retrain", "Original", "DAU"]].tolist() == [50.0, 70.0, 55.0]
+
+
+def test_methods_of_one_label_in_two_sources_are_told_apart(write):
+    first, second = write(0), write(0, name="mine", rows={"mine": {"label": "DAU"}})
+    some = pd.concat([records_of(read([folder])) for folder in (first, second)], ignore_index=True)
+    assert set(table_of(some).method) == {"Retrain", "Original", "DAU (dau)", "DAU (mine)"}

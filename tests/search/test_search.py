@@ -1,13 +1,16 @@
 """The search: ranges, trials that go on, the preset that it writes, and the real command."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from optuna.samplers import TPESampler
 from optuna.trial import FixedTrial
 
 from dau_lightning.base.config_folder import CONFIG_FOLDER
@@ -18,6 +21,7 @@ from dau_lightning.search import preset as presets
 from dau_lightning.search.preset import preset
 from dau_lightning.search.space import limits, suggested
 from dau_lightning.search.study import WORST, Search, best
+from dau_lightning.storage.run_folder import FinishedMeanwhile
 from tests.composed import composed
 
 RANGES = {"lr": {"low": 0.01, "high": 0.5, "log": True}, "epochs": [2, 5]}
@@ -75,7 +79,10 @@ def test_a_search_finds_the_bowl_and_goes_on_where_it_was_left(tmp_path: Path) -
     assert all(trial.value == WORST for trial in study.trials if trial.params["lr"] > 0.4)
 
 
-def test_half_of_the_trials_stop_after_two_seeds_and_half_of_the_rest_after_four(tmp_path: Path) -> None:
+def test_half_of_the_trials_stop_after_two_seeds_and_half_of_the_rest_after_four(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optuna.samplers.TPESampler", partial(TPESampler, seed=0))  # a search of one process may have a seed
     scores = Scores()
     study = Search({"lr": {"low": 0.01, "high": 0.4}, "epochs": [2]}, 8, scores).run(tmp_path / "search.db", "halving", 30)
     ran = [trial.last_step for trial in study.trials]
@@ -93,12 +100,11 @@ def test_several_processes_may_begin_at_once(tmp_path: Path) -> None:
 
 def test_a_preset_has_the_best_values_and_the_fixed_settings(tmp_path: Path) -> None:
     study = Search(RANGES, 1, Scores()).run(tmp_path / "search.db", "bowl", 6)
-    arguments = ["baseline=dau", "baseline/attacker=statistics", "baseline.pretraining_steps=0", "dataset=fashion"]
+    arguments = ["baseline=dau", "baseline.pretraining_steps=0", "dataset=fashion"]
     text = preset(study, RANGES, 1, arguments)
     made = OmegaConf.create(text)
     assert made.baseline.pretraining_steps == 0
     assert made.baseline.lr == pytest.approx(best(study)[0].params["lr"], rel=1e-2)
-    assert made.defaults == [{"override /baseline/attacker": "statistics"}]
     assert "6 trials over lr 0.01 to 0.5 (log), epochs 2 or 5" in text.replace("\n# ", " ")
     assert max(map(len, text.splitlines())) <= 120
 
@@ -128,6 +134,40 @@ def test_the_command_searches_and_writes_a_preset(
     assert "written: tuned/digits-finetune-random-dense.yaml" in printed
     assert "wandb.mode" not in printed
     assert not list(Path("store").glob("retrain-*"))
+
+
+def test_a_part_of_the_game_is_printed_as_a_command_since_no_preset_can_choose_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Search(RANGES, 1, Scores()).run(tmp_path / "search.db", "bowl", 2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(presets, "CONFIG_FOLDER", tmp_path / "conf")
+    monkeypatch.setattr("dau_lightning.search.study.Search.run", lambda *_: study)
+    command.main(["baseline=dau", "dataset=fashion", "baseline/attacker=logistic", "trials=2", "seeds=1"])
+    printed = capsys.readouterr().out.splitlines()
+    assert not [path for path in tmp_path.rglob("*.yaml") if "fashion" in path.name]
+    made = configuration(shlex.split(printed[-1].removeprefix("python train.py ")))[0].baseline
+    assert made.attacker._target_.endswith("LogisticAttacker")
+    assert made.lr == pytest.approx(best(study)[0].params["lr"], rel=1e-2)
+
+
+def test_a_choice_of_null_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(presets, "CONFIG_FOLDER", tmp_path / "conf")
+    Path("ranges.yaml").write_text("l1_epochs: [null]\n")
+    tiny = ["dataset=digits", "dataset.train_limit=200", "dataset.test_limit=100", "recipe.epochs=1", "baseline.epochs=1"]
+    command.main(["baseline=l1_sparse", *tiny, "trials=1", "seeds=1", "ranges=ranges.yaml"])
+    assert OmegaConf.load("tuned/digits-l1_sparse-random-dense.yaml").baseline.l1_epochs is None
+
+
+def test_a_run_that_another_process_has_just_finished_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finished(*_: Any) -> Any:
+        raise FinishedMeanwhile("by another trial")
+
+    results = iter([None, {"rows": {"finetune": {"score": 3.5}}}])
+    monkeypatch.setattr("dau_lightning.storage.run_folder.RunFolder.finished", lambda _: next(results))
+    monkeypatch.setattr("dau_lightning.run.job.make", finished)
+    assert command._score(["baseline=finetune", "dataset=digits"], tmp_path, {"lr": 0.1}, 100) == 3.5
 
 
 def test_a_search_in_an_experiment_has_its_settings_and_writes_a_file_for_it(

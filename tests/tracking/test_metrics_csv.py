@@ -88,3 +88,12 @@ def test_a_row_without_a_step_sets_the_file_aside(path: Path, line: str) -> None
         log(path, *LOGGED)
     assert path.read_bytes() == expected
     assert path.with_name("metrics.csv.bad").read_bytes() == damaged
+
+
+def test_a_training_that_begins_again_counts_in_place_of_the_first(path: Path) -> None:
+    log(path, *LOGGED)
+    again = [("unlearning", 0, 3.0), ("unlearning", 50, 0.5)]
+    log(path, *again)
+    assert [row["loss"] for row in MetricsCSV(path).logged("unlearning")] == [3.0, 0.5]
+    assert [row["loss"] for row in MetricsCSV(path).logged("original")] == [2.5, 1.0 / 3]
+    assert len(rows(path)) == len(LOGGED) + len(again)

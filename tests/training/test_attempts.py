@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 
 from dau_lightning.dau import DAU
+from dau_lightning.evaluation.trajectory import ROLES, Trajectory
+from dau_lightning.metric.svm_attack import SVMAttack
+from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training import attempts
 from dau_lightning.training.attempts import Attempts
 from dau_lightning.training.guard import Guard
@@ -156,3 +159,49 @@ def test_a_further_game_meets_the_attacker_as_it_was(tiny: Any, measured: dict[i
     assert len(record.starts) == 2 * STEPS
     assert same(record.starts[0][1], record.starts[STEPS][1])
     assert changed(record.starts[0][1], record.starts[1][1])
+
+
+def test_the_game_is_on_in_each_attempt(tiny: Any, measured: dict[int | None, float]) -> None:
+    measured |= {0: 80.0, 1: 88.5}
+    weights: list[float] = []
+
+    class Weights(DAU):
+        def on_train_batch_end(self, *_: Any) -> None:
+            weights.append(self.alpha)
+
+    settings = SETTINGS | {"attempts": Attempts(3, 2.0), "adversarial_steps": 2}
+    fit(tiny, Weights(defender=tiny.defender(), sensitivity=sensitivity(), **settings), seconds=60)
+    assert weights == 2 * [0.9, 0.9, 0.0]
+
+
+def test_the_curves_are_those_of_the_last_attempt(tiny: Any, measured: dict[int | None, float]) -> None:
+    measured |= {0: 80.0, 1: 88.5}
+    module, path = three_attempts(tiny), tiny.folder / "metrics.csv"
+    split = tiny.split()
+    watched = Trajectory({part: getattr(split, part) for part in ROLES}, tiny.transform, SVMAttack("confidence", seed=0), 3)
+    tiny.training([MetricsCSV(path)]).fit(module, split, tiny.folder / "DAU.checkpoint", {}, [watched])
+    assert [row["step"] for row in watched.rows] == [0, 1, 2, 3]
+    logged = MetricsCSV(path).logged("dynamics")
+    for name in ("RA", "UA", "MIA"):
+        assert [row[name] for row in logged] == [row[name] for row in watched.rows]
+
+
+def test_what_a_term_costs_before_the_first_step_counts(tiny: Any, measured: dict[int | None, float]) -> None:
+    class Ruins:
+        part = "forget"
+
+        def begin(self, module: Any) -> None:
+            measured[None] = 40.0
+            with torch.no_grad():
+                for parameter in module.defender.parameters():
+                    parameter.zero_()
+
+        def loss(self, module: Any, batch: Any, forget_logits: Tensor) -> Tensor:
+            return forget_logits.sum() * 0
+
+    measured |= {0: 41.0, 1: 41.0}
+    module = game(tiny.defender(), attempts=Attempts(2, 2.0), batch_norm="update", term={"mine": Ruins()})
+    before = state(module.defender)
+    fit(tiny, module, seconds=60)
+    assert module.findings["undone"] == 1
+    assert same(state(module.defender), before)

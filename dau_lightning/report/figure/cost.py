@@ -24,12 +24,15 @@ ROUNDS = 300  # of moving the names apart; a limit of time would place them diff
 
 
 def cost_pictures(rows: pd.DataFrame) -> list[Picture]:
-    """A figure for each dataset and network, a panel for each scheme and sparsity; none without a method beside a Retrain."""
+    """A figure for each dataset and network, a panel for each scheme and sparsity; none without a method beside a Retrain.
+
+    A run time that was measured on another machine than Retrain's is no share of it: such a row has no point.
+    """
     import matplotlib
 
-    if "disparity" not in rows:
+    if not {"disparity", "time_ratio"} <= {*rows}:
         return []
-    compared = rows.loc[(rows.selection == 0) & rows.disparity.notna()]
+    compared = rows.loc[(rows.selection == 0) & rows.disparity.notna() & rows.time_ratio.notna()]
     compared = compared.groupby(["dataset", "network", "scheme", "sparsity"], sort=False).filter(_has_a_method)
     found = []
     with matplotlib.rc_context(STYLE):

@@ -50,3 +50,13 @@ def test_names_do_not_cover_each_other(write, rows, monkeypatch):
     boxes = [text.get_window_extent() for text in axis.texts]
     assert len(boxes) == 9
     assert not [(one, other) for one, other in itertools.combinations(boxes, 2) if one.overlaps(other)]
+
+
+def test_a_run_time_of_another_machine_has_no_point(write, rows, monkeypatch):
+    write(0, rows={"dau": {"measured_on": "a GPU"}})
+    assert cost_pictures(rows()) == []
+    write(0, "finetune")
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **more: kept.append(self))
+    cost_pictures(rows())
+    assert [text.get_text() for text in kept[0].axes[0].texts] == ["FT"]
