@@ -17,6 +17,7 @@ from dau_lightning.data.split import Split, make_split
 from dau_lightning.dataset.images import Data, Images
 from dau_lightning.game.player import AttackerPlayer
 from dau_lightning.network.build import with_input_format
+from dau_lightning.run.composition import register_by_labels
 from dau_lightning.run.job import training_of
 from dau_lightning.storage.run_folder import RunFolder
 from dau_lightning.training.module import UnlearningModule
@@ -41,6 +42,7 @@ class Workload:
     ) -> None:
         dataset = {"convnet": "digits", "convnet4": "fashion"}.get(network, "imagefolder")
         chosen = [f"dataset={dataset}", "dataset.root=." if dataset == "imagefolder" else "seed=0", f"network={network}"]
+        register_by_labels()
         with initialize_config_dir(str(CONF), version_base=None):
             config = compose("config", overrides=[*chosen, f"baseline={baseline}", *settings])
         OmegaConf.set_struct(config, False)

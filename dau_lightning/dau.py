@@ -112,9 +112,10 @@ class DAU(RepeatedMethod):
     @property
     def alpha(self) -> float:
         """The weight of the game in this step."""
-        own = self.step % (self.epochs * int(self.trainer.num_training_batches))  # in this attempt
-        over = self.adversarial_steps is not None and own >= self.adversarial_steps
-        return 0.0 if over else self.adversarial_weight
+        if self.adversarial_steps is None:
+            return self.adversarial_weight
+        step = self.step % (self.epochs * int(self.trainer.num_training_batches))  # in this attempt
+        return self.adversarial_weight if step < self.adversarial_steps else 0.0
 
     def training_step(self, batch: Mapping[str, Batch], batch_idx: int) -> Tensor:
         """One step of Algorithm 1: the attacker ascends on `L_A`, then the defender descends on Eq. 3."""

@@ -1,7 +1,7 @@
 """The share of each part of a DAU step."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -12,6 +12,7 @@ from benchmarks.clock import ByTurns, now
 from benchmarks.table import Table
 from benchmarks.workload import Workload
 from dau_lightning.data.loader import JointLoader
+from dau_lightning.game.player import FormulaPlayer
 from dau_lightning.game.sensitivity import Sensitivity
 
 CPU, CUDA = ("resnet9", 1000), ("resnet18", 50_000)  # network, images
@@ -54,24 +55,24 @@ class Parts:
 
 
 def measure(device: torch.device) -> Table:
-    """A row a part, for the defaults and with the paper's ten noisy copies."""
-    columns = {f"n = {copies}, %": _shares(device, copies) for copies in (0, 10)}
+    """A row a part, for our game, and for the paper's without and with its ten noisy copies."""
+    games = {"dau": [], "dau_paper, n = 0": ["baseline.sensitivity.copies=0"], "dau_paper, n = 10": []}
+    columns = {f"{name}, %": _shares(device, name.partition(",")[0], settings) for name, settings in games.items()}
     names = sorted({name for column in columns.values() for name in column}, key=lambda name: name == "the rest")
     rows = [{"part": name, **{title: column.get(name, 0.0) for title, column in columns.items()}} for name in names]
     return Table("Parts of a DAU step, batches of the defaults", rows, "the noisy copies' passes are defender forward")
 
 
-def _shares(device: torch.device, copies: int) -> dict[str, float]:
+def _shares(device: torch.device, baseline: str, settings: Sequence[str]) -> dict[str, float]:
     """Percent of a step, by part."""
     network, images = CUDA if device.type == "cuda" else CPU
-    settings = [f"baseline.sensitivity.copies={copies}", "baseline.pretraining_steps=0"]
-    work = Workload(network, "dau_paper", settings, images)
+    work = Workload(network, baseline, ["baseline.pretraining_steps=0", *settings], images)
     module: Any = work.module()
     parts, steps = Parts(device), list[dict[str, float]]()
     for owner, attribute, name in (
         (module.defender, "forward", "defender forward"),
         (module.attacker, "step", SWALLOWS),
-        (module.attacker, "membership", "attacker forward"),
+        (module.attacker, "loss" if isinstance(module.attacker, FormulaPlayer) else "membership", "attacker forward"),
         (module.regulariser, "forward", "regulariser"),
         (module, "descend", "defender backward and step"),
     ):
