@@ -30,7 +30,7 @@ class Attempts:
         self.largest_loss = largest_loss
         self.number = 1 if largest_loss is None else number
 
-    def look(self, module: UnlearningModule) -> None:
+    def measure_start(self, module: UnlearningModule) -> None:
         """Remember the defender and its RA before anything changes it; nothing without a margin."""
         if self.largest_loss is not None:
             module.memory |= {"untouched": _copy(module.defender), "start_RA": _retain_accuracy(module)}

@@ -37,7 +37,7 @@ class RepeatedMethod(SGDMethod):
     def on_train_start(self) -> None:
         """See `SGDMethod.on_train_start`; before that, RA is measured, which extra losses may change."""
         if not self.resumed:
-            self.attempts.look(self)
+            self.attempts.measure_start(self)
         super().on_train_start()
 
     def recover(self, reason: str) -> bool:

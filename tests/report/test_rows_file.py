@@ -179,3 +179,21 @@ def test_the_published_attacks_on_single_images_are_those_of_the_published_rows(
             attack, end = ATTACKS[column.removeprefix("TPR ")], "_tpr_at_1" * column.startswith("TPR ")
             numbers = [rows.loc[name, f"detail_{test}.{attack}{part}{end}"] for part in ("_all", "")]
             assert cell == ", ".join(f"{number:.1f}" for number in numbers)
+
+
+def test_the_published_leaderboard_is_that_of_the_published_rows():
+    text = (RESULTS.parents[1] / "RESULTS.md").read_text().partition("### The benchmark's methods")[2]
+    table = re.search(r"\n\n((?:\|[^\n]*\n)+)", text)
+    assert table
+    _, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines())
+    rows = read_rows(RESULTS / "fashion-leaderboard.csv")
+    assert {name for name, *_ in lines} == {*rows.method} - {"Retrain"}
+    for name, *cells in lines:
+        expected = []
+        for scheme in ("random", "classwise"):
+            same = rows.loc[(rows.method == name) & (rows.scheme == scheme)]
+            assert len(same) == 5
+            for column, digits in (("disparity", 2), ("AUC_gap", 1), ("RA", 1)):
+                expected.append(f"{same[column].mean():.{digits}f}±{same[column].std():.{digits}f}")
+            expected.append(f"{same.time_ratio.mean():.2f}")
+        assert cells == expected
