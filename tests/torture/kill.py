@@ -76,6 +76,12 @@ def arguments(root: Path, form: Form) -> list[str]:
     ]
 
 
+def step_and_metrics(row: dict[str, str]) -> tuple[tuple[str, frozenset[str]], dict[str, str]]:
+    """What identifies a row of the CSV, and its metrics without times."""
+    metrics = {name: text for name, text in row.items() if text and name != "step"}
+    return (row["step"], frozenset(metrics)), {name: text for name, text in metrics.items() if name.split("/")[-1] not in TIMES}
+
+
 def outcome(where: Path) -> dict[str, Any]:
     """All that a run left: weights as bytes, numbers, rows of the CSV."""
     (result,) = where.rglob("result.json")
@@ -84,7 +90,7 @@ def outcome(where: Path) -> dict[str, Any]:
     }
     rows = json.loads(result.read_text())["rows"]
     with open(result.parent / "metrics.csv", newline="") as file:
-        table = [{name: text for name, text in row.items() if name.split("/")[-1] not in TIMES} for row in csv.DictReader(file)]
+        table = dict(map(step_and_metrics, csv.DictReader(file)))  # of two rows for the same, as MetricsCSV: the later one
     names = [path.name for path in where.rglob("*")]
     left = sorted(name for name in names if name.endswith((".checkpoint", ".tmp", ".bad")))
     return {
