@@ -17,7 +17,7 @@ from dau_lightning.run.sweep import names
 from tests.composed import CONF, PARTS, choices, complete, composed, every_choice
 
 # Number of jobs; the leaderboard has any number of methods, two schemes and five seeds.
-EXPERIMENTS = {"table1": 140, "table2": 20, "figure2": 140, "photographs": 5 * 2 * 3}
+EXPERIMENTS = {"table1": 140, "table2": 20, "figure2": 140, "photographs": 8 * 2 * 3}
 # At full size: seeds and methods, and what else the table says of its runs.
 FULL = {
     "full_cifar10": (3, 11, {"dataset": "cifar10_jpeg", "sparsity": "dense"}),
