@@ -212,6 +212,19 @@ def test_the_page_on_methods_names_every_method_and_the_papers_that_reports_link
     assert papers_of(linked) == {name: papers for name, papers in sorted(written.items()) if papers}
 
 
+def test_the_page_on_methods_tells_the_batch_norm_of_every_method():
+    lines = [line.split(" | ") for line in (CONF.parent / "docs/methods.md").read_text().splitlines() if line[:3] == "| `"]
+    told = {name: line[3].partition(" ")[0].strip(",") for line in lines for name in re.findall(r"`(\w+)`", line[0])}
+    modes = {name: configuration([f"baseline={name}"])[0].baseline.get("batch_norm", "stays") for name in told}
+    assert {name: mode for name, mode in told.items() if mode != modes[name]} == {
+        "dau": "update",  # of the batch of retain and forget images; `batch` is for val images
+        "dau_paper": "update",  # of retain images, likewise
+        "retrain": "update",
+        "retrain_again": "update",
+        "original": "|",
+    }
+
+
 def test_the_command_line_wins_over_an_experiment():
     jobs = swept("table1", "seed=7", "dataset=digits,cifar10", "sparsity=dense")
     assert len(jobs) == 2 * 2 * 7

@@ -13,7 +13,7 @@ from dau_lightning.training.teacher import Teacher, divergence
 
 
 class BadTeacher(SGDMethod):
-    """Adam on the mean of `KL(untrained, student)` over forget images and `KL(original, student)` over retain images.
+    """AdamW on the mean of `KL(untrained, student)` over forget images and `KL(original, student)` over retain images.
 
     An epoch visits a share of `D_r`, drawn once, and cycles `D_f`; an image counts the same, of whichever part it is. Both
     teachers are in evaluation mode, and the untrained one has weights and statistics of a new network, see
@@ -39,8 +39,7 @@ class BadTeacher(SGDMethod):
         self.original, self.untrained = Teacher(self.defender), Teacher(self.defender)
 
     def begin(self) -> None:
-        """Copy the original model into one teacher, and draw the weights of the other."""
-        self.original.copy_from(self.defender)
+        """Draw the weights of the untrained teacher."""
         new = new_network(self.defender, self.seed, self.phase, "untrained teacher")
         self.untrained.network.network.load_state_dict(new.state_dict())
 
@@ -52,5 +51,5 @@ class BadTeacher(SGDMethod):
         return divergence(torch.cat(target).softmax(1), torch.cat(logits))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam on the defender."""
+        """AdamW on the defender."""
         return self.adamw()

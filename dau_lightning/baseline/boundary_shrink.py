@@ -33,10 +33,6 @@ class BoundaryShrink(SGDMethod):
         super().__init__(**settings)
         self.fgsm_step, self.teacher = fgsm_step, Teacher(self.defender)
 
-    def begin(self) -> None:
-        """Copy the original model into the teacher."""
-        self.teacher.copy_from(self.defender)
-
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
         """Return the cross-entropy with the nearest wrong class as the label."""
         images, targets = batch[self.part]

@@ -26,10 +26,6 @@ class Delete(SGDMethod):
         super().__init__(**settings)
         self.teacher = Teacher(self.defender)
 
-    def begin(self) -> None:
-        """Copy the original model into the teacher."""
-        self.teacher.copy_from(self.defender)
-
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
         """`KL(q, student)`."""
         images, targets = batch["forget"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import emptied_share
-from dau_lightning.training.plain_pass import correct
+from dau_lightning.training.plain_pass import correct, on_wrong_labels
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher
 
@@ -44,11 +44,10 @@ class LoTUS(SGDMethod):
         self.shares = {"retain": retain_share}
 
     def begin(self) -> None:
-        """Copy the original model into the teacher, and measure its accuracies."""
-        self.teacher.copy_from(self.defender)
+        """Measure the accuracies of the original model."""
         split, unseen = self.data.split, self._accuracy("val")  # acc_v
-        if split.wrong_labels:  # the rate at which a wrong label is predicted by chance, see `metric.selection`
-            unseen = (1 - unseen) / (self.defender.num_classes - 1)
+        if split.wrong_labels:
+            unseen = on_wrong_labels(unseen, self.defender.num_classes)
         unseen *= 1 - emptied_share(split)
         self.memory |= {"unseen": unseen, "distance": self._accuracy("forget") - unseen}
 

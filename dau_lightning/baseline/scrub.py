@@ -11,7 +11,7 @@ from dau_lightning.base.devices import gather_shares
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import Split
-from dau_lightning.training.plain_pass import accuracy_as_in, correct
+from dau_lightning.training.plain_pass import accuracy_as_in, correct, on_wrong_labels
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher, divergence
 
@@ -62,9 +62,8 @@ class SCRUB(SGDMethod):
         require(known or not self.rewind, "baseline.rewind=true needs a validation image of a class of the forget set")
 
     def begin(self) -> None:
-        """Copy the original model into the teacher."""
-        self.teacher.copy_from(self.defender)
-        self.memory["epochs"] = []  # error on the forget set and weights after each, for SCRUB+R
+        """Prepare the list of errors on the forget set and weights after each epoch, for SCRUB+R."""
+        self.memory["epochs"] = []
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
         """What the step's part minimises."""
@@ -83,11 +82,9 @@ class SCRUB(SGDMethod):
         error = 1 - float(correct(self.defender, forget, transform).double().mean())
         epochs.append((error, {name: tensor.clone() for name, tensor in self.defender.state_dict().items()}))
         if len(epochs) == self.epochs:
-            goal = 1 - accuracy_as_in(self.defender, self.data.part("val"), transform, forget.targets)
-            if (
-                self.data.split.wrong_labels
-            ):  # the share of wrong labels that are not predicted by chance, see `metric.selection`
-                goal = 1 - goal / (self.defender.num_classes - 1)
-            distances = [abs(error - goal) for error, _ in epochs]
+            accuracy = accuracy_as_in(self.defender, self.data.part("val"), transform, forget.targets)
+            if self.data.split.wrong_labels:
+                accuracy = on_wrong_labels(accuracy, self.defender.num_classes)
+            distances = [abs(error - (1 - accuracy)) for error, _ in epochs]
             self.findings["epoch"] = best = distances.index(min(distances))
             self.defender.load_state_dict(epochs[best][1])

@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs, left_out, rows = _rows(options)
     shown = sections(rows)
     text = _text(options.format, rows, shown, plain=bool(options.output))
-    pictures = attack_pictures(rows) if options.figures or options.wandb or options.html else []
-    require(bool(pictures) or not options.figures, f"--figures needs runs with metric=[{','.join(ATTACKS)}], there is none")
-    pictures += cost_pictures(rows) if pictures else []
+    pictures = attack_pictures(rows) + cost_pictures(rows) if options.figures or options.wandb or options.html else []
+    needed = f"a method beside a Retrain, or metric=[{','.join(ATTACKS)}]"
+    require(bool(pictures) or not options.figures, f"--figures needs runs with {needed}, there is none")
     drawn = {name: content for each in pictures for name, content in each.files.items()}
     files: dict[Path, bytes] = {options.output: text.encode()} if options.output else {}
     if options.figures:

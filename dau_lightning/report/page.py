@@ -82,8 +82,19 @@ def sweep_page(
     settings = [set(run.settings.items()) for run in runs]
     shared = set[tuple[str, str]].intersection(*settings) if settings else set[tuple[str, str]]()
     about = {"runs": list(zip(runs, links, strict=True)), "rows": rows, "command": command, "left_out": left_out}
-    about |= {"papers": papers_of(rows)}
+    about |= {"papers": papers_of(rows), "method_settings": settings_of(rows)}
     return _html("sweep.html", shared, drawn, sections=shown, **about)
+
+
+def settings_of(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """For each method and cell (`random, dense`), its settings in a line, where they are known; all seeds have the same."""
+    known = rows.loc[rows.settings.map(bool)].drop_duplicates(["dataset", "network", "scheme", "sparsity", "method"])
+    found: dict[str, dict[str, str]] = {}
+    varied = [name for name in ("dataset", "network", "scheme", "sparsity") if known[name].nunique() > 1]
+    for row in known.itertuples():
+        place = ", ".join(getattr(row, name) for name in varied)
+        found.setdefault(row.method, {})[place] = ", ".join(f"{name}={value}" for name, value in row.settings.items())
+    return found
 
 
 def _html(template: str, settings: Iterable[tuple[str, str]], drawn: Iterable[Picture], **values: Any) -> str:

@@ -2,7 +2,8 @@
 
 Columns: `dataset, network, scheme, selection, sparsity, amount, method, kind, seed, run, source, counts, published, warnings,
 flags, verdicts`, every number by its name in `columns.py`, `difference_UA`, ... (signed, to Retrain). For files:
-`split_hash, shared_settings, method_settings` (hashes), `machine, torch, MIA_lowest, MIA_highest, AUC_error`.
+`split_hash, shared_settings, method_settings` (hashes), `settings` (of the method, as texts), `machine, torch, MIA_lowest,
+MIA_highest, AUC_error`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -89,7 +90,8 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
             measured.pop("zeros", None)
         own = {"method": row["label"], "kind": kind, "flags": row.get("flags", []), "published": published.name(run, kind)}
         own |= {"verdicts": _verdicts(run) if kind == result["baseline"] else {}}
-        own |= {"method_settings": _hash(run.pruning if kind in REFERENCES else run.pruning | run.method)}
+        method = {} if kind in REFERENCES else run.method
+        own |= {"method_settings": _hash(run.pruning | method), "settings": _told(method)}
         records.append(about | own | measured)
     return records
 
@@ -97,6 +99,11 @@ def _records(run: Run, retrain: Mapping[str, Any] | None) -> list[dict[str, Any]
 def _hash(settings: Mapping[str, str]) -> str:
     """Eight digits of the hash of settings, without those that are null: a new setting is null where it changes nothing."""
     return json_sha256({name: value for name, value in settings.items() if value != "null"})[:8]
+
+
+def _told(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings that say something to a reader: no class names, and none that are null."""
+    return {name: value for name, value in settings.items() if value != "null" and not name.split(".")[-1].startswith("_")}
 
 
 def _errors(row: Mapping[str, Any]) -> dict[str, float]:

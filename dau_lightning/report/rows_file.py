@@ -8,7 +8,7 @@ import pandas as pd
 
 from dau_lightning.base.error import InputError
 
-JSON = "counts", "warnings", "flags", "verdicts"  # columns of lists and dictionaries
+JSON = "counts", "warnings", "flags", "verdicts", "settings"  # columns of lists and dictionaries
 TEXTS = "split_hash", "shared_settings", "method_settings", "machine", "torch"  # some of which look like numbers
 
 
@@ -35,6 +35,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     try:
         rows = pd.read_csv(io.StringIO(path.read_text()), dtype=dict.fromkeys(TEXTS, "str"))
         rows = rows.copy()  # in one block, to which columns can be added
+        rows = rows if "settings" in rows else rows.assign(settings="{}")  # files of earlier versions
         rows = rows.assign(**{name: rows[name].map(json.loads) for name in JSON})
         rows = rows.assign(published=rows.published.astype(object).where(rows.published.notna(), None))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

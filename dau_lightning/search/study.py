@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
-from dau_lightning.base.error import TrainingError
+from dau_lightning.base.error import TrainingError, require
 from dau_lightning.search.space import suggested
 from dau_lightning.storage.atomic import locked
 
@@ -60,6 +60,9 @@ class Search:
             file: the SQLite database, which several processes may share.
             name: the name of the study in the database.
             trials: number of trials; those that stopped early count.
+
+        Raises:
+            InputError: every trial diverged.
         """
         file.parent.mkdir(parents=True, exist_ok=True)
         with locked(file.with_suffix(".lock"), f"which creates {file.name}"):  # two that create its tables at once would fail
@@ -73,6 +76,8 @@ class Search:
         done = TrialState.COMPLETE, TrialState.PRUNED
         if len(study.get_trials(deepcopy=False, states=done)) < trials:
             study.optimize(self.objective, callbacks=[MaxTrialsCallback(trials, states=done)])
+        lowest = min(trial.value or 0.0 for trial in best(study, 1))
+        require(lowest < WORST, "every trial of the search diverged: give ranges with lower rates")
         return study
 
 

@@ -16,6 +16,7 @@ from dau_lightning.dataset.images import Images
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.checkpoint import CheckpointWriter
 from dau_lightning.training.mode import eager, float32
+from dau_lightning.training.teacher import Teacher
 
 LOG_EVERY = 50  # steps; each logged step costs a synchronisation of the device
 
@@ -98,8 +99,10 @@ class UnlearningModule(L.LightningModule):
         return []
 
     def on_train_start(self) -> None:
-        """Call `begin`, unless the training is resumed, and move the memory to the device."""
+        """Unless the training is resumed, fill the teachers and call `begin`; move the memory to the device."""
         if not self.resumed:
+            for teacher in (each for each in self.modules() if isinstance(each, Teacher)):
+                teacher.copy_from(self.defender)
             self.begin()
         self.fill_memory()
 

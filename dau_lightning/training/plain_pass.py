@@ -42,6 +42,15 @@ def accuracy_as_in(defender: Defender, images: Images, transform: Transform, tar
     return float((wanted * hits / seen.clamp(min=1)).sum() / wanted.sum())
 
 
+def on_wrong_labels(accuracy: float, classes: int) -> float:
+    """The share of wrong labels, drawn from the other classes, that a model of this accuracy predicts (`metric.selection`).
+
+    >>> on_wrong_labels(0.75, 6)
+    0.05
+    """
+    return (1 - accuracy) / (classes - 1)
+
+
 def summed_gradient(defender: Defender, images: Images, transform: Transform) -> Tensor:
     """The sum of the gradients of the cross-entropy over all images, without augmentation, float64 `(P,)`."""
     size = EVALUATION_BATCH_SIZE

@@ -15,7 +15,7 @@ class Teacher(nn.Module):
     """A copy of a defender that no step changes, in evaluation mode. As a part of a module it is in every checkpoint.
 
     Args:
-        defender: the network to copy; its weights are taken over by `copy_from`, once the defender holds the original's.
+        defender: the network to copy. `UnlearningModule` takes over the original's weights when the training starts.
     """
 
     def __init__(self, defender: Defender) -> None:

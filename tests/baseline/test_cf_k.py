@@ -6,6 +6,7 @@ import torch
 from dau_lightning.base.error import InputError
 from dau_lightning.baseline.cf_k import CFk
 from dau_lightning.game.extra_loss.contrastive import Contrastive
+from dau_lightning.game.extra_loss.fisher_noise import FisherNoise
 from tests.one_step import FULL, assert_equal, cross_entropy, inputs
 
 WHOLE = {name: value for name, value in FULL.items() if name != "forget_batch_size"}
@@ -43,9 +44,9 @@ def test_all_layers_are_ft(tiny: Any) -> None:
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
-def test_a_term_leaves_the_frozen_layers_alone_too(tiny: Any) -> None:
-    term = {"contrastive": Contrastive(0.5, 0.2, None, None)}
-    module, before = tiny.module(CFk, last_layers=2, term=term), tiny.defender().network.state_dict()
+@pytest.mark.parametrize("term", [Contrastive(0.5, 0.2, None, None), FisherNoise(0.01, 0.1, None)])
+def test_a_term_leaves_the_frozen_layers_alone_too(tiny: Any, term: Any) -> None:
+    module, before = tiny.module(CFk, last_layers=2, term={"term": term}), tiny.defender().network.state_dict()
     tiny.fit(module)
     for name, tensor in module.defender.network.state_dict().items():
         assert torch.equal(before[name], tensor) is (name[0] not in "36"), name

@@ -8,6 +8,7 @@ from dau_lightning.base.error import InputError
 from dau_lightning.base.randomness import key
 from dau_lightning.baseline.eu_k import EUk
 from dau_lightning.game.extra_loss.contrastive import Contrastive
+from dau_lightning.game.extra_loss.fisher_noise import FisherNoise
 from dau_lightning.network import convnet, resnet18
 from dau_lightning.training.training import Configured
 from tests.one_step import FULL, assert_equal, cross_entropy, inputs
@@ -43,9 +44,9 @@ def test_more_layers_than_there_are_are_refused(tiny: Any) -> None:
         tiny.module(EUk, last_layers=5)
 
 
-def test_a_term_leaves_the_frozen_layers_alone_too(tiny: Any) -> None:
-    term = {"contrastive": Contrastive(0.5, 0.2, None, None)}
-    module, before = tiny.module(EUk, last_layers=2, term=term), tiny.defender().network.state_dict()
+@pytest.mark.parametrize("term", [Contrastive(0.5, 0.2, None, None), FisherNoise(0.01, 0.1, None)])
+def test_a_term_leaves_the_frozen_layers_alone_too(tiny: Any, term: Any) -> None:
+    module, before = tiny.module(EUk, last_layers=2, term={"term": term}), tiny.defender().network.state_dict()
     tiny.fit(module)
     for name, tensor in module.defender.network.state_dict().items():
         assert torch.equal(before[name], tensor) is (name[0] not in "36"), name

@@ -92,13 +92,20 @@ def test_nothing_is_written_where_something_is_wrong(write, tmp_path):
     with pytest.raises(InputError, match="misses seed"):
         main([str(tmp_path), "--seeds", "0,1", *output])
     attacks = {kind: {"attacks": {}} for kind in ("retrain", "original", "dau")}
-    write(0, folder="bare", rows=attacks)
-    with pytest.raises(
-        InputError, match=r"--figures needs runs with metric=\[confidence,entropy,modified_entropy,probability\]"
-    ):
+    write(0, folder="bare", rows=attacks, reference=False)
+    needed = r"a method beside a Retrain, or metric=\[confidence,entropy,modified_entropy,probability\]"
+    with pytest.raises(InputError, match=f"--figures needs runs with {needed}, there is none"):
         main([str(tmp_path / "bare"), *output])
     assert not (tmp_path / "table").exists()
     assert not (tmp_path / "plots").exists()
+
+
+def test_costs_are_drawn_without_the_attacks(write, tmp_path):
+    write(0, rows={kind: {"attacks": {}} for kind in ("retrain", "original", "dau")})
+    main([str(tmp_path), "--html", str(page := tmp_path / "page.html")])
+    text = page.read_text()
+    assert 'alt="cost-digits-convnet' in text
+    assert 'alt="attacks' not in text
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing_half_written(runs, tmp_path):

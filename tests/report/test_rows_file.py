@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dau_lightning.base.error import InputError
@@ -35,6 +36,15 @@ def test_the_file_gives_a_page_too(file, tmp_path):
     text = page.read_text()
     assert "AUC 40.5-41.5 is below 50" in text
     assert "<dt>rows</dt>\n<dd>12</dd>" in text
+    assert "<dt>machine</dt>\n<dd>x, 1 threads</dd>\n<dt>torch</dt>\n<dd>2.11</dd>" in text
+    assert "<dd>random: <code>lr=0.1, regulariser_weight=0.001</code></dd>" in text
+
+
+def test_a_file_of_an_earlier_version_has_no_settings(file, tmp_path):
+    old = tmp_path / "old.csv"
+    pd.read_csv(file, dtype=str).drop(columns="settings").to_csv(old, index=False)
+    main([str(old), "--html", str(page := tmp_path / "page.html")])
+    assert "Settings of the methods" not in page.read_text()
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,12 @@ def test_a_search_finds_the_bowl_and_goes_on_where_it_was_left(tmp_path: Path) -
     assert all(trial.value == WORST for trial in study.trials if trial.params["lr"] > 0.4)
 
 
+def test_a_search_whose_trials_all_diverge_has_no_result(tmp_path: Path) -> None:
+    search = Search({"lr": {"low": 0.5, "high": 1.0}, "epochs": [1]}, 1, Scores())
+    with pytest.raises(InputError, match="every trial of the search diverged: give ranges with lower rates"):
+        search.run(tmp_path / "search.db", "nothing", 2)
+
+
 def test_half_of_the_trials_stop_after_two_seeds_and_half_of_the_rest_after_four(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,23 @@ def test_a_milestone_is_the_epoch_whose_first_step_has_the_lower_rate(tiny: Any)
     assert watch.rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01], rel=1e-12)
 
 
+def test_two_steps_of_adamw_are_those_of_the_formula(tiny: Any) -> None:
+    """Loshchilov & Hutter 2019, algorithm 2: the decay is beside the gradient, and does not enter the moments."""
+    module = tiny.module(lr=0.02, momentum=0.8, weight_decay=0.1)
+    optimizer, weights = module.adamw(), [weight.detach().clone() for weight in module.defender.parameters()]
+    first, second = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    for step in (1, 2):
+        for place, weight in enumerate(module.defender.parameters()):
+            weight.grad = gradient = (place + 1) * step * torch.ones_like(weight)
+            first[place] = 0.8 * first[place] + 0.2 * gradient
+            second[place] = 0.999 * second[place] + 0.001 * gradient.square()
+            moments = first[place] / (1 - 0.8**step), second[place] / (1 - 0.999**step)
+            weights[place] = (1 - 0.02 * 0.1) * weights[place] - 0.02 * moments[0] / (moments[1].sqrt() + 1e-8)
+        optimizer.step()
+    for found, expected in zip(module.defender.parameters(), weights, strict=True):
+        torch.testing.assert_close(found.detach(), expected)
+
+
 def test_a_step_is_sgd_on_the_cross_entropy_of_the_part(tiny: Any) -> None:
     module = tiny.module(batch_size=36, epochs=2, lr=0.1, weight_decay=0.01)
     reference = tiny.defender()

@@ -28,12 +28,20 @@ class FisherNoise:
         self.alpha, self.relative_floor, self.samples = alpha, relative_floor, samples
 
     def begin(self, module: UnlearningModule) -> None:
-        """Add the noise to the defender; pruned weights stay zero."""
+        """Add the noise to the weights that the method moves; pruned ones stay zero."""
         retain, draws = module.data.part("retain"), generator(module.seed, "fisher noise")
         drawn = retain[torch.randperm(len(retain), generator=draws)[: self.samples]]
         diagonal = fisher_diagonal(module.defender, module.data.transform.normalise(drawn.images))
-        move(module.defender, fisher_noise(module.defender, diagonal, self.alpha, self.relative_floor, draws))
+        noise = fisher_noise(module.defender, diagonal, self.alpha, self.relative_floor, draws)
+        move(module.defender, noise * _free(module))
 
     def loss(self, module: SGDMethod, batch: Mapping[str, Batch], forget_logits: Tensor | None) -> Tensor:
         """Zero: the noise is the only effect."""
         return batch[self.part].images.new_zeros(())
+
+
+def _free(module: UnlearningModule) -> Tensor:
+    """Which weights are neither frozen nor held, bool `(P,)`."""
+    trained = [torch.full_like(weight, weight.requires_grad, dtype=torch.bool) for weight in module.defender.parameters()]
+    free = torch.cat([each.flatten() for each in trained])
+    return free & module.memory.get("moves", free)

@@ -30,7 +30,7 @@ def method(tiny: Any, seed: int = 0) -> Any:
     split = tiny.split()
     data = SimpleNamespace(part=lambda name: getattr(split, name), transform=tiny.transform)
     defender = tiny.defender().to(memory_format=torch.channels_last)  # as in a run
-    return SimpleNamespace(defender=defender, data=data, seed=seed)
+    return SimpleNamespace(defender=defender, data=data, seed=seed, memory={})
 
 
 def flat(defender: nn.Module) -> Tensor:
@@ -74,6 +74,16 @@ def test_pruned_weights_stay_zero(tiny: Any) -> None:
     FisherNoise(0.04, 0.1, None).begin(module)
     assert torch.equal(weight.detach() != 0, module.defender.mask[name])
     assert module.defender.holds_mask()
+
+
+def test_frozen_and_held_weights_stay(tiny: Any) -> None:
+    module = method(tiny)
+    before, moves = flat(module.defender), torch.arange(len(flat(module.defender))) % 3 > 0
+    module.memory["moves"] = moves
+    first = next(module.defender.parameters()).requires_grad_(False)
+    FisherNoise(0.04, 0.1, None).begin(module)
+    moves[: first.numel()] = False
+    assert torch.equal(flat(module.defender) != before, moves)
 
 
 def test_adds_nothing_to_the_loss() -> None:
