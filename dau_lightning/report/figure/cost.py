@@ -87,7 +87,7 @@ def _points(axis: "Axes", panel: pd.DataFrame) -> None:
         axis.axhspan(bottom, highest, color="#dddddd", zorder=0)
     for time, distance, deviation, is_dau in places:
         marker, colour = ("D", DAU) if is_dau else ("o", RETRAIN)
-        bar = [[min(deviation, distance / 2)], [deviation]]  # never down to zero, which the axis has not
+        bar = [[min(deviation, distance / 2)], [deviation]]  # a logarithmic axis has no zero
         axis.errorbar(time, distance, bar, marker=marker, color=colour, ecolor="#aaaaaa", elinewidth=0.7, markersize=5)
 
 
