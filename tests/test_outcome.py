@@ -21,6 +21,7 @@ def test_dau_forgets_a_class_and_keeps_the_others(
     assert dau["RA"] >= original["RA"] - 3
 
 
+@pytest.mark.slow
 def test_dau_makes_random_images_like_unseen_ones(
     run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

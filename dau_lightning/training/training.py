@@ -55,7 +55,7 @@ class Training:
         folder: the run folder.
         configuration: a hash of all settings that an unlearned model depends on.
         loggers: receive every logged value.
-        checkpoint_seconds: time between checkpoints, the most work that a killed training loses.
+        checkpoint_seconds: time between checkpoints, the most that a killed training loses of its steps.
         compile: the `torch.compile` backend for the defender in training; None for no compilation.
         bar: makes the callback that shows the progress of a training, from the name of what is trained.
         new_network: makes a network with new weights, as `network` does unless it copies a given one; None if nothing can.

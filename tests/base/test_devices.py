@@ -40,6 +40,7 @@ def test_two_devices_have_the_losses_of_one(left, method):
     assert two["findings"] == pytest.approx(one["findings"], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_both_devices_end_with_the_same_weights(left, method):
     first, second = (left[f"2-{rank}"][method]["weights"] for rank in (0, 1))

@@ -65,6 +65,7 @@ def test_it_repeats_to_the_bit_under_the_callbacks_of_a_run_and_keeps_its_mask(n
     assert all(torch.equal(found[0][layer], found[1][layer]) for layer in found[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*METHODS} - GAME - FROM_SCRATCH))
 def test_killed_before_each_step_it_ends_with_the_same_weights(name: str, tiny: Any) -> None:
     def module() -> UnlearningModule:
