@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -31,8 +32,8 @@ class SubsetTest(AuditTest):
     trains = ("shadows", "references")  # RMIA has no other reference models
     of_methods = True
 
-    def __init__(self, *, attacks: Mapping[str, Attack], **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, *, attacks: Mapping[str, Attack], **settings: Any) -> None:
+        super().__init__(**settings)
         self.attacks = attacks
 
     @abstractmethod

@@ -109,10 +109,12 @@ class Case:
         if name not in ("test", "unseen"):
             return getattr(self.split, name)
         everything = joined(self.split.test_retain, self.split.test_forget)
+        if name == "test":
+            return everything
         kept = torch.isin(everything.targets, self.split.forget.targets).nonzero().flatten()
         if not len(kept):
             raise NotEnough(NO_UNSEEN)
-        return everything if name == "test" else everything[kept]
+        return everything[kept]
 
     def outputs(self, kind: str, part: str) -> Outputs:
         """Logits and features of a model on a part."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import emptied_share
-from dau_lightning.training.plain_pass import correct, on_wrong_labels
+from dau_lightning.training.plain_pass import accuracy, on_wrong_labels
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher
 
@@ -52,7 +52,7 @@ class LoTUS(SGDMethod):
         self.memory |= {"unseen": unseen, "distance": self._accuracy("forget") - unseen}
 
     def _accuracy(self, part: str) -> float:
-        return float(correct(self.defender, self.data.part(part), self.data.transform).double().mean())
+        return accuracy(self.defender, self.data.part(part), self.data.transform)
 
     def loss(self, batch: Mapping[str, Batch]) -> Tensor:
         """The mean cross-entropy with the drawn targets."""

@@ -11,7 +11,7 @@ from dau_lightning.base.devices import gather_shares
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import Split
-from dau_lightning.training.plain_pass import accuracy_as_in, correct, on_wrong_labels
+from dau_lightning.training.plain_pass import accuracy, accuracy_as_in, on_wrong_labels
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher, divergence
 
@@ -79,12 +79,12 @@ class SCRUB(SGDMethod):
         if not self.rewind:
             return
         forget, transform, epochs = self.data.part("forget"), self.data.transform, self.memory["epochs"]
-        error = 1 - float(correct(self.defender, forget, transform).double().mean())
+        error = 1 - accuracy(self.defender, forget, transform)
         epochs.append((error, {name: tensor.clone() for name, tensor in self.defender.state_dict().items()}))
         if len(epochs) == self.epochs:
-            accuracy = accuracy_as_in(self.defender, self.data.part("val"), transform, forget.targets)
+            unseen = accuracy_as_in(self.defender, self.data.part("val"), transform, forget.targets)
             if self.data.split.wrong_labels:
-                accuracy = on_wrong_labels(accuracy, self.defender.num_classes)
-            distances = [abs(error - (1 - accuracy)) for error, _ in epochs]
+                unseen = on_wrong_labels(unseen, self.defender.num_classes)
+            distances = [abs(error - (1 - unseen)) for error, _ in epochs]
             self.findings["epoch"] = best = distances.index(min(distances))
             self.defender.load_state_dict(epochs[best][1])

@@ -1,10 +1,11 @@
 """CIFAR-10: 50,000 training and 10,000 test colour photographs of 32x32 in ten classes (Krizhevsky 2009)."""
 
+from functools import partial
+
 from torchvision.datasets import CIFAR10
 
-from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.download import downloaded, numbered
-from dau_lightning.dataset.draw import limited
+from dau_lightning.dataset.draw import within_limits
 from dau_lightning.dataset.images import Data, Images
 
 
@@ -20,11 +21,7 @@ def cifar10(root: str, train_limit: int | None, test_limit: int | None, seed: in
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    draws = generator(seed, "limit")
-    return Data(
-        train=limited(official(CIFAR10, root, "train"), train_limit, "dataset.train_limit", draws),
-        test=limited(official(CIFAR10, root, "test"), test_limit, "dataset.test_limit", draws),
-    )
+    return within_limits(partial(official, CIFAR10, root), train_limit, test_limit, seed)
 
 
 def official(kind: type[CIFAR10], root: str, name: str) -> Images:

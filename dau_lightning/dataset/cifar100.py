@@ -2,14 +2,14 @@
 
 import pickle
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torchvision.datasets import CIFAR100
 
-from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.cifar10 import official
-from dau_lightning.dataset.draw import limited
+from dau_lightning.dataset.draw import within_limits
 from dau_lightning.dataset.images import Data, Images
 
 
@@ -26,11 +26,7 @@ def cifar100(root: str, train_limit: int | None, test_limit: int | None, seed: i
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    draws = generator(seed, "limit")
-    return Data(
-        train=limited(_official(root, "train", level), train_limit, "dataset.train_limit", draws),
-        test=limited(_official(root, "test", level), test_limit, "dataset.test_limit", draws),
-    )
+    return within_limits(partial(_official, root, level=level), train_limit, test_limit, seed)
 
 
 def _official(root: str, name: str, level: str) -> Images:

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
 from dau_lightning.base.randomness import generator
-from dau_lightning.dataset.draw import balanced, limited
+from dau_lightning.dataset.draw import balanced, within_limits
 from dau_lightning.dataset.images import Data, Images
 
 TEST_COUNT = 450  # The digits have no official test set: this one is fixed, balanced over classes, the same for every seed.
@@ -30,8 +30,5 @@ def digits(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     everything = Images(images, targets, tuple("0123456789"), tuple(f"{i:04d}" for i in range(len(targets))))
     test = torch.zeros(len(targets), dtype=torch.bool)
     test[balanced(targets, TEST_COUNT, generator("the test set of the digits"))] = True
-    draws = generator(seed, "limit")
-    return Data(
-        train=limited(everything[(~test).nonzero().flatten()], train_limit, "dataset.train_limit", draws),
-        test=limited(everything[test.nonzero().flatten()], test_limit, "dataset.test_limit", draws),
-    )
+    parts = {"train": everything[(~test).nonzero().flatten()], "test": everything[test.nonzero().flatten()]}
+    return within_limits(parts.__getitem__, train_limit, test_limit, seed)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from dau_lightning.base.error import InputError
-from dau_lightning.dataset.images import Images
+from dau_lightning.base.randomness import generator
+from dau_lightning.dataset.images import Data, Images
 
 
 def balanced(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -94,6 +95,23 @@ def limited(images: Images, limit: int | None, setting: str, generator: torch.Ge
     """The images that `within_limit` keeps; for arguments and error see there."""
     index = within_limit(images.targets, limit, setting, generator)
     return images if len(index) == len(images) else images[index]
+
+
+def within_limits(part: Callable[[str], Images], train_limit: int | None, test_limit: int | None, seed: int) -> Data:
+    """The parts `train` and `test` of a data set, each limited to `dataset.train_limit` and `dataset.test_limit` images.
+
+    Args:
+        part: returns the images of a part for its name.
+        train_limit: see `within_limit`.
+        test_limit: the same for the test images.
+        seed: decides which images a limit keeps.
+
+    Raises:
+        InputError: a limit is smaller than the number of classes.
+    """
+    limits, draws = {"train": train_limit, "test": test_limit}, generator(seed, "limit")
+    train, test = (limited(part(name), limit, f"dataset.{name}_limit", draws) for name, limit in limits.items())
+    return Data(train, test)
 
 
 def drawn_share(images: Images, share: float, generator: torch.Generator) -> Images:

@@ -6,9 +6,8 @@ from importlib.resources import files
 
 import numpy as np
 
-from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.download import numbered
-from dau_lightning.dataset.draw import limited
+from dau_lightning.dataset.draw import within_limits
 from dau_lightning.dataset.fashion_mnist import CLASS_NAMES
 from dau_lightning.dataset.images import Data, Images
 
@@ -29,11 +28,8 @@ def fashion(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
         InputError: a limit is smaller than the number of classes.
     """
     table = np.load(io.BytesIO(lzma.decompress((files("dau_lightning.dataset") / FILE).read_bytes())))
-    draws = generator(seed, "limit")
-    return Data(
-        train=limited(_part("train", table[:TRAIN]), train_limit, "dataset.train_limit", draws),
-        test=limited(_part("test", table[TRAIN:]), test_limit, "dataset.test_limit", draws),
-    )
+    parts = {"train": table[:TRAIN], "test": table[TRAIN:]}
+    return within_limits(lambda name: _part(name, parts[name]), train_limit, test_limit, seed)
 
 
 def _part(name: str, table: np.ndarray) -> Images:

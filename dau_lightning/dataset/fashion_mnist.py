@@ -3,15 +3,15 @@
 import gzip
 import hashlib
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from torchvision.datasets import FashionMNIST
 
 from dau_lightning.base.error import InputError
-from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.download import downloaded, numbered
-from dau_lightning.dataset.draw import limited
+from dau_lightning.dataset.draw import within_limits
 from dau_lightning.dataset.images import Data, Images
 
 PREFIXES = {"train": "train", "test": "t10k"}  # with which the names of the official files begin
@@ -38,11 +38,7 @@ def fashion_mnist(root: str, train_limit: int | None, test_limit: int | None, se
     Raises:
         InputError: the data is missing or damaged and could not be downloaded, or a limit is below the number of classes.
     """
-    draws = generator(seed, "limit")
-    return Data(
-        train=limited(official(root, "train"), train_limit, "dataset.train_limit", draws),
-        test=limited(official(root, "test"), test_limit, "dataset.test_limit", draws),
-    )
+    return within_limits(partial(official, root), train_limit, test_limit, seed)
 
 
 def official(root: str, name: str) -> Images:

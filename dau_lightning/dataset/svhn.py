@@ -1,10 +1,11 @@
 """SVHN: 73,257 training and 26,032 test colour crops of 32x32 from house numbers, ten digits (Netzer et al. 2011)."""
 
+from functools import partial
+
 from torchvision.datasets import SVHN
 
-from dau_lightning.base.randomness import generator
 from dau_lightning.dataset.download import downloaded, numbered
-from dau_lightning.dataset.draw import limited
+from dau_lightning.dataset.draw import within_limits
 from dau_lightning.dataset.images import Data, Images
 
 
@@ -22,11 +23,7 @@ def svhn(root: str, train_limit: int | None, test_limit: int | None, seed: int) 
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    draws = generator(seed, "limit")
-    return Data(
-        train=limited(_official(root, "train"), train_limit, "dataset.train_limit", draws),
-        test=limited(_official(root, "test"), test_limit, "dataset.test_limit", draws),
-    )
+    return within_limits(partial(_official, root), train_limit, test_limit, seed)
 
 
 def _official(root: str, name: str) -> Images:

@@ -73,7 +73,8 @@ def _seconds(experiment: Experiment, split: Split, modules: Mapping[str, Unlearn
         if module.from_scratch:
             known |= training.store.path(module.phase, training.content(module, split)).is_file()
         steps = module.epochs * len(training.data(module, split).train_dataloader())
-        visits += 0 if known else steps * sum(module.batch_sizes.values())
+        images = (max if module.alternating else sum)(module.batch_sizes.values())
+        visits += 0 if known else steps * images
     network, device = modules["original"].defender.network.to(training.device).eval(), training.device
     images = training.transform.normalise(split.train.first(TIMED).to(device))
     network(images)  # the first pass takes longer

@@ -33,7 +33,7 @@ TABLE = {
     "resolution": "null or a finite number above 0",
     "largest_loss": "null or a finite number of at least 0",
     "*epochs last_layers *batch_size *steps width images_per_pass patch_size trainer.devices": "an integer of at least 1",
-    "attempts.number": "an integer of at least 1",
+    "attempts.number bins draws most orders stored_batches": "an integer of at least 1",
     "image_size": f"null or {SIDE} or a list, each {SIDE}",  # digits have 8; an image of 1024 takes 3 MB
     "dataset.channels": "1 or 3",
     "lr attacker_lr noise_scale temperature scale checkpoint.seconds": "a finite number above 0",

@@ -30,10 +30,10 @@ With experiment=NAME, trials have the settings of this experiment, and the resul
 The result becomes a preset; with a choice such as baseline/attacker=statistics, it is printed as a command instead."""
 
 OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
-# Settings of every run of a trial, which the user may repeat: no pictures, and a score from the validation set alone.
 CHOSEN_BY_ORIGINAL = "memorised", "confident"
 WHY = "it would ask for the error of unseen images, but a retrained model has another one on images that the original chose"
 NO_PRESET = "nothing is written, since a preset cannot choose {}; a run with the result is\n"
+# Settings of every run of a trial, which the user may repeat: no pictures, and a score from the validation set alone.
 FIXED = ("selection=true", "reference=off", "figures=false", "dynamics=0", "preview=false", "wandb.mode=disabled")
 FIXED += ("hydra.sweeper.params=null",)  # of an experiment the settings, not the sweep
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from optuna.trial import TrialState
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.search.space import described
 from dau_lightning.search.study import FIRST_SEED, best
-from dau_lightning.storage.atomic import atomic_write
+from dau_lightning.storage.atomic import write_text
 
 ENDED = TrialState.COMPLETE, TrialState.PRUNED  # not those that failed, or that another process still runs
 WIDTH = 120  # most characters in a line of the comment
@@ -56,11 +57,14 @@ def told(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Sequenc
     trials, ended = best(study), len(study.get_trials(states=ENDED))
     scores = "; ".join(f"{trial.value:.2f} ({_listed(trial.params)})" for trial in trials)
     command = [argument for argument in arguments if not argument.startswith("folder=")]  # where trials stand changes nothing
+    last = FIRST_SEED + seeds - 1
+    chosen_on = f"mean of seeds {FIRST_SEED} to {last}" if seeds > 1 else f"seed {FIRST_SEED}"
     comment = (
-        f"By the selection score, mean of seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}, {ended} trials over "
+        f"By the selection score, {chosen_on}, {ended} trials over "
         f"{described(ranges)}. Best: {scores}. Command: python -m dau_lightning.search {shlex.join(map(_anywhere, command))}"
     )
-    return "\n".join(_wrapped(comment)) + "\n"
+    lines = {"initial_indent": "# ", "subsequent_indent": "# ", "break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(comment, WIDTH, **lines) + "\n"
 
 
 def train_command(study: Study, settings: Sequence[str]) -> str:
@@ -75,8 +79,7 @@ def write(path: Path, text: str) -> None:
     if path.is_file() and path.read_text() != text:
         path.replace(old := path.with_suffix(".yaml.old"))
         print(f"the preset that was there is now {old}")
-    with atomic_write(path) as temporary:
-        temporary.write_text(text)
+    write_text(path, text)
 
 
 def _anywhere(argument: str) -> str:
@@ -91,14 +94,3 @@ def _listed(values: Mapping[str, Any]) -> str:
 def _rounded(value: Any) -> Any:
     """A float rounded to three digits, since the search cannot tell closer values apart; other values as they are."""
     return float(f"{value:.3g}") if isinstance(value, float) else value
-
-
-def _wrapped(text: str) -> list[str]:
-    """A yaml comment, broken into lines of at most `WIDTH` characters."""
-    lines, line = [], "#"
-    for word in text.split():
-        if len(line) + 1 + len(word) > WIDTH:
-            lines.append(line)
-            line = "#"
-        line += f" {word}"
-    return [*lines, line]

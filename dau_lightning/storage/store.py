@@ -61,7 +61,7 @@ class Store:
             raise InputError(f"store.root must be a folder that can be written, got {self.root}: {error.strerror}") from error
 
     def path(self, kind: str, content: Mapping[str, Any]) -> Path:
-        """The file of an entry, whether it exists or not; `kind` is `original`, `retrain` or `mask`."""
+        """The file of an entry, whether it exists or not; `kind` says what it is, such as `original` or `mask`."""
         return self.root / f"{kind}-{sha256(_described(content))[:12]}.safetensors"
 
 

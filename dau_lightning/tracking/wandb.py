@@ -3,7 +3,7 @@
 import netrc
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -94,6 +94,13 @@ class WandB(WandbLogger):
     def finish(self, status: str) -> None:
         """End the run. Not in `finalize`, which Lightning calls after every training."""
         self.attempt(partial(self.experiment.finish, exit_code=int(status == "failed")))
+
+
+def attempt(loggers: Iterable[Logger], action: Callable[[Any], object]) -> None:
+    """Call something with the run of W&B, if there is one among the loggers; see `WandB.attempt`."""
+    for logger in loggers:
+        if isinstance(logger, WandB):
+            logger.attempt(partial(action, logger.experiment))
 
 
 def _resolved(mode: str) -> str:

@@ -14,7 +14,7 @@ from dau_lightning.base.nested import flatten
 from dau_lightning.evaluation.outputs import read_outputs
 from dau_lightning.storage.run_folder import user_files
 from dau_lightning.storage.run_name import run_name
-from dau_lightning.tracking.wandb import WandB
+from dau_lightning.tracking.wandb import attempt
 
 # Are better when lower: the summary keeps the lowest.
 LOWER = "gaps/*", "AUC_gap", "disparity", "score*", "trigger_rate", "seconds", "time_ratio"
@@ -58,9 +58,7 @@ def show(loggers: Sequence[Logger], result: Mapping[str, Any], pictures: Mapping
         pictures: figures by file name; PNG files are sent.
         folder: of the run.
     """
-    for logger in loggers:
-        if isinstance(logger, WandB):
-            logger.attempt(partial(_show, logger.experiment, result, pictures, folder))
+    attempt(loggers, partial(_show, result=result, pictures=pictures, folder=folder))
 
 
 def images(pictures: Mapping[str, bytes]) -> dict[str, Any]:

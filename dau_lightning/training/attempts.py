@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dau_lightning.base.randomness import generator
 from dau_lightning.training.module import UnlearningModule
-from dau_lightning.training.plain_pass import correct
+from dau_lightning.training.plain_pass import accuracy
 
 PROBE = 1000  # retained images, at most, on which an attempt is measured
 RUINED = 5.0  # points of RA: a model that lost more is not handed over
@@ -103,4 +103,4 @@ def _retain_accuracy(module: UnlearningModule) -> float:
     """The accuracy on the probe, in percent."""
     retain = module.data.part("retain")
     drawn = torch.randperm(len(retain), generator=generator(module.seed, module.phase, "probe"))[:PROBE]
-    return 100 * float(correct(module.defender, retain[drawn], module.data.transform).double().mean())
+    return 100 * accuracy(module.defender, retain[drawn], module.data.transform)

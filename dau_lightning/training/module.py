@@ -38,6 +38,7 @@ class UnlearningModule(L.LightningModule):
     phase = "unlearning"  # names the training: prefix of logged values, and a key of the randomness
     part = "retain"
     from_scratch = False  # whether the method trains new weights by the recipe, which the store keeps
+    alternating = True  # whether a step has a batch of one part, and the parts take turns
     epochs = 1
 
     def __init__(self, *, defender: Defender, seed: int, batch_size: int) -> None:

@@ -31,6 +31,11 @@ def correct(defender: Defender, images: Images, transform: Transform) -> Tensor:
     return plain_logits(defender, images, transform).argmax(1) == images.targets
 
 
+def accuracy(defender: Defender, images: Images, transform: Transform) -> float:
+    """The share of images that the defender classifies correctly; see `plain_logits`."""
+    return float(correct(defender, images, transform).double().mean())
+
+
 def accuracy_as_in(defender: Defender, images: Images, transform: Transform, targets: Tensor) -> float:
     """The accuracy on images whose classes count as often as they occur in `targets`, int64 `(M,)`.
 

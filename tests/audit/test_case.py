@@ -30,6 +30,7 @@ def test_a_forgotten_class_without_test_images_is_said(make_case):
     case.split = replace(case.split, test_retain=tests[(tests.targets < 0).nonzero().flatten()])
     with pytest.raises(NotEnough, match=NO_UNSEEN):
         case.part("unseen")
+    assert len(case.part("test")) == len(case.split.test_forget)  # which models can be shown all the same
 
 
 def test_a_missing_retrain_is_said(make_case):

@@ -159,6 +159,14 @@ def wandb(tmp_path, monkeypatch):
     wandb.teardown()
 
 
+def test_a_report_goes_on_where_wandb_cannot_start(write, tmp_path, wandb, monkeypatch, capsys):
+    write()
+    monkeypatch.setattr(wandb, "init", lambda **_: 1 / 0)
+    with pytest.warns(UserWarning, match=r"cannot be started \(ZeroDivisionError"):
+        main([str(tmp_path / "runs"), "--wandb"])
+    assert "Retrain" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_without_credentials_table_and_figure_are_kept_offline(write, tmp_path, wandb, capsys):
     write()

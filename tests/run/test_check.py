@@ -58,6 +58,7 @@ DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, ima
         ("baseline=neggrad_plus baseline.retain_weight=2", "baseline.retain_weight must be a finite number of at least 0 and of at most 1, got 2"),  # noqa: E501
         ("baseline=salun baseline.share=0", "baseline.share must be a finite number above 0 and of at most 1, got 0"),
         ("baseline=lotus baseline.retain_share=2", "baseline.retain_share must be a finite number above 0 and of at most 1, got 2"),  # noqa: E501
+        ("baseline.attacker.stored_batches=0", "baseline.attacker.stored_batches must be an integer of at least 1, got 0"),
         ("baseline=cf_k baseline.last_layers=0", "baseline.last_layers must be an integer of at least 1, got 0"),
         ("baseline.milestones=[true]", "baseline.milestones must be [] or a list, each an integer of at least 1, got [True]"),
         ("transform.std=[0]", f"transform.std must be null or a list, each a finite number above 0 {PIXELS}, got [0]"),

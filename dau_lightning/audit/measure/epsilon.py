@@ -1,5 +1,7 @@
 """Epsilon of the 2023 challenge: how well can single samples be told apart by many models? (Triantafillou et al. 2024)."""
 
+from typing import Any
+
 import numpy as np
 
 from dau_lightning.audit.base import AuditTest
@@ -25,8 +27,8 @@ class Epsilon(AuditTest):
     trains = ("shadows",)
     of_methods = True
 
-    def __init__(self, *, delta: float, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, *, delta: float, **settings: Any) -> None:
+        super().__init__(**settings)
         self.delta = delta
 
     def measure(self, case: Case, kind: str) -> Figure:

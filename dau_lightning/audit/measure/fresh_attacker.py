@@ -1,7 +1,7 @@
 """A fresh attacker: trained against the finished model, and scored on samples that it was not trained on."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,9 +34,9 @@ class FreshAttacker(Attack):
     against_unseen = True
 
     def __init__(
-        self, *, attacker: Callable[[int], nn.Module], epochs: int, batch_size: int, lr: float, **settings: object
+        self, *, attacker: Callable[[int], nn.Module], epochs: int, batch_size: int, lr: float, **settings: Any
     ) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+        super().__init__(**settings)
         self.attacker, self.epochs, self.batch_size, self.lr = attacker, epochs, batch_size, lr
 
     def measure(self, case: Case, kind: str) -> Figure:

@@ -1,5 +1,7 @@
 """KLOM: how far the margins of unlearned models lie from those of retrained ones, sample by sample (Georgiev et al. 2024)."""
 
+from typing import Any
+
 import numpy as np
 
 from dau_lightning.audit.base import AuditTest
@@ -25,8 +27,8 @@ class KLOM(AuditTest):
     trains = ("shadows",)
     of_methods = True
 
-    def __init__(self, *, bins: int, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, *, bins: int, **settings: Any) -> None:
+        super().__init__(**settings)
         self.bins = bins
 
     def measure(self, case: Case, kind: str) -> Figure:

@@ -1,5 +1,7 @@
 """Linear probe: can a linear classifier on the frozen features still sort the forgotten images into their classes?"""
 
+from typing import Any
+
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -20,8 +22,8 @@ class LinearProbe(AuditTest):
 
     better = "low"
 
-    def __init__(self, *, most: int, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, *, most: int, **settings: Any) -> None:
+        super().__init__(**settings)
         self.most = most
 
     def measure(self, case: Case, kind: str) -> Figure:

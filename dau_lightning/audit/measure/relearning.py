@@ -1,6 +1,7 @@
 """Relearning: how many steps on the forget set bring back what was forgotten, in comparison with Retrain?"""
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +32,8 @@ class Relearning(AuditTest):
     better = "high"
     resolution = 1.0
 
-    def __init__(self, *, most_steps: int, batch_size: int, lr: float, orders: int, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, *, most_steps: int, batch_size: int, lr: float, orders: int, **settings: Any) -> None:
+        super().__init__(**settings)
         require(orders >= 2, f"relearning.orders must be at least 2, or there is no spread; got {orders}")
         self.most_steps, self.batch_size, self.lr, self.orders = most_steps, batch_size, lr, orders
 

@@ -1,5 +1,7 @@
 """Residual knowledge: are forgotten images, with a little noise on them, classified better than Retrain does? (2025)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,8 +24,8 @@ class ResidualKnowledge(AuditTest):
     better = "low"
     to_retrain = True
 
-    def __init__(self, *, noise: float, draws: int, most: int, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, *, noise: float, draws: int, most: int, **settings: Any) -> None:
+        super().__init__(**settings)
         self.noise, self.number, self.most = noise, draws, most
 
     def applies(self, case: Case) -> bool:

@@ -1,5 +1,7 @@
 """RMIA, offline, with 1 to 4 reference models (Zarifzadeh et al. 2024)."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -36,8 +38,8 @@ class RMIA(Attack):
     against_unseen = True
     trains = ("references",)
 
-    def __init__(self, *, a: float, gamma: float, **settings: object) -> None:
-        super().__init__(**settings)  # type: ignore[arg-type]
+    def __init__(self, *, a: float, gamma: float, **settings: Any) -> None:
+        super().__init__(**settings)
         self.a, self.gamma = a, gamma
 
     def measure(self, case: Case, kind: str) -> Figure:

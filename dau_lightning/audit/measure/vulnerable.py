@@ -1,6 +1,7 @@
 """Vulnerable samples: do attacks find the forgotten images that training changes most? (RULI, Naderloui et al. 2025)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Vulnerable(SubsetTest):
         settings: see `AuditTest`.
     """
 
-    def __init__(self, *, share: float, attacks: Mapping[str, Attack], **settings: object) -> None:
+    def __init__(self, *, share: float, attacks: Mapping[str, Attack], **settings: Any) -> None:
         super().__init__(attacks=attacks, **settings)
         self.share = share
 

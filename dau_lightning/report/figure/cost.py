@@ -8,6 +8,7 @@ import pandas as pd
 
 from dau_lightning.report.figure import Picture
 from dau_lightning.report.figure.style import DAU, RETRAIN, STYLE, saved
+from dau_lightning.report.rows import FIRST
 from dau_lightning.report.summary import DEVIATIONS, summary
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ CAPTION = (
     "Run time as a share of Retrain's, against the distance to Retrain, both on logarithmic axes. Lower and further left is "
     "better. In the grey band, a method differs from Retrain by no more than a second Retrain does."
 )
-HIDDEN = "retrain", "retrain_again", "original"
 LEAST = 0.01  # points; a disparity below it is drawn there, since a logarithmic axis has no zero
 ROUNDS = 300  # of moving the names apart; a limit of time would place them differently on each machine
 
@@ -45,7 +45,7 @@ def cost_pictures(rows: pd.DataFrame) -> list[Picture]:
 
 
 def _has_a_method(rows: pd.DataFrame) -> bool:
-    return bool((~rows.kind.isin(HIDDEN)).any())
+    return bool((~rows.kind.isin(FIRST)).any())
 
 
 def _figure(title: str, numbers: pd.DataFrame) -> "Figure":
@@ -110,7 +110,7 @@ def _names(axis: "Axes", panel: pd.DataFrame) -> None:
 
 
 def _methods(panel: pd.DataFrame) -> pd.DataFrame:
-    return panel.loc[~panel.kind.isin(HIDDEN)]
+    return panel.loc[~panel.kind.isin(FIRST)]
 
 
 def _places(panel: pd.DataFrame) -> list[tuple[float, float, float, bool]]:
