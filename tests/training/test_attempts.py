@@ -90,7 +90,7 @@ def test_killed_in_any_attempt_it_ends_with_the_same_weights(tiny: Any, measured
 
 
 def test_without_a_margin_nothing_is_measured(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "correct", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(attempts, "accuracy", lambda *_: pytest.fail("measured"))
     module = game(tiny.defender(), attempts=Attempts(3, None))
     fit(tiny, module, seconds=60)
     assert "attempts" not in module.findings
