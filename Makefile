@@ -16,15 +16,11 @@ install: .venv/installed  ## create .venv and install everything into it
 run: install    ## python train.py: 30 to 50 s after the installation
 	$(BIN)/python train.py $(ARGS)
 
-# Tests write thousands of small files, each flushed to the disk; in memory that costs nothing. Hypothesis is for torture alone.
-TESTS := OMP_NUM_THREADS=1 $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm) $(BIN)/python -m pytest -n 2 --dist worksteal \
-	--ignore tests/torture -p no:hypothesispytest
-
 test: install   ## tests and doctests that are quick, under 3 minutes
-	$(TESTS) -m "not slow and not installed"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/torture -m "not slow and not installed"
 
 test-all: install  ## all tests and doctests but those below, with coverage
-	$(TESTS) --cov --cov-report=term-missing:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/torture --cov --cov-report=term-missing:skip-covered
 
 torture: install ## runs killed in every phase, damaged files, full disks, malformed command lines: under 40 minutes; FORM=quick: five
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/torture $(if $(filter quick,$(FORM)),-m "not long")

@@ -11,7 +11,7 @@ from dau_lightning.report.page import write_run_page
 from dau_lightning.report.read import Run
 from dau_lightning.storage.atomic import write_text
 from dau_lightning.storage.audit_file import FAIL, PASS, figures
-from dau_lightning.tracking.wandb import attempt, loggers
+from dau_lightning.tracking.wandb import loggers, send
 from dau_lightning.tracking.wandb_summary import images, place
 
 FOLDER = "audit"  # in the run folder, for the run of W&B
@@ -39,7 +39,7 @@ def publish(run: Run, content: Mapping[str, Any]) -> None:
     where |= {name: f"audit of {where[name]}" for name in ("name", "job_type")}  # W&B groups by the latter: by method
     (run.folder / FOLDER).mkdir(exist_ok=True)
     with loggers(run.folder / FOLDER, **settings["wandb"], settings=settings, **where) as made:
-        attempt(made, partial(log, content=content, drawn=drawn))
+        send(made, partial(log, content=content, drawn=drawn))
 
 
 def log(run: Any, content: Mapping[str, Any], drawn: Mapping[str, bytes]) -> None:

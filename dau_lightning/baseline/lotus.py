@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import emptied_share
-from dau_lightning.training.plain_pass import accuracy, on_wrong_labels
+from dau_lightning.training.plain_pass import accuracy, accuracy_on_wrong_labels
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher
 
@@ -47,7 +47,7 @@ class LoTUS(SGDMethod):
         """Measure the accuracies of the original model."""
         split, unseen = self.data.split, self._accuracy("val")  # acc_v
         if split.wrong_labels:
-            unseen = on_wrong_labels(unseen, self.defender.num_classes)
+            unseen = accuracy_on_wrong_labels(unseen, self.defender.num_classes)
         unseen *= 1 - emptied_share(split)
         self.memory |= {"unseen": unseen, "distance": self._accuracy("forget") - unseen}
 

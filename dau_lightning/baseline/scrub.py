@@ -11,7 +11,7 @@ from dau_lightning.base.devices import gather_shares
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import Split
-from dau_lightning.training.plain_pass import accuracy, accuracy_as_in, on_wrong_labels
+from dau_lightning.training.plain_pass import accuracy, accuracy_as_in, accuracy_on_wrong_labels
 from dau_lightning.training.sgd import SGDMethod
 from dau_lightning.training.teacher import Teacher, divergence
 
@@ -84,7 +84,7 @@ class SCRUB(SGDMethod):
         if len(epochs) == self.epochs:
             unseen = accuracy_as_in(self.defender, self.data.part("val"), transform, forget.targets)
             if self.data.split.wrong_labels:
-                unseen = on_wrong_labels(unseen, self.defender.num_classes)
+                unseen = accuracy_on_wrong_labels(unseen, self.defender.num_classes)
             distances = [abs(error - (1 - unseen)) for error, _ in epochs]
             self.findings["epoch"] = best = distances.index(min(distances))
             self.defender.load_state_dict(epochs[best][1])

@@ -5,7 +5,7 @@ from functools import partial
 from torchvision.datasets import CIFAR10
 
 from dau_lightning.dataset.download import downloaded, numbered
-from dau_lightning.dataset.draw import within_limits
+from dau_lightning.dataset.draw import limited_data
 from dau_lightning.dataset.images import Data, Images
 
 
@@ -21,7 +21,7 @@ def cifar10(root: str, train_limit: int | None, test_limit: int | None, seed: in
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    return within_limits(partial(official, CIFAR10, root), train_limit, test_limit, seed)
+    return limited_data(partial(official, CIFAR10, root), train_limit, test_limit, seed)
 
 
 def official(kind: type[CIFAR10], root: str, name: str) -> Images:

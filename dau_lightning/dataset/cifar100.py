@@ -9,7 +9,7 @@ import torch
 from torchvision.datasets import CIFAR100
 
 from dau_lightning.dataset.cifar10 import official
-from dau_lightning.dataset.draw import within_limits
+from dau_lightning.dataset.draw import limited_data
 from dau_lightning.dataset.images import Data, Images
 
 
@@ -26,7 +26,7 @@ def cifar100(root: str, train_limit: int | None, test_limit: int | None, seed: i
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    return within_limits(partial(_official, root, level=level), train_limit, test_limit, seed)
+    return limited_data(partial(_official, root, level=level), train_limit, test_limit, seed)
 
 
 def _official(root: str, name: str, level: str) -> Images:

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
 from dau_lightning.base.randomness import generator
-from dau_lightning.dataset.draw import balanced, within_limits
+from dau_lightning.dataset.draw import balanced, limited_data
 from dau_lightning.dataset.images import Data, Images
 
 TEST_COUNT = 450  # The digits have no official test set: this one is fixed, balanced over classes, the same for every seed.
@@ -31,4 +31,4 @@ def digits(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     test = torch.zeros(len(targets), dtype=torch.bool)
     test[balanced(targets, TEST_COUNT, generator("the test set of the digits"))] = True
     parts = {"train": everything[(~test).nonzero().flatten()], "test": everything[test.nonzero().flatten()]}
-    return within_limits(parts.__getitem__, train_limit, test_limit, seed)
+    return limited_data(parts.__getitem__, train_limit, test_limit, seed)

@@ -97,7 +97,7 @@ def limited(images: Images, limit: int | None, setting: str, generator: torch.Ge
     return images if len(index) == len(images) else images[index]
 
 
-def within_limits(part: Callable[[str], Images], train_limit: int | None, test_limit: int | None, seed: int) -> Data:
+def limited_data(part: Callable[[str], Images], train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     """The parts `train` and `test` of a data set, each limited to `dataset.train_limit` and `dataset.test_limit` images.
 
     Args:

@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 
 from dau_lightning.dataset.download import numbered
-from dau_lightning.dataset.draw import within_limits
+from dau_lightning.dataset.draw import limited_data
 from dau_lightning.dataset.fashion_mnist import CLASS_NAMES
 from dau_lightning.dataset.images import Data, Images
 
@@ -29,7 +29,7 @@ def fashion(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     """
     table = np.load(io.BytesIO(lzma.decompress((files("dau_lightning.dataset") / FILE).read_bytes())))
     parts = {"train": table[:TRAIN], "test": table[TRAIN:]}
-    return within_limits(lambda name: _part(name, parts[name]), train_limit, test_limit, seed)
+    return limited_data(lambda name: _part(name, parts[name]), train_limit, test_limit, seed)
 
 
 def _part(name: str, table: np.ndarray) -> Images:

@@ -11,7 +11,7 @@ from torchvision.datasets import FashionMNIST
 
 from dau_lightning.base.error import InputError
 from dau_lightning.dataset.download import downloaded, numbered
-from dau_lightning.dataset.draw import within_limits
+from dau_lightning.dataset.draw import limited_data
 from dau_lightning.dataset.images import Data, Images
 
 PREFIXES = {"train": "train", "test": "t10k"}  # with which the names of the official files begin
@@ -38,7 +38,7 @@ def fashion_mnist(root: str, train_limit: int | None, test_limit: int | None, se
     Raises:
         InputError: the data is missing or damaged and could not be downloaded, or a limit is below the number of classes.
     """
-    return within_limits(partial(official, root), train_limit, test_limit, seed)
+    return limited_data(partial(official, root), train_limit, test_limit, seed)
 
 
 def official(root: str, name: str) -> Images:

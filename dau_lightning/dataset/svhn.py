@@ -5,7 +5,7 @@ from functools import partial
 from torchvision.datasets import SVHN
 
 from dau_lightning.dataset.download import downloaded, numbered
-from dau_lightning.dataset.draw import within_limits
+from dau_lightning.dataset.draw import limited_data
 from dau_lightning.dataset.images import Data, Images
 
 
@@ -23,7 +23,7 @@ def svhn(root: str, train_limit: int | None, test_limit: int | None, seed: int) 
     Raises:
         InputError: the data is missing and could not be downloaded, or a limit is smaller than the number of classes.
     """
-    return within_limits(partial(_official, root), train_limit, test_limit, seed)
+    return limited_data(partial(_official, root), train_limit, test_limit, seed)
 
 
 def _official(root: str, name: str) -> Images:

@@ -15,7 +15,7 @@ from dau_lightning.storage.run_folder import read_json
 from dau_lightning.storage.seal import json_sha256, seal, tensors_digest
 from dau_lightning.training.module import UnlearningModule
 
-ROWS = 1  # raise it when a change of the code gives other rows, so that earlier ones are not used
+VERSION = 1  # raise it when a change of the code gives other rows, so that earlier ones are not used
 PROBE = 64  # images whose outputs tell networks apart that have the same weights
 
 
@@ -31,7 +31,7 @@ def stored_row(evaluator: Evaluator, module: UnlearningModule) -> Row:
     outputs = {"logits": outputs_of(module.defender.to(training.device), probe, training.device)["probe"][0]}
     module.defender.cpu()
     content = {
-        "rows": ROWS,
+        "version": VERSION,
         "split": [split.split_hash, split.wrong_labels, evaluator.with_test, evaluator.with_score],
         "judges": [split.judge.ids, split.judge_nonmembers.ids],
         "weights": tensors_digest(module.defender.network.state_dict()),

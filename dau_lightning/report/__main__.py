@@ -115,12 +115,12 @@ def _upload(rows: pd.DataFrame, pictures: Mapping[str, bytes], folder: Path, pro
     """Log the summary as one table, and Figure 2 as images, in a run of Weights & Biases of their own."""
     import wandb
 
-    from dau_lightning.tracking.wandb import attempt, loggers
+    from dau_lightning.tracking.wandb import loggers, send
     from dau_lightning.tracking.wandb_summary import images
 
     records = summary(rows)
     with loggers(folder, "auto", project, "report", {"rows": len(records)}) as made:
-        attempt(made, lambda run: run.log({"report": wandb.Table(dataframe=records), **images(pictures)}))
+        send(made, lambda run: run.log({"report": wandb.Table(dataframe=records), **images(pictures)}))
 
 
 if __name__ == "__main__":

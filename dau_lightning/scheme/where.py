@@ -69,7 +69,7 @@ class _Condition:
         require(named, f"scheme.where must name a column of the table ({', '.join(self.header)}), got {where!r}")
 
     def truth(self, node: ast.AST, wanted: bool = True) -> list[bool]:
-        """Whether a part of the condition is true in each row, or false if that is `wanted`; an empty cell alone is neither."""
+        """Whether a part of the condition is true in each row, or false if that is `wanted`; an empty cell is neither."""
         match node:
             case ast.BoolOp(op=join, values=parts):
                 return self._joined(join, parts, wanted)

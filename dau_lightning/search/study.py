@@ -76,8 +76,8 @@ class Search:
         done = TrialState.COMPLETE, TrialState.PRUNED
         if len(study.get_trials(deepcopy=False, states=done)) < trials:
             study.optimize(self.objective, callbacks=[MaxTrialsCallback(trials, states=done)])
-        lowest = min(trial.value or 0.0 for trial in best(study, 1))
-        require(lowest < WORST, "every trial of the search diverged: give ranges with lower rates")
+        trained = any(trial.value != WORST for trial in best(study))
+        require(trained, "every trial of the search diverged: give ranges with lower rates")
         return study
 
 

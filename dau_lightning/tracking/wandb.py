@@ -96,8 +96,8 @@ class WandB(WandbLogger):
         self.attempt(partial(self.experiment.finish, exit_code=int(status == "failed")))
 
 
-def attempt(loggers: Iterable[Logger], action: Callable[[Any], object]) -> None:
-    """Call something with the run of W&B, if there is one among the loggers; see `WandB.attempt`."""
+def send(loggers: Iterable[Logger], action: Callable[[Any], object]) -> None:
+    """Call what sends something with the run of W&B, if there is one among the loggers; see `WandB.attempt`."""
     for logger in loggers:
         if isinstance(logger, WandB):
             logger.attempt(partial(action, logger.experiment))

@@ -14,7 +14,7 @@ from dau_lightning.base.nested import flatten
 from dau_lightning.evaluation.outputs import read_outputs
 from dau_lightning.storage.run_folder import user_files
 from dau_lightning.storage.run_name import run_name
-from dau_lightning.tracking.wandb import attempt
+from dau_lightning.tracking.wandb import send
 
 # Are better when lower: the summary keeps the lowest.
 LOWER = "gaps/*", "AUC_gap", "disparity", "score*", "trigger_rate", "seconds", "time_ratio"
@@ -58,7 +58,7 @@ def show(loggers: Sequence[Logger], result: Mapping[str, Any], pictures: Mapping
         pictures: figures by file name; PNG files are sent.
         folder: of the run.
     """
-    attempt(loggers, partial(_show, result=result, pictures=pictures, folder=folder))
+    send(loggers, partial(_show, result=result, pictures=pictures, folder=folder))
 
 
 def images(pictures: Mapping[str, bytes]) -> dict[str, Any]:

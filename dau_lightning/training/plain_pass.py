@@ -47,13 +47,17 @@ def accuracy_as_in(defender: Defender, images: Images, transform: Transform, tar
     return float((wanted * hits / seen.clamp(min=1)).sum() / wanted.sum())
 
 
-def on_wrong_labels(accuracy: float, classes: int) -> float:
-    """The share of wrong labels, drawn from the other classes, that a model of this accuracy predicts (`metric.selection`).
+def accuracy_on_wrong_labels(unseen: float, classes: int) -> float:
+    """The share of wrong labels, drawn from the other classes, that a model predicts; see `metric.selection`.
 
-    >>> on_wrong_labels(0.75, 6)
+    Args:
+        unseen: its accuracy on unseen images with right labels, in [0, 1].
+        classes: K.
+
+    >>> accuracy_on_wrong_labels(0.75, 6)
     0.05
     """
-    return (1 - accuracy) / (classes - 1)
+    return (1 - unseen) / (classes - 1)
 
 
 def summed_gradient(defender: Defender, images: Images, transform: Transform) -> Tensor:

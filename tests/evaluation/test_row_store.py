@@ -87,7 +87,7 @@ def test_changed_code_and_damaged_rows_are_evaluated(
     with pytest.warns(UserWarning, match="set aside"):
         run(*GRADIENT_ASCENT)
     assert len(evaluated) == 2
-    monkeypatch.setattr(row_store, "ROWS", 0)
+    monkeypatch.setattr(row_store, "VERSION", 0)
     evaluated.clear()
     run(*GRADIENT_ASCENT, "overwrite=true")
     assert evaluated == ["Retrain", "Original", "GA"]

@@ -76,10 +76,13 @@ def arguments(root: Path, form: Form) -> list[str]:
     ]
 
 
-def step_and_metrics(row: dict[str, str]) -> tuple[tuple[str, frozenset[str]], dict[str, str]]:
-    """What identifies a row of the CSV, and its metrics without times."""
-    metrics = {name: text for name, text in row.items() if text and name != "step"}
-    return (row["step"], frozenset(metrics)), {name: text for name, text in metrics.items() if name.split("/")[-1] not in TIMES}
+def superseded(row: dict[str, str], later: Sequence[dict[str, str]]) -> bool:
+    """Whether a later row has the same step and metrics with other values, which count (see `MetricsCSV`)."""
+
+    def identity(row: dict[str, str]) -> tuple[str, set[str]]:
+        return row["step"], {name for name, text in row.items() if text}
+
+    return any(identity(other) == identity(row) and other != row for other in later)
 
 
 def outcome(where: Path) -> dict[str, Any]:
@@ -90,13 +93,15 @@ def outcome(where: Path) -> dict[str, Any]:
     }
     rows = json.loads(result.read_text())["rows"]
     with open(result.parent / "metrics.csv", newline="") as file:
-        table = dict(map(step_and_metrics, csv.DictReader(file)))  # of two rows for the same, as MetricsCSV: the later one
+        lines = list(csv.DictReader(file))
+    counting = [row for number, row in enumerate(lines) if not superseded(row, lines[number + 1 :])]
+    timeless = [{name: text for name, text in row.items() if name.split("/")[-1] not in TIMES} for row in counting]
     names = [path.name for path in where.rglob("*")]
     left = sorted(name for name in names if name.endswith((".checkpoint", ".tmp", ".bad")))
     return {
         "weights": weights,
         "rows": {kind: {name: value for name, value in row.items() if name not in TIMES} for kind, row in rows.items()},
-        "table": table,
+        "table": sorted(timeless, key=repr),  # a row that was measured again stands at the end
         "left": left,
     }
 
