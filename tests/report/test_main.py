@@ -106,6 +106,7 @@ def test_costs_are_drawn_without_the_attacks(write, tmp_path):
     text = page.read_text()
     assert 'alt="cost-digits-convnet' in text
     assert 'alt="attacks' not in text
+    assert "grey band" not in text  # without a second Retrain there is none
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing_half_written(runs, tmp_path):
