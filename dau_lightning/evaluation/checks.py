@@ -93,9 +93,18 @@ def failure(result: Mapping[str, Any]) -> str:
     return "" if kept else "RA, the accuracy on the retained images, fell too far: do not use the model"
 
 
+def with_finite_numbers(row: Row) -> dict[str, Any]:
+    """The row with None in place of numbers that are not finite, which JSON cannot hold."""
+    return _finite({**row, "attacks": _finite(row["attacks"])} if "attacks" in row else row)
+
+
+def _finite(numbers: Row) -> dict[str, Any]:
+    return {column: None if isinstance(value, float) and not isfinite(value) else value for column, value in numbers.items()}
+
+
 def _broken(row: Row) -> list[str]:
-    numbers = {column: value for column, value in {**row, **row.get("attacks", {})}.items() if isinstance(value, float)}
-    broken = [column for column, value in numbers.items() if not isfinite(value)]
+    numbers = {**row, **row.get("attacks", {})}
+    broken = [column for column, value in numbers.items() if isinstance(value, float) and not isfinite(value)]
     return [f"not finite: {', '.join(broken)}"] if broken else []
 
 

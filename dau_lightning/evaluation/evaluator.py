@@ -6,7 +6,7 @@ from typing import Any
 
 from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split, emptied_share
-from dau_lightning.evaluation.checks import row_warnings
+from dau_lightning.evaluation.checks import row_warnings, with_finite_numbers
 from dau_lightning.evaluation.fit_check import trained_accuracy
 from dau_lightning.evaluation.metrics_callback import Measure, MetricsCallback
 from dau_lightning.metric.auc import AUC
@@ -113,7 +113,7 @@ class Evaluator:
                     row["AUC_gap"] = abs(row["AUC"] - rows["retrain"]["AUC"])
         about = self.split.wrong_labels, self.split.chosen
         for name, found in row_warnings(rows, emptied, self.first_RA, *about).items():
-            rows[name]["flags"] = found
+            rows[name] = with_finite_numbers(rows[name]) | {"flags": found}
 
     def validation_set_was_trained_on(self, original: Row, module: UnlearningModule) -> str | None:
         """A warning if the original classifies `D_v` as well as `D`, within one standard error, and `D` well; else None.
