@@ -30,6 +30,7 @@ With experiment=NAME, trials have the settings of this experiment, and the resul
 The result becomes a preset; with a choice such as baseline/attacker=statistics, it is printed as a command instead."""
 
 OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
+TRAINED_BY_RECIPE = "original", "retrain", "retrain_again"
 CHOSEN_BY_ORIGINAL = "memorised", "confident"
 WHY = "it would ask for the error of unseen images, but a retrained model has another one on images that the original chose"
 NO_PRESET = "nothing is written, since a preset cannot choose {}; a run with the result is\n"
@@ -66,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check([*settings, *FIXED])
     _, choices = configuration([*settings, *FIXED])
     names: dict[str, str] = {group: choices[group] for group in GROUPS}
-    chosen = names["scheme"] in CHOSEN_BY_ORIGINAL
-    require(not chosen, f"scheme={names['scheme']} has no selection score: {WHY}; search on scheme=random")
+    _check_choices(names)
     ranges = _ranges(file := own["ranges"] or CONFIG_FOLDER / "search" / f"{names['baseline']}.yaml")
     _check_ranges(file, ranges, [*settings, *FIXED])
     study_name = "-".join([*names.values(), *_tags(settings)])
@@ -105,6 +105,15 @@ def _write_preset(path: Path, text_with: Callable[[Any], str], settings: Sequenc
         print(f"warning: the preset is for every run of {runs}; it was searched with {' '.join(others)}")
     if not path.is_absolute():
         print("use it with: dau-lightning --config-dir . ...")
+
+
+def _check_choices(names: Mapping[str, str]) -> None:
+    """Raise an `InputError` if a method or scheme cannot be searched."""
+    method, scheme = names["baseline"], names["scheme"]
+    by_recipe = method in TRAINED_BY_RECIPE
+    require(not by_recipe, f"baseline={method} trains by the recipe (conf/recipe): there is nothing to search")
+    chosen = scheme in CHOSEN_BY_ORIGINAL
+    require(not chosen, f"scheme={scheme} has no selection score: {WHY}; search on scheme=random")
 
 
 def _ranges(file: str | Path) -> dict[str, Any]:

@@ -205,9 +205,10 @@ def test_a_search_in_an_experiment_has_its_settings_and_writes_a_file_for_it(
         (["trials=0"], "trials must be an integer of at least 1, got '0'"),
         (["seed=3"], "the search sets .* itself, got seed=3"),
         (["wandb.mode=online"], "the search sets .* itself, got wandb.mode=online"),
-        (["baseline=retrain"], "there is no file .*retrain.yaml with the ranges to search"),
+        (["baseline=dau_paper"], "there is no file .*dau_paper.yaml with the ranges to search"),
         (["baseline=nonsense"], "unknown baseline 'nonsense'"),
         (["scheme=memorised"], "scheme=memorised has no selection score"),
+        (["baseline=retrain_again"], "baseline=retrain_again trains by the recipe"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], words: str) -> None:
