@@ -1,6 +1,5 @@
 """The rows of Retrains and originals, evaluated once for all runs of a split, in the folder `rows` of the store."""
 
-import json
 from dataclasses import asdict
 
 import sklearn
@@ -10,9 +9,8 @@ from dau_lightning.base.devices import hardware
 from dau_lightning.data.loader import PlainLoader
 from dau_lightning.evaluation.evaluator import Evaluator, Row
 from dau_lightning.evaluation.trajectory import outputs_of
-from dau_lightning.storage.atomic import locked, write_text
-from dau_lightning.storage.run_folder import read_json
-from dau_lightning.storage.seal import json_sha256, seal, tensors_digest
+from dau_lightning.storage.atomic import locked
+from dau_lightning.storage.seal import json_sha256, tensors_digest, usable_json, write_json
 from dau_lightning.training.module import UnlearningModule
 
 VERSION = 1  # raise it when a change of the code gives other rows, so that earlier ones are not used
@@ -44,7 +42,7 @@ def stored_row(evaluator: Evaluator, module: UnlearningModule) -> Row:
     path = training.store.root / "rows" / f"{json_sha256(content)[:12]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix(".lock"), f"which evaluates {module.label}"):
-        if (row := read_json(path, ("UA", "RA"))) is None:
+        if (row := usable_json(path, ("UA", "RA"))) is None:
             row = evaluator.row(module)
-            write_text(path, json.dumps(seal(row)))
+            write_json(path, row)
     return row

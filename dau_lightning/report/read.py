@@ -1,6 +1,5 @@
 """Finds the finished runs below folders and reads what identifies each."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from dau_lightning.base.nested import flatten
 from dau_lightning.storage.audit_file import findings
 from dau_lightning.storage.run_folder import FAILED
 from dau_lightning.storage.run_name import run_name
-from dau_lightning.storage.seal import unseal
+from dau_lightning.storage.seal import read_json
 
 NEEDED = ("dataset", "network", "scheme", "sparsity", "baseline", "seed", "split_hash", "selection", "settings", "rows")
 AS_TYPED = {"True": "true", "False": "false", "None": "null"}
@@ -118,9 +117,6 @@ def unfinished(folders: Iterable[Path]) -> list[str]:
 
 def _result(path: Path) -> dict[str, Any]:
     try:
-        result = unseal(json.loads(path.read_text()))
-    except (ValueError, AttributeError) as error:  # no JSON, or no object
+        return read_json(path, NEEDED)
+    except ValueError as error:
         raise InputError(f"{path} is not the result of a run: {error}") from error
-    if missing := [name for name in NEEDED if name not in result]:
-        raise InputError(f"{path} is not the result of a run: {', '.join(missing)} missing")
-    return result

@@ -1,13 +1,11 @@
 """`audit.json` in a run folder: the findings of an audit, written after each test so that a killed audit can go on."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dau_lightning.storage.atomic import set_aside, write_text
-from dau_lightning.storage.seal import load_tensors, save_tensors, seal, unseal
+from dau_lightning.storage.seal import load_tensors, read_json, save_tensors, usable_json, write_json
 
 FILE, SCORES = "audit.json", "audit.safetensors"
 PASS, FAIL, NOT_ENOUGH = "pass", "fail", "not enough data"  # the verdicts
@@ -20,28 +18,21 @@ def read_audit(folder: Path, weights: str) -> dict[str, Any]:
         folder: the run folder.
         weights: digest of the audited weights.
     """
-    path, empty = folder / FILE, {"weights": weights, "retrains": 0, "references": 0, "shadows": 0, "tests": {}}
-    try:
-        content = unseal(json.loads(path.read_text()))
-        return {**empty, **content} if content["weights"] == weights else empty
-    except FileNotFoundError:
-        return empty
-    except (ValueError, KeyError, AttributeError) as error:
-        set_aside(path, error)
-        return empty
+    empty = {"weights": weights, "retrains": 0, "references": 0, "shadows": 0, "tests": {}}
+    content = usable_json(folder / FILE, ("weights",))
+    return empty | content if content and content["weights"] == weights else empty
 
 
 def findings(folder: Path) -> dict[str, Any] | None:
     """The content of `audit.json`, whatever weights it is about; None if there is none, or it cannot be used."""
     with suppress(OSError, ValueError):
-        content = unseal(json.loads((folder / FILE).read_text()))
-        return content if "summary" in content else None
+        return read_json(folder / FILE, ("summary",))
     return None
 
 
 def write_audit(folder: Path, content: Mapping[str, Any]) -> None:
     """Write `audit.json`, as a whole or not at all."""
-    write_text(folder / FILE, json.dumps(seal(content), indent=2, allow_nan=False) + "\n")
+    write_json(folder / FILE, content)
 
 
 def scores_of(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The run folder, which belongs to one configuration; a `result.json` in it means that the run is finished."""
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from yaml import YAMLError
 
 from dau_lightning.base.error import InputError, require
-from dau_lightning.storage.atomic import locked, set_aside, write_text
-from dau_lightning.storage.seal import file_sha256, json_sha256, seal, unseal
+from dau_lightning.storage.atomic import locked, write_text
+from dau_lightning.storage.seal import file_sha256, json_sha256, usable_json, write_json
 
 NOT_IN_HASH = "hydra", "store", "checkpoint", "wandb", "overwrite", "figures", "dynamics", "preview"  # paths, loggers, display
 # Removed in this order: result.json, which says that the others are complete, first.
@@ -111,7 +110,7 @@ class RunFolder:
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write `result.json`, as a whole or not at all: it says that the run is finished."""
-        write_text(self.path / "result.json", json.dumps(seal(result), indent=2, allow_nan=False) + "\n")
+        write_json(self.path / "result.json", result)
 
 
 def config_hash(config: DictConfig) -> str:
@@ -152,21 +151,7 @@ def _sha256(path: Path, modified: int) -> str:
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The content of a finished run's `result.json`; None if the run is not finished."""
-    return read_json(folder / "result.json", ("settings", "rows"))
-
-
-def read_json(path: Path, needed: tuple[str, ...]) -> dict[str, Any] | None:
-    """A sealed JSON file with the needed keys; None if there is no file. A file that cannot be used is renamed."""
-    try:
-        content = json.loads(path.read_text())
-        if not isinstance(content, dict) or not content.keys() >= set(needed):
-            raise ValueError("it is not a JSON object, or lacks keys")
-        return unseal(content)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        set_aside(path, error)
-        return None
+    return usable_json(folder / "result.json", ("settings", "rows"))
 
 
 def _hash_in(folder: Path) -> str | None:

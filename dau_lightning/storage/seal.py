@@ -5,14 +5,14 @@ Importing this file does not import torch: every decoding process imports it, an
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from dau_lightning.storage.atomic import atomic_write
+from dau_lightning.storage.atomic import atomic_write, set_aside, write_text
 
 
 def sha256(*parts: str | bytes | memoryview) -> str:
@@ -53,6 +53,38 @@ def unseal(content: Mapping[str, Any]) -> dict[str, Any]:
     if content.get("sha256", json_sha256(bare)) != json_sha256(bare):
         raise ValueError("its bytes changed")
     return bare
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file with its hash, as a whole or not at all."""
+    write_text(path, json.dumps(seal(content), indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, needed: Collection[str]) -> dict[str, Any]:
+    """The content of a file that `write_json` wrote, without its hash.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is no JSON object, lacks a needed key, or does not match its hash.
+    """
+    content = json.loads(path.read_text())
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    bare = unseal(content)
+    if missing := [name for name in needed if name not in bare]:
+        raise ValueError(f"{', '.join(missing)} missing")
+    return bare
+
+
+def usable_json(path: Path, needed: Collection[str]) -> dict[str, Any] | None:
+    """As `read_json`; None if there is no file. A file that cannot be used is renamed, with a warning."""
+    try:
+        return read_json(path, needed)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        set_aside(path, error)
+        return None
 
 
 def tensors_digest(tensors: Mapping[str, Any]) -> str:
