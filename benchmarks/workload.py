@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from dau_lightning.data.split import Split, make_split
 from dau_lightning.dataset.images import Data, Images
-from dau_lightning.game.player import AttackerPlayer
+from dau_lightning.game.attacker_player import AttackerPlayer
 from dau_lightning.network.build import with_input_format
 from dau_lightning.run.composition import register_by_labels
 from dau_lightning.run.job import training_of

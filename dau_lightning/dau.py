@@ -18,7 +18,7 @@ from dau_lightning.dataset.images import Images
 from dau_lightning.game.attacker_input import Query
 from dau_lightning.game.objective import Objective
 from dau_lightning.game.penalty import Penalty
-from dau_lightning.game.player import AttackerPlayer, player
+from dau_lightning.game.player import player
 from dau_lightning.game.pretraining import Pretraining
 from dau_lightning.game.projector import ProjectedRegulariser
 from dau_lightning.game.regulariser import NoRegulariser, Regulariser
@@ -62,7 +62,7 @@ class DAU(RepeatedMethod):
 
     Raises:
         InputError: forget and val batches that are paired differ in size, a joint batch that has no sensitivity needs one, or
-            an attacker in closed form gets logits.
+            an attacker in closed form gets logits, an objective or a penalty.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class DAU(RepeatedMethod):
         self.pairs = {"val": "forget"} if pairing == "class" else {}
         self.label, self.visits = label, {"forget": visits_per_step or forget_batch_size}
         self.query = Query(sensitivity, attacker_input, joint_batch)
-        rules = objective, penalty, Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
-        how = *rules, attacker_lr, attacker_steps, attacker_mode
-        self.attacker = player(attacker(self.defender.num_classes), *how, attacker_input=attacker_input)
+        pretraining = Pretraining(self.query, pretraining_steps, pretraining_batch_size, pretraining_refresh)
+        how = dict[str, Any](objective=objective, penalty=penalty, lr=attacker_lr, steps=attacker_steps, mode=attacker_mode)
+        self.attacker = player(attacker(self.defender.num_classes), attacker_input, pretraining=pretraining, **how)
         self.adversarial_weight, self.adversarial_steps = adversarial_weight, adversarial_steps
         self.regulariser = ProjectedRegulariser(projector(self.defender.num_features), regulariser)
         self.regulariser_weight = 0.0 if isinstance(regulariser, NoRegulariser) else regulariser_weight
@@ -162,18 +162,20 @@ class DAU(RepeatedMethod):
     def check(self, split: Split) -> None:
         """See `RepeatedMethod.check`; with few images, the forget batch may be too small for what needs pairs."""
         super().check(split)
+        self.query.check(self.batch_norm)
         self._check_pairs(self.batch_size_of("forget", len(split.forget)), self.batch_sizes["val"])
 
     def on_train_start(self) -> None:
         """Let the extra losses change the defender, then the attacker prepare; both count as run time."""
         super().on_train_start()
-        self.query.prepare(self.data.part("forget").targets, self.data.part("retain").targets)
         if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
             self.attacker.before_game(self)
+        with_val = self.attacker.uses_val or self.regulariser_weight > 0
+        self.query.prepare(self.data.part("forget").targets, self.data.part("retain").targets, with_val)
 
     def dynamics(self) -> dict[str, float]:
-        """See `UnlearningModule.dynamics`: the accuracy of an attacker network."""
-        return {"attacker": self.attacker.unseen_accuracy(self)} if isinstance(self.attacker, AttackerPlayer) else {}
+        """See `UnlearningModule.dynamics`: that of the attacker."""
+        return self.attacker.dynamics(self)
 
     def on_train_end(self) -> None:
         """Find out where the game ended."""

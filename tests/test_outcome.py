@@ -22,6 +22,21 @@ def test_dau_forgets_a_class_and_keeps_the_others(
 
 
 @pytest.mark.slow
+def test_to_forget_one_image_costs_no_accuracy(
+    run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    defaults = "baseline.min_steps=150", "baseline.lr=0.05", "baseline.adversarial_weight=0.05"  # and not the preset
+    run("scheme.fraction=0.0005", *defaults, "reference=off", "figures=false", "dynamics=0", "wandb.mode=disabled")
+    ((_, result),) = results().items()
+    original, dau = result["rows"]["original"], result["rows"]["dau"]
+    assert result["counts"]["forget"] == 1
+    assert dau["RA"] >= original["RA"] - 1
+    assert dau["TA"] >= original["TA"] - 1
+    assert dau["attempts"] == 1
+
+
+@pytest.mark.slow
 def test_dau_makes_random_images_like_unseen_ones(
     run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

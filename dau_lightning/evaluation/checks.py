@@ -16,7 +16,11 @@ UNMOVED = (
     "nothing forgotten: UA did not rise, MIA hardly rose and AUC hardly fell; "
     "choose settings that change the weights more, such as a larger lr (conf/baseline/{}.yaml)"
 )
-UNDONE = "all {} attempts cost too much RA and were undone: the weights are those from before; set a smaller baseline.lr"
+UNDONE = "all {} attempts diverged or cost too much RA: the weights are those from before; set a smaller baseline.lr"
+COSTLY = (
+    "all {} attempts cost more RA than baseline.attempts.largest_loss: the weights are those of the one that cost least; "
+    "set a smaller baseline.lr"
+)
 
 Row = Mapping[str, Any]
 
@@ -88,7 +92,7 @@ def failure(result: Mapping[str, Any]) -> str:
     """Why the unlearned model of a `result.json` should not be used, empty if it may be."""
     row = result["rows"][result["baseline"]]
     if row.get("undone"):
-        return "nothing was forgotten: every attempt cost too much RA, and the weights are those from before"
+        return "nothing was forgotten: every attempt diverged or cost too much RA, and the weights are those from before"
     kept = row["RA"] >= result["start"]["RA"] - RA_MARGIN
     return "" if kept else "RA, the accuracy on the retained images, fell too far: do not use the model"
 
@@ -162,8 +166,8 @@ def _unstable(row: Row) -> list[str]:
 
 
 def _game(row: Row) -> list[str]:
-    if row.get("undone"):
-        return [UNDONE.format(row["attempts"])]
+    if "undone" in row:  # whatever it is, no attempt was good enough
+        return [(UNDONE if row["undone"] else COSTLY).format(row["attempts"])]
     accuracy = row.get("balanced_accuracy_pretrained")
     if accuracy is None or accuracy >= 50 + CHANCE_MARGIN:
         return []

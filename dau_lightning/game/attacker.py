@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dau_lightning.base.error import InputError
+from dau_lightning.game.attacker_input import AttackerInputs
 from dau_lightning.metric.mia import confidence, entropy, max_confidence, modified_entropy
 
 HEADS = 4
@@ -54,13 +55,13 @@ class Attacker(nn.Module):
 
 
 class StatisticsAttacker(nn.Module):
-    """A small network that infers membership from four statistics of simpler attacks (section 5).
+    """A small network that infers membership from five statistics of simpler attacks (section 5).
 
-    The statistics are confidence (Yeom et al. 2018), largest probability and entropy (Salem et al. 2018), and modified
-    entropy (Song & Mittal 2021).
+    The statistics are confidence (Yeom et al. 2018), largest probability and entropy (Salem et al. 2018), modified entropy
+    (Song & Mittal 2021), and `phi` (Carlini et al. 2022, see `AttackerInputs.margin`).
 
     Args:
-        num_classes: not used, since there are four inputs for any number of classes.
+        num_classes: not used, since there are five inputs for any number of classes.
         attacker_input: the setting `baseline.attacker_input`.
 
     Raises:
@@ -74,14 +75,15 @@ class StatisticsAttacker(nn.Module):
                 f"baseline.attacker_input must be probabilities with baseline/attacker=statistics, got {attacker_input!r}"
             )
         self.layers = nn.Sequential(
-            nn.BatchNorm1d(4), nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
+            nn.BatchNorm1d(5), nn.Linear(5, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
         )
 
     def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
         """Membership logits `(B,)`, see `Attacker.forward`; the sensitivity is not used."""
         inside = probabilities.clamp(1e-6, 1 - 1e-6)  # the derivative of a logarithm is unbounded near 0
         statistics = (statistic(inside, targets) for statistic in (confidence, max_confidence, entropy, modified_entropy))
-        return self.layers(torch.stack([*statistics], 1)).squeeze(1)
+        phi = AttackerInputs(probabilities, sensitivity, targets).margin()
+        return self.layers(torch.stack([*statistics, phi], 1)).squeeze(1)
 
 
 class Several(nn.Module):

@@ -11,6 +11,7 @@ from dau_lightning.base.devices import gather_shares, world_size
 from dau_lightning.base.error import require
 from dau_lightning.data.loader import Batch
 from dau_lightning.game.sensitivity import Sensitivity
+from dau_lightning.metric.mia import SMALLEST
 from dau_lightning.network.defender import Defender
 from dau_lightning.training.mode import batch_norm, float32
 
@@ -18,6 +19,9 @@ NO_SENSITIVITY = Sensitivity(0, 1.0, divide=False, norm=False, gradient=False, i
 NO_COPIES = (
     "baseline.sensitivity.copies must be 0 with baseline.joint_batch=retain_forget, got {} (or set "
     "baseline.joint_batch=forget_val)"
+)
+ONE_MODE = (
+    "baseline.batch_norm must be batch with baseline.joint_batch=retain_forget, got {} (or set baseline.joint_batch=forget_val)"
 )
 SMALL_NOISE = 0.05  # below it bfloat16 cannot resolve what the noise changes
 
@@ -37,6 +41,15 @@ class AttackerInputs(NamedTuple):
         """Consecutive samples, as many in each part as `sizes` says."""
         return [AttackerInputs(*columns) for columns in zip(*(column.split(sizes) for column in self), strict=True)]
 
+    def margin(self) -> Tensor:
+        """`phi = log p_y - log(1 - p_y)`, float32 `(N,)`, where the predictions are probabilities.
+
+        The other probabilities are summed, since `1 - p_y` would be 0 where `p_y` rounds to 1.
+        """
+        place = self.targets.unsqueeze(1)
+        label, others = self.prediction.gather(1, place).squeeze(1), self.prediction.scatter(1, place, 0.0).sum(1)
+        return label.clamp_min(SMALLEST).log() - others.clamp_min(SMALLEST).log()
+
     def detached(self) -> "AttackerInputs":
         """The same numbers without a graph."""
         return AttackerInputs(*(column.detach() for column in self))
@@ -53,6 +66,10 @@ class DefenderOutputs(NamedTuple):
     inputs: AttackerInputs
     logits: Tensor
     features: Tensor
+
+    def none(self) -> "DefenderOutputs":
+        """The outputs for a batch without samples."""
+        return DefenderOutputs(self.inputs.at(slice(0)), self.logits[:0], self.features[:0])
 
 
 class Query:
@@ -72,16 +89,22 @@ class Query:
     def __init__(self, sensitivity: Sensitivity, attacker_input: str, joint_batch: str = "forget_val") -> None:
         require(joint_batch == "forget_val" or not sensitivity.copies, NO_COPIES.format(sensitivity.copies))
         self.sensitivity, self.attacker_input, self.joint_batch = sensitivity, attacker_input, joint_batch
-        self.apart = False
+        self.joint = {"forget_val": self._forget_val, "retain_forget": self._retain_forget}[joint_batch]
+        self.apart, self.with_val = False, True
 
-    def prepare(self, forget: Tensor, retain: Tensor) -> None:
+    def check(self, mode: str) -> None:
+        """Raise an `InputError` if the joint batch does not use this mode of batch-norm."""
+        require(self.joint_batch == "forget_val" or mode == "batch", ONE_MODE.format(mode))
+
+    def prepare(self, forget: Tensor, retain: Tensor, with_val: bool) -> None:
         """Keep forget images in a batch of their own if they share no class with the retain images.
 
         Args:
             forget: targets of the forget set, int64 `(N,)`.
             retain: targets of the retain set, int64 `(M,)`.
+            with_val: whether anybody looks at val images. If not, a batch of their own is left out.
         """
-        self.apart = not torch.isin(forget, retain).any()
+        self.apart, self.with_val = not torch.isin(forget, retain).any(), with_val
 
     def step(
         self, defender: Defender, batch: Mapping[str, Batch], mode: str, with_sensitivity: bool
@@ -96,19 +119,27 @@ class Query:
         """
         if "forget" not in batch:
             return {"retain": self._alone(defender, batch["retain"])}
-        if self.joint_batch == "forget_val":
-            retain = self._alone(defender, batch["retain"])
-            forget, val = self(defender, batch["forget"], batch["val"], mode, with_sensitivity)
-            return {"retain": retain, "forget": forget, "val": val}
-        with torch.no_grad(), batch_norm(defender, "batch"):
-            val = self._alone(defender, batch["val"])
+        return self.joint(defender, batch, mode, with_sensitivity)
+
+    def _forget_val(
+        self, defender: Defender, batch: Mapping[str, Batch], mode: str, with_sensitivity: bool
+    ) -> dict[str, DefenderOutputs]:
+        retain = self._alone(defender, batch["retain"])
+        forget, val = self(defender, batch["forget"], batch["val"], mode, with_sensitivity)
+        return {"retain": retain, "forget": forget, "val": val}
+
+    def _retain_forget(self, defender: Defender, batch: Mapping[str, Batch], *_: object) -> dict[str, DefenderOutputs]:
+        parts = dict[str, DefenderOutputs]()
+        if self.with_val:
+            with torch.no_grad(), batch_norm(defender, "batch"):
+                parts["val"] = self._alone(defender, batch["val"])
         if self.apart:
             retain = self._alone(defender, batch["retain"])
             with batch_norm(defender, "batch"):
                 forget = self._alone(defender, batch["forget"])
         else:
             retain, forget = self._outputs(defender, [batch["retain"], batch["forget"]], NO_SENSITIVITY)
-        return {"retain": retain, "forget": forget, "val": val}
+        return {"retain": retain, "forget": forget, "val": forget.none()} | parts
 
     def __call__(
         self, defender: Defender, first: Batch, second: Batch, mode: str, with_sensitivity: bool = True

@@ -8,14 +8,13 @@ from torch import Tensor
 
 from dau_lightning.game.attacker_input import AttackerInputs
 from dau_lightning.game.player import FormulaPlayer
-from dau_lightning.metric.mia import SMALLEST
 from dau_lightning.training.sgd import SGDMethod
 
 
 class ExactCritic(FormulaPlayer):
     """Pairs the sorted `phi` of forget and of val samples: the Wasserstein distance in one dimension, in closed form.
 
-    `phi = log p_y - log(1 - p_y)` is the statistic that membership inference lives on (Carlini et al. 2022). The best critic
+    `phi` (`AttackerInputs.margin`) is the statistic that membership inference lives on (Carlini et al. 2022). The best critic
     of the Wasserstein game (Arjovsky et al. 2017) needs no training here. A sample's part in the loss does not depend on how
     many others are forgotten with it.
 
@@ -62,32 +61,31 @@ class ExactCritic(FormulaPlayer):
             val: those for val samples.
             descend: not used.
         """
-        self.stored = torch.cat([self.stored[1:], margin(val).unsqueeze(0)])
-        self.steps += 1
+        if self.uses_val:
+            self.stored = torch.cat([self.stored[1:], val.margin().unsqueeze(0)])
+            self.steps += 1
         return -self.loss(forget, val)
 
     def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
         """What the defender minimises: the distance of forget values from the quantiles of stored val values."""
-        values = margin(forget)
+        values = forget.margin()
         gone = self.emptied[forget.targets]
+        pays = self.emptied_weight * (F.softplus(values) * gone).sum()
+        if not self.uses_val:
+            return pays / self.forget_batch_size
         stays = torch.where(gone, torch.nan, values).sort().values  # not-a-number is the largest
         age = torch.arange(len(self.stored), 0, -1, device=values.device)
         unseen = torch.where((age <= self.steps).unsqueeze(1), self.stored, torch.nan)
         difference = (stays - quantiles(unseen.flatten(), (~gone).sum(), len(values))).abs().nan_to_num(0.0)
         distance = difference.clamp(max=self.largest).pow(self.power)
-        return (distance.sum() + self.emptied_weight * (F.softplus(values) * gone).sum()) / self.forget_batch_size
+        return (distance.sum() + pays) / self.forget_batch_size
 
     def before_game(self, module: SGDMethod) -> None:
-        """Find the classes whose forget samples pay."""
+        """Find the classes whose forget samples pay; if all do, nobody looks at val samples."""
         sizes = {part: module.data.part(part).targets.bincount(minlength=len(self.emptied)) for part in ("forget", "retain")}
-        self.emptied.copy_((sizes["forget"] > 0) & ((sizes["retain"] == 0) | module.data.split.wrong_labels))
-
-
-def margin(inputs: AttackerInputs) -> Tensor:
-    """`phi` from probabilities, float32 `(N,)`: the others are summed, since `1 - p_y` would be 0 where `p_y` rounds to 1."""
-    label = inputs.prediction.gather(1, inputs.targets.unsqueeze(1)).squeeze(1)
-    others = inputs.prediction.scatter(1, inputs.targets.unsqueeze(1), 0.0).sum(1)
-    return label.clamp_min(SMALLEST).log() - others.clamp_min(SMALLEST).log()
+        forgotten = sizes["forget"] > 0
+        self.emptied.copy_(forgotten & ((sizes["retain"] == 0) | module.data.split.wrong_labels))
+        self.uses_val = bool((forgotten & ~self.emptied).any())
 
 
 def quantiles(values: Tensor, count: Tensor, size: int) -> Tensor:

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dau_lightning.game.attacker_input import AttackerInputs
-from dau_lightning.game.exact_critic import margin
 from dau_lightning.game.player import FormulaPlayer
 from dau_lightning.metric.mia import confidence, entropy, max_confidence
 
@@ -78,7 +77,7 @@ def statistics(inputs: AttackerInputs) -> Tensor:
     """`phi`, confidence, largest probability and entropy of each sample, float32 `(N, 4)`."""
     inside = inputs.prediction.clamp(1e-6, 1 - 1e-6)  # the derivative of a logarithm is unbounded near 0
     others = (statistic(inside, inputs.targets) for statistic in (confidence, max_confidence, entropy))
-    return torch.stack([margin(inputs), *others], 1)
+    return torch.stack([inputs.margin(), *others], 1)
 
 
 def logistic_regression(inputs: Tensor, targets: Tensor, share: Tensor, ridge: float) -> Tensor:

@@ -21,7 +21,7 @@ TYPES = {bool: "true or false", int: "an integer", float: "a finite number", str
 
 KINDS = {"an integer": (int,), "a finite number": (int, float), TEXT: (str,), "a class name": (str,), "a list": (list,)}
 BOUNDS = {"above": operator.gt, "of at least": operator.ge, "below": operator.lt, "of at most": operator.le}
-LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many as there are cores)": -1, "1": 1, "3": 3}
+LITERALS = {"null": None, "true": True, "false": False, "[]": [], "-1 (as many as there are cores)": -1, "1": 1, "2": 2, "3": 3}
 
 # Keys hold patterns for the last part of a name, or more parts, with wildcards as in fnmatch; the first match counts.
 TABLE = {
@@ -36,7 +36,8 @@ TABLE = {
     "attempts.number bins draws most orders stored_batches": "an integer of at least 1",
     "image_size": f"null or {SIDE} or a list, each {SIDE}",  # digits have 8; an image of 1024 takes 3 MB
     "dataset.channels": "1 or 3",
-    "lr attacker_lr noise_scale temperature scale checkpoint.seconds": "a finite number above 0",
+    "attacker.power": "1 or 2",
+    "lr attacker_lr noise_scale temperature scale ridge attacker.largest checkpoint.seconds": "a finite number above 0",
     "alpha dampening radius fgsm_step clip_norm relative_floor": "a finite number above 0",
     "launcher.n_jobs": "-1 (as many as there are cores) or an integer of at least 1",
     "resident_limit": "null or a finite number of at least 0",

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dau_lightning.evaluation.checks import UNDONE, UNMOVED, all_warnings, failure, few_samples, passed, row_warnings
+from dau_lightning.evaluation.checks import COSTLY, UNDONE, UNMOVED, all_warnings, failure, few_samples, passed, row_warnings
 
 RETRAIN = {
     "UA": 6.0,
@@ -69,6 +69,7 @@ def test_a_good_run_has_none() -> None:
         (ORIGINAL | {"UA": 0.9, "RA": 99.0, "MIA": 8.0, "AUC": 56.0, "attacks": {}}, UNMOVED.format("dau")),
         (ORIGINAL | {"AUC": None}, UNMOVED.format("dau")),
         (ORIGINAL | {"undone": 1, "attempts": 4}, UNDONE.format(4)),
+        ({"undone": 0, "attempts": 3}, COSTLY.format(3)),
         (ORIGINAL | {"RA": 94.4}, "RA is more than 5 points below the original's: the model is damaged"),
     ],
 )

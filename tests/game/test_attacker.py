@@ -103,7 +103,7 @@ def test_the_statistics_are_their_formulas() -> None:
     for found, p, label in zip(seen.tolist(), probabilities.double().numpy(), targets.tolist(), strict=True):
         modified = -(1 - p[label]) * math.log(p[label])
         modified -= sum(p[k] * math.log(1 - p[k]) for k in range(4) if k != label)
-        expected = [p[label], p.max(), -(p * np.log(p)).sum(), modified]
+        expected = [p[label], p.max(), -(p * np.log(p)).sum(), modified, math.log(p[label] / (1 - p[label]))]
         assert found == pytest.approx(expected, rel=1e-4)
 
 

@@ -139,7 +139,7 @@ def test_images_of_classes_that_go_as_a_whole_stay_out_of_the_retain_statistics(
 ) -> None:
     query, (forget, val) = Query(sensitivity(copies=0), "probabilities", "retain_forget"), batches()
     retain = Batch(torch.randn(4, 1, 4, 4), torch.tensor(retained * 2))
-    query.prepare(torch.tensor([2, 3, 3]), retain.targets)
+    query.prepare(torch.tensor([2, 3, 3]), retain.targets, with_val=True)
     expected = copy.deepcopy(defender).train()
     found = query.step(defender, {"retain": retain, "forget": forget, "val": val}, "batch", True)
     assert torch.equal(found["retain"].logits, expected(retain.images)[0]) is apart

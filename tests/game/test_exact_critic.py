@@ -1,3 +1,5 @@
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -7,10 +9,10 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from dau_lightning.data.split import Split
-from dau_lightning.game.attacker_input import AttackerInputs
-from dau_lightning.game.exact_critic import ExactCritic, margin, quantiles
+from dau_lightning.game.attacker_input import AttackerInputs, Query
+from dau_lightning.game.exact_critic import ExactCritic, quantiles
 from dau_lightning.metric.auc import confidence_margin
-from tests.whole_game import game
+from tests.whole_game import game, same, sensitivity, state
 
 SETTINGS: dict[str, Any] = {
     "forget_batch_size": 8,
@@ -40,8 +42,8 @@ def none(loss: Tensor) -> None:
 @pytest.mark.parametrize("scale", [0.0, 1.0, 15.0])
 def test_the_margin_is_exact_where_a_probability_rounds_to_one(scale: float) -> None:
     logits, seen = inputs(50, 0, scale)
-    torch.testing.assert_close(margin(seen).double(), confidence_margin(logits, seen.targets), rtol=1e-4, atol=1e-5)
-    assert torch.autograd.grad(margin(seen).sum(), logits)[0].isfinite().all()
+    torch.testing.assert_close(seen.margin().double(), confidence_margin(logits, seen.targets), rtol=1e-4, atol=1e-5)
+    assert torch.autograd.grad(seen.margin().sum(), logits)[0].isfinite().all()
 
 
 @pytest.mark.parametrize(("known", "count"), [(8, 8), (32, 8), (5, 8), (1, 3), (16, 1)])
@@ -56,7 +58,7 @@ def test_quantiles_are_numpys_at_the_middle_of_each_share(known: int, count: int
 def test_power_one_is_the_wasserstein_distance() -> None:
     player = critic(power=1)
     (_, forget), (_, val) = inputs(8, 0), inputs(8, 1)
-    expected = wasserstein_distance(margin(forget).detach().numpy(), margin(val).detach().numpy())
+    expected = wasserstein_distance(forget.margin().detach().numpy(), val.margin().detach().numpy())
     assert float(-player.step(forget, val, none)) == pytest.approx(expected, rel=1e-5)
     assert player.loss(forget, val).item() == pytest.approx(expected, rel=1e-5)
 
@@ -67,7 +69,7 @@ def test_the_defender_lowers_the_squared_distance_by_its_forget_images_alone() -
     player.step(forget, val, none)
     loss = player.loss(forget, val)
     loss.backward()
-    pairs = np.sort(margin(forget).detach().numpy()), np.sort(margin(val).detach().numpy())
+    pairs = np.sort(forget.margin().detach().numpy()), np.sort(val.margin().detach().numpy())
     assert loss.item() == pytest.approx(float(((pairs[0] - pairs[1]) ** 2).mean()), rel=1e-5)
     assert val_logits.grad is None
     with torch.no_grad():
@@ -91,10 +93,10 @@ def test_quantiles_come_from_the_last_val_batches() -> None:
     (_, forget), *vals = inputs(8, 0), *(inputs(8, seed)[1] for seed in (1, 2, 3))
     for val in vals:
         player.step(forget, val, none)
-    stored = torch.cat([margin(val) for val in vals[1:]]).detach()
+    stored = torch.cat([val.margin() for val in vals[1:]]).detach()
     torch.testing.assert_close(player.stored.flatten(), stored)
     expected = np.quantile(stored.numpy(), (np.arange(8) + 0.5) / 8, method="hazen")
-    found = ((np.sort(margin(forget).detach().numpy()) - expected) ** 2).mean()
+    found = ((np.sort(forget.margin().detach().numpy()) - expected) ** 2).mean()
     assert player.loss(forget, vals[-1]).item() == pytest.approx(found, rel=1e-5)
 
 
@@ -117,8 +119,8 @@ def test_a_class_that_must_go_pays_for_its_probability() -> None:
     gone = forget.targets == 1
     assert 0 < gone.sum() < 8
     player.step(forget, val, none)
-    stays = np.sort(margin(forget)[~gone].detach().numpy())
-    expected = np.quantile(margin(val).detach().numpy(), (np.arange(len(stays)) + 0.5) / len(stays), method="hazen")
+    stays = np.sort(forget.margin()[~gone].detach().numpy())
+    expected = np.quantile(val.margin().detach().numpy(), (np.arange(len(stays)) + 0.5) / len(stays), method="hazen")
     p_y = forget.prediction.gather(1, forget.targets.unsqueeze(1)).squeeze(1)[gone].double()
     total = ((stays - expected) ** 2).sum() + (-3.0 * (1 - p_y).log().sum()).item()
     loss = player.loss(forget, val)
@@ -128,12 +130,43 @@ def test_a_class_that_must_go_pays_for_its_probability() -> None:
     assert logits.grad.isfinite().all()
 
 
-def test_classes_without_retain_images_must_go(tiny: Any) -> None:
-    module = game(tiny.defender(), attacker=lambda num_classes: critic(num_classes, forget_batch_size=6, val_batch_size=6))
-    tiny.fit(module)
+@pytest.mark.parametrize(
+    ("retained", "emptied", "uses_val"), [([0, 1, 2], [], True), ([1, 1], [0], True), ([2], [0, 1], False)]
+)
+def test_classes_without_retain_images_must_go(retained: list[int], emptied: list[int], uses_val: bool) -> None:
+    parts = {
+        "forget": SimpleNamespace(targets=torch.tensor([0, 1, 0])),
+        "retain": SimpleNamespace(targets=torch.tensor(retained)),
+    }
+    player = critic(4)  # nobody has an image of class 3
+    data: Any = SimpleNamespace(part=parts.__getitem__, split=SimpleNamespace(wrong_labels=False))
+    player.before_game(SimpleNamespace(data=data))  # type: ignore[arg-type]
+    assert player.emptied.nonzero().flatten().tolist() == emptied
+    assert player.uses_val is uses_val
+
+
+def test_a_game_without_val_images_is_the_same_where_all_classes_must_go(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed, states = list[int](), list[dict[str, Tensor]]()
+    alone = Query._alone
+    monkeypatch.setattr(Query, "_alone", lambda query, defender, batch: passed.append(0) or alone(query, defender, batch))
     split = tiny.split()
-    forget, retain = (set(getattr(split, part).targets.tolist()) for part in ("forget", "retain"))
-    assert {index for index, emptied in enumerate(module.attacker.emptied.tolist()) if emptied} == forget - retain
+    for part in (split.forget, split.val):
+        part.targets.fill_(2)
+    split.retain.targets.clamp_(max=1)
+    for uses_val in (False, True):
+        monkeypatch.setattr(ExactCritic, "uses_val", property(lambda _, uses_val=uses_val: uses_val, lambda *_: None))
+        make = partial(critic, forget_batch_size=6, val_batch_size=6)
+        module = game(
+            tiny.defender(),
+            attacker=make,
+            joint_batch="retain_forget",
+            sensitivity=sensitivity(copies=0),
+            regulariser_weight=0.0,
+        )
+        tiny.fit(module, split=split)
+        states.append(state(module.defender))
+    assert same(*states)
+    assert len(passed) == 3 * (2 + 3)  # retain and forget images apart in three steps, then val images too
 
 
 def test_all_forget_samples_pay_where_labels_are_wrong(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

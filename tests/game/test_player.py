@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ from dau_lightning.base.error import InputError
 from dau_lightning.dau import DAU
 from dau_lightning.game.attacker import Attacker
 from dau_lightning.game.attacker_input import AttackerInputs, join
+from dau_lightning.game.attacker_player import AttackerPlayer
 from dau_lightning.game.exact_critic import ExactCritic
 from dau_lightning.game.logistic_attacker import LogisticAttacker
-from dau_lightning.game.objective import MinMax
-from dau_lightning.game.penalty import none
-from dau_lightning.game.player import FINDINGS, AttackerPlayer, FormulaPlayer, Player
+from dau_lightning.game.objective import MinMax, Wasserstein
+from dau_lightning.game.penalty import dragan, none
+from dau_lightning.game.player import FINDINGS, FormulaPlayer, Player
 from dau_lightning.game.player import player as as_player
 from dau_lightning.game.unseen import balanced_accuracy
 from tests.game.fakes import Stored, method, random_inputs
@@ -31,18 +33,31 @@ def player(network: nn.Module, pretraining: Any = None) -> AttackerPlayer:
 
 
 def test_a_network_becomes_a_player_and_a_player_stays_as_it_is() -> None:
-    made = as_player(Attacker(3), MinMax(True), none, None, 1e-3, 1, "eval")
+    settings: dict[str, Any] = {"objective": MinMax(True), "penalty": none}
+    made = as_player(Attacker(3), "logits", **settings, pretraining=None, lr=1e-3, steps=1, mode="eval")
     assert isinstance(made, AttackerPlayer)
     assert isinstance(made, Player)
-    assert as_player(made) is made
+    assert as_player(made, "logits", **settings) is made
     critic = ExactCritic(3, 6, 6, 1, 2.0, 8.0, 1.0)
-    assert as_player(critic) is critic
+    assert as_player(critic, "probabilities", **settings) is critic
 
 
 @pytest.mark.parametrize("formula", [ExactCritic(3, 6, 6, 1, 2.0, 8.0, 1.0), LogisticAttacker(3, 6, 6, 1, 1e-2)])
 def test_a_formula_of_probabilities_gets_no_logits(build: Callable[..., DAU], formula: FormulaPlayer) -> None:
     with pytest.raises(InputError, match=r"attacker_input must be probabilities .* got logits .*small_transformer"):
         build(attacker=lambda _: formula, attacker_input="logits")
+
+
+@pytest.mark.parametrize("changes", [{"objective": Wasserstein()}, {"penalty": partial(dragan, weight=1.0, noise=0.5)}])
+def test_a_formula_has_no_use_for_an_objective_or_a_penalty(build: Callable[..., DAU], changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"are for an attacker network, .* baseline=dau_paper"):
+        build(attacker=lambda _: ExactCritic(3, 6, 6, 1, 2.0, 8.0, 1.0), **changes)
+
+
+def test_a_joint_batch_with_retain_images_has_one_mode_of_batch_norm(build: Callable[..., DAU], tiny: Any) -> None:
+    module = build(joint_batch="retain_forget", sensitivity=sensitivity(copies=0), batch_norm="running")
+    with pytest.raises(InputError, match=r"batch_norm must be batch .* got running"):
+        module.check(tiny.split())
 
 
 @pytest.mark.parametrize(
