@@ -83,7 +83,7 @@ def test_what_comes_in_many_has_one_name(group):
 def test_a_part_of_the_game_stands_in_the_room_of_its_name(group):
     choices = sorted((ROOT / "conf" / "baseline" / group).glob("*.yaml"))
     assert choices
-    own_room = {"exact": "exact_critic", "logistic": "logistic_attacker"}  # they are no networks
+    own_room = {"exact": "exact_critic", "logistic": "logistic_attacker", "mean_prediction": "mean_prediction"}  # no networks
     for path in choices:
         room = {"term": "extra_loss"}.get(group) or own_room.get(path.stem, group)
         target = path if "_target_" in path.read_text() else path.with_stem("transformer")  # a smaller one
