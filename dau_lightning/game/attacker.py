@@ -55,35 +55,37 @@ class Attacker(nn.Module):
 
 
 class StatisticsAttacker(nn.Module):
-    """A small network that infers membership from five statistics of simpler attacks (section 5).
+    """A small network that infers membership from statistics of simpler attacks (section 5).
 
     The statistics are confidence (Yeom et al. 2018), largest probability and entropy (Salem et al. 2018), modified entropy
-    (Song & Mittal 2021), and `phi` (Carlini et al. 2022, see `AttackerInputs.margin`).
+    (Song & Mittal 2021), and perhaps `phi` (Carlini et al. 2022, see `AttackerInputs.margin`).
 
     Args:
-        num_classes: not used, since there are five inputs for any number of classes.
+        num_classes: not used, since there are as many inputs for any number of classes.
         attacker_input: the setting `baseline.attacker_input`.
+        with_phi: whether `phi` is among the statistics.
 
     Raises:
         InputError: `attacker_input` is not `probabilities`.
     """
 
-    def __init__(self, num_classes: int, attacker_input: str) -> None:
+    def __init__(self, num_classes: int, attacker_input: str, with_phi: bool) -> None:
         super().__init__()
         if attacker_input != "probabilities":
             raise InputError(
                 f"baseline.attacker_input must be probabilities with baseline/attacker=statistics, got {attacker_input!r}"
             )
+        self.with_phi, inputs = with_phi, 5 if with_phi else 4
         self.layers = nn.Sequential(
-            nn.BatchNorm1d(5), nn.Linear(5, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
+            nn.BatchNorm1d(inputs), nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
         )
 
     def forward(self, probabilities: Tensor, sensitivity: Tensor, targets: Tensor) -> Tensor:
         """Membership logits `(B,)`, see `Attacker.forward`; the sensitivity is not used."""
         inside = probabilities.clamp(1e-6, 1 - 1e-6)  # the derivative of a logarithm is unbounded near 0
         statistics = (statistic(inside, targets) for statistic in (confidence, max_confidence, entropy, modified_entropy))
-        phi = AttackerInputs(probabilities, sensitivity, targets).margin()
-        return self.layers(torch.stack([*statistics, phi], 1)).squeeze(1)
+        phi = [AttackerInputs(probabilities, sensitivity, targets).margin()] if self.with_phi else []
+        return self.layers(torch.stack([*statistics, *phi], 1)).squeeze(1)
 
 
 class Several(nn.Module):

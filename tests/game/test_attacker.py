@@ -97,18 +97,19 @@ def test_each_input_reaches_the_logit() -> None:
     assert not torch.allclose(attacker(probabilities, sensitivity, (targets + 1) % 4), logits)
 
 
-def test_the_statistics_are_their_formulas() -> None:
-    attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities").eval(), inputs(4)
+@pytest.mark.parametrize("with_phi", [True, False])
+def test_the_statistics_are_their_formulas(with_phi: bool) -> None:
+    attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities", with_phi).eval(), inputs(4)
     seen = seen_by(attacker.layers, lambda: attacker(probabilities, sensitivity, targets))
     for found, p, label in zip(seen.tolist(), probabilities.double().numpy(), targets.tolist(), strict=True):
         modified = -(1 - p[label]) * math.log(p[label])
         modified -= sum(p[k] * math.log(1 - p[k]) for k in range(4) if k != label)
         expected = [p[label], p.max(), -(p * np.log(p)).sum(), modified, math.log(p[label] / (1 - p[label]))]
-        assert found == pytest.approx(expected, rel=1e-4)
+        assert found == pytest.approx(expected[: 4 + with_phi], rel=1e-4)
 
 
 def test_the_statistics_attacker_ignores_the_sensitivity() -> None:
-    attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities").eval(), inputs(4)
+    attacker, (probabilities, sensitivity, targets) = StatisticsAttacker(4, "probabilities", with_phi=True).eval(), inputs(4)
     logits = attacker(probabilities, sensitivity, targets)
     assert logits.shape == (6,)
     assert torch.equal(attacker(probabilities, sensitivity + 1, targets), logits)
@@ -116,7 +117,7 @@ def test_the_statistics_attacker_ignores_the_sensitivity() -> None:
 
 
 def test_statistics_of_certain_predictions_have_finite_gradients() -> None:
-    attacker, probabilities = StatisticsAttacker(3, "probabilities").eval(), torch.eye(3, requires_grad=True)
+    attacker, probabilities = StatisticsAttacker(3, "probabilities", with_phi=True).eval(), torch.eye(3, requires_grad=True)
     attacker(probabilities, torch.zeros(3, 3), torch.tensor([0, 2, 2])).sum().backward()
     assert probabilities.grad is not None
     assert probabilities.grad.isfinite().all()
@@ -124,7 +125,7 @@ def test_statistics_of_certain_predictions_have_finite_gradients() -> None:
 
 def test_statistics_need_probabilities() -> None:
     with pytest.raises(InputError, match=r"baseline\.attacker_input must be probabilities .* got 'logits'"):
-        StatisticsAttacker(4, attacker_input="logits")
+        StatisticsAttacker(4, attacker_input="logits", with_phi=True)
 
 
 def test_several_attackers_give_the_logits_of_each() -> None:
