@@ -129,7 +129,7 @@ def test_statistics_need_probabilities() -> None:
 
 
 def test_several_attackers_give_the_logits_of_each() -> None:
-    make = {"first": Attacker, "second": lambda num_classes: StatisticsAttacker(num_classes, "probabilities")}
+    make = {"first": Attacker, "second": lambda num_classes: StatisticsAttacker(num_classes, "probabilities", with_phi=True)}
     several, seen = Several(4, make).eval(), inputs(4)
     logits = several(*seen)
     assert logits.shape == (6, 2)

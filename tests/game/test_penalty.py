@@ -141,7 +141,7 @@ def test_an_attacker_without_slope_gets_a_finite_gradient() -> None:
 
 def test_certain_predictions_give_finite_slopes() -> None:
     certain = AttackerInputs(torch.eye(3), torch.zeros(3, 3), torch.tensor([0, 2, 2]))
-    attacker = StatisticsAttacker(3, "probabilities").eval()
+    attacker = StatisticsAttacker(3, "probabilities", with_phi=True).eval()
     loss = interpolated(lambda some: attacker(*some), certain, certain, 10.0)
     loss.backward()
     assert loss.isfinite()
