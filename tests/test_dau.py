@@ -42,7 +42,7 @@ def watch_attacker_step(module: DAU, check: Callable[[Callable[[], Tensor]], Ten
 
 
 def several(num_classes: int) -> Several:
-    statistics = partial(StatisticsAttacker, attacker_input="probabilities")
+    statistics = partial(StatisticsAttacker, attacker_input="probabilities", with_phi=True)
     return Several(num_classes, {"transformer": Attacker, "statistics": statistics})
 
 
@@ -57,7 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "contrastive": {"regulariser": partial(contrastive, temperature=0.1)},
     "no regulariser": {"regulariser": NoRegulariser()},
     "projector": {"projector": partial(mlp, width=5)},
-    "statistics": {"attacker": partial(StatisticsAttacker, attacker_input="probabilities")},
+    "statistics": {"attacker": partial(StatisticsAttacker, attacker_input="probabilities", with_phi=True)},
     "several": {"attacker": several, "penalty": partial(interpolated, weight=10.0)},
     "class pairs": {"pairing": "class"},
     "gradient ascent": {"term": {"gradient_ascent": GradientAscentLoss(0.1)}},

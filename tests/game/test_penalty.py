@@ -97,10 +97,13 @@ def test_dragan_takes_points_around_val() -> None:
 
 ATTACKERS = {
     "transformer": Attacker,
-    "statistics": partial(StatisticsAttacker, attacker_input="probabilities"),
+    "statistics": partial(StatisticsAttacker, attacker_input="probabilities", with_phi=True),
     "several": partial(
         Several,
-        attackers={"transformer": Attacker, "statistics": partial(StatisticsAttacker, attacker_input="probabilities")},
+        attackers={
+            "transformer": Attacker,
+            "statistics": partial(StatisticsAttacker, attacker_input="probabilities", with_phi=True),
+        },
     ),
 }
 

@@ -9,7 +9,7 @@ from dau_lightning.audit.verdict import verdict
 from dau_lightning.game.attacker import Attacker, StatisticsAttacker
 from dau_lightning.storage.audit_file import NOT_ENOUGH
 
-NETWORKS = {"samia": Attacker, "statistics": partial(StatisticsAttacker, attacker_input="probabilities")}
+NETWORKS = {"samia": Attacker, "statistics": partial(StatisticsAttacker, attacker_input="probabilities", with_phi=False)}
 
 
 @pytest.mark.parametrize("network", NETWORKS)
