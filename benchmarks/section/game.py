@@ -95,7 +95,7 @@ def _attacker_seconds(module: Any, size: int, device: torch.device, finetune: Pl
 
     def step() -> None:
         optimizer.zero_grad()
-        module.attacker.attacker_loss(*inputs.split([size, size])).backward()
+        module.attacker.attacker_loss(inputs.at(slice(size)), inputs.at(slice(size, None))).backward()
         optimizer.step()
 
     return alternate({"attacker": step, "finetune": finetune}, device)["attacker"]

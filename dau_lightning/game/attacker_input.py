@@ -37,10 +37,6 @@ class AttackerInputs(NamedTuple):
         """The samples at an index, int64 `(M,)` or a slice."""
         return AttackerInputs(*(column[index] for column in self))
 
-    def split(self, sizes: list[int]) -> "list[AttackerInputs]":
-        """Consecutive samples, as many in each part as `sizes` says."""
-        return [AttackerInputs(*columns) for columns in zip(*(column.split(sizes) for column in self), strict=True)]
-
     def margin(self) -> Tensor:
         """`phi = log p_y - log(1 - p_y)`, float32 `(N,)`, where the predictions are probabilities.
 

@@ -58,28 +58,6 @@ def probability(probabilities: Tensor, targets: Tensor) -> Tensor:
     return probabilities
 
 
-def efficacy(member_scores: Tensor, nonmember_scores: Tensor, forget_scores: Tensor, resolution: float | None = None) -> float:
-    """MIA-efficacy: the share of forget samples that an SVM, fitted on members and nonmembers, calls nonmember.
-
-    Args:
-        member_scores: the statistic on the members, `(N,)` or `(N, d)`.
-        nonmember_scores: the statistic on as many nonmembers, `(N,)` or `(N, d)`.
-        forget_scores: the statistic on the forget samples, `(M,)` or `(M, d)`.
-        resolution: the step to which scores are rounded, see `fitted`.
-
-    Returns:
-        Forget samples called nonmember / M, in percent.
-
-    Raises:
-        ValueError: there are no members, no nonmembers or no forget samples.
-    """
-    members, nonmembers, forget = map(as_rows, (member_scores, nonmember_scores, forget_scores))
-    counts = [len(members), len(nonmembers), len(forget)]
-    if not all(counts):
-        raise ValueError(f"an attack needs members, nonmembers and forget samples, got {counts} of them")
-    return 100 * float((~is_member(fitted(members, nonmembers, resolution), forget)).mean())
-
-
 def fitted(members: np.ndarray, nonmembers: np.ndarray, resolution: float | None = None) -> SVC:
     """Fit the SVM of the published attacks, which predicts 1 for a member and 0 for a nonmember.
 

@@ -24,9 +24,9 @@ DETAIL = "detail_"  # prefix of an audit's further numbers, which files of rows 
 FIRST = ("retrain", "retrain_again", "original")  # in tables; the methods follow, the nearest to Retrain first
 
 
-def rows_of(runs: Sequence[Run], seeds: Collection[int] | None = None) -> pd.DataFrame:
+def rows_of(runs: Sequence[Run]) -> pd.DataFrame:
     """The rows of some runs, as `table_of` has them."""
-    return table_of(records_of(runs), seeds)
+    return table_of(records_of(runs))
 
 
 def records_of(runs: Sequence[Run]) -> pd.DataFrame:

@@ -59,4 +59,5 @@ def look(defender: Any, first: Batch, second: Batch, mode: str) -> list[Defender
     pixels = torch.cat([first.images, second.images]).flatten(1)[:, :3]
     targets = torch.cat([first.targets, second.targets])
     inputs = AttackerInputs(pixels, pixels - pixels.mean(0) + torch.randn_like(pixels), targets)
-    return [DefenderOutputs(part, pixels, pixels) for part in inputs.split([len(first.targets), len(second.targets)])]
+    middle = len(first.targets)
+    return [DefenderOutputs(inputs.at(part), pixels, pixels) for part in (slice(middle), slice(middle, None))]

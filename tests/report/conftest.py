@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from dau_lightning.metric.disparity import COMPARED, disparity, gaps
 from dau_lightning.report.read import read
-from dau_lightning.report.rows import rows_of
+from dau_lightning.report.rows import records_of, table_of
 from tests.composed import composed
 
 RETRAIN = np.array([[5.0, 14.0, 100.0, 94.0], [7.0, 12.0, 99.0, 95.0], [6.0, 13.0, 100.0, 93.0]])
@@ -57,7 +57,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def rows(tmp_path: Path) -> Callable[..., pd.DataFrame]:
     """Makes the rows of all runs that were written."""
-    return lambda **options: rows_of(read([tmp_path]), **options)
+    return lambda **options: table_of(records_of(read([tmp_path])), **options)
 
 
 def writer(root: Path) -> Callable[..., Path]:
