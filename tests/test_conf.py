@@ -212,6 +212,12 @@ def test_the_page_on_methods_names_every_method_and_the_papers_that_reports_link
     assert papers_of(linked) == {name: papers for name, papers in sorted(written.items()) if papers}
 
 
+def test_the_readme_names_every_method_once():
+    table = (CONF.parent / "README.md").read_text().split("| kind | methods", 1)[1].split("\n\n", 1)[0]
+    names = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line)]
+    assert sorted(names) == choices("baseline")
+
+
 def test_the_page_on_methods_tells_the_batch_norm_of_every_method():
     lines = [line.split(" | ") for line in (CONF.parent / "docs/methods.md").read_text().splitlines() if line[:3] == "| `"]
     told = {name: line[3].partition(" ")[0].strip(",") for line in lines for name in re.findall(r"`(\w+)`", line[0])}
