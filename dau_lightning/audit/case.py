@@ -111,10 +111,10 @@ class Case:
         everything = joined(self.split.test_retain, self.split.test_forget)
         if name == "test":
             return everything
-        kept = torch.isin(everything.targets, self.split.forget.targets).nonzero().flatten()
-        if not len(kept):
+        unseen = everything[torch.isin(everything.targets, self.split.forget.targets)]
+        if not len(unseen):
             raise NotEnough(NO_UNSEEN)
-        return everything[kept]
+        return unseen
 
     def outputs(self, kind: str, part: str) -> Outputs:
         """Logits and features of a model on a part."""

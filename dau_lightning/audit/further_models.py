@@ -104,7 +104,7 @@ def references(case: Case) -> list[str]:
 
 
 def _half_reference(case: Case, number: int) -> Defender:
-    half = reference_halves(case)[number].nonzero().flatten()
+    half = reference_halves(case)[number]
     return reference(case, case.split.train[half], f"reference {number}")
 
 
@@ -120,6 +120,6 @@ def shadow_split(case: Case, mask: Tensor) -> Split:
         case: the run under audit.
         mask: bool `(len(forget),)`.
     """
-    forget = case.split.forget[mask.nonzero().flatten()]
+    forget = case.split.forget[mask]
     split_hash = sha256(case.split.split_hash, ids_hash(forget.ids))
     return replace(case.split, train=joined(case.split.retain, forget), forget=forget, split_hash=split_hash)

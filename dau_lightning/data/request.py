@@ -55,7 +55,7 @@ def asked_for(
     )
     require(bool(mask.any()), "the scheme marks no sample to forget: choose another scheme.target or a larger scheme.fraction")
     require(bool(new.any()), f"the {int(mask.sum())} samples of the request were all forgotten before")
-    asked = train[new.nonzero().flatten()]
+    asked = train[new]
     counts = asked.targets.bincount(minlength=len(asked.class_names)).tolist()
     classes = {name: count for name, count in zip(asked.class_names, counts, strict=True) if count}
     new_ids = dict.fromkeys(asked.ids)

@@ -100,9 +100,9 @@ def make_split(
     train = train if scores is None else replace(train, scores=scores)
     mask, request = asked_for(data.train, train, kept, scheme, seed, forgotten)
     request |= {"copies": find_copies(train, mask, val, test)}
-    retain, forget = train[(~mask).nonzero().flatten()], train[mask.nonzero().flatten()]
+    retain, forget = train[~mask], train[mask]
     kept_class = torch.isin(test.targets, retain.targets)
-    test_retain, test_forget = (test[where.nonzero().flatten()] for where in (kept_class, ~kept_class))
+    test_retain, test_forget = test[kept_class], test[~kept_class]
     require(
         len(retain) > 0,
         "the scheme leaves no sample to retain: choose fewer classes in scheme.target, or a smaller scheme.fraction",
@@ -112,7 +112,7 @@ def make_split(
     data_hash = _digest(data.train, data.test, *([data.val] if data.val else []), *changed, ids=(train.ids, val.ids))
     split_hash = _digest(ids=((data_hash, *(["selection"] if selection else [])), forget.ids))
     rest, val = _halve(val, seed, "play") if selection else (val[torch.arange(0)], val)
-    judge, judge_nonmembers = _halve(rest[torch.isin(rest.targets, retain.targets).nonzero().flatten()], seed, "judge")
+    judge, judge_nonmembers = _halve(rest[torch.isin(rest.targets, retain.targets)], seed, "judge")
     require(
         not selection or len(judge) > 0,
         "selection=true needs at least 4 validation images of retained classes, as does reference=off with your own weights",
@@ -132,7 +132,7 @@ def _part(images: Images, index: Tensor) -> tuple[Images, Images]:
     """The images at an index, and the others."""
     chosen = torch.zeros(len(images), dtype=torch.bool)
     chosen[index] = True
-    return images[chosen.nonzero().flatten()], images[(~chosen).nonzero().flatten()]
+    return images[chosen], images[~chosen]
 
 
 def emptied_share(split: Split) -> float:
@@ -173,7 +173,7 @@ def _validation(data: Data, seed: int, val_from_test: float | None, hold_out: bo
     require(count > 0, f"a tenth of {len(data.train)} training images is not one image: use 10 or more, or add a val/ folder")
     held_out = torch.zeros(len(data.train), dtype=torch.bool)
     held_out[stratified(data.train.targets, count, generator(seed, "hold out"))] = True
-    return (~held_out).nonzero().flatten(), data.train[held_out.nonzero().flatten()], data.test
+    return (~held_out).nonzero().flatten(), data.train[held_out], data.test
 
 
 def _digest(*sets: Images, ids: tuple[tuple[str, ...], ...]) -> str:

@@ -30,5 +30,5 @@ def digits(train_limit: int | None, test_limit: int | None, seed: int) -> Data:
     everything = Images(images, targets, tuple("0123456789"), tuple(f"{i:04d}" for i in range(len(targets))))
     test = torch.zeros(len(targets), dtype=torch.bool)
     test[balanced(targets, TEST_COUNT, generator("the test set of the digits"))] = True
-    parts = {"train": everything[(~test).nonzero().flatten()], "test": everything[test.nonzero().flatten()]}
+    parts = {"train": everything[~test], "test": everything[test]}
     return limited_data(parts.__getitem__, train_limit, test_limit, seed)

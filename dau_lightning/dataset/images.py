@@ -49,7 +49,8 @@ class Images:
         return len(self.targets)
 
     def __getitem__(self, index: Tensor) -> "Images":
-        """The images at `index`, int64 `(M,)`, in that order."""
+        """The images at `index`, int64 `(M,)`, in that order; or those that a mask marks, bool `(N,)`."""
+        index = index.nonzero().flatten() if index.dtype == torch.bool else index
         ids = tuple(self.ids[i] for i in index.tolist())
         levels = {name: (targets[index], names) for name, (targets, names) in self.levels.items()}
         corrupted = None if self.corrupted is None else self.corrupted[index]

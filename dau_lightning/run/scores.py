@@ -80,7 +80,7 @@ def _memorisation(training: Training, split: Split, references: int, may_train: 
     train, mask = split.train, training.mask(split, Original)
     score = torch.zeros(len(train), dtype=torch.float64)
     for number, inside in enumerate(halves(train.targets, references, training.seed, "memorisation")):
-        own, apart = reference_split(split, train[inside.nonzero().flatten()]), key(training.seed, "memorisation", number)
+        own, apart = reference_split(split, train[inside]), key(training.seed, "memorisation", number)
         seeded = replace(training, seed=apart)
         module = seeded.module(Reference, own)
         _train(seeded, module, own, mask, may_train)

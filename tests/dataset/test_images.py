@@ -18,6 +18,14 @@ def test_a_part_takes_no_memory_for_pixels(make_images: Callable[..., Images]) -
     assert [len(block) for block in images.blocks(4)] == [4] * (len(images) // 4)
 
 
+def test_a_mask_gives_the_images_that_it_marks(make_images: Callable[..., Images]) -> None:
+    images = make_images(5)
+    marked = images[torch.tensor([True, False, False, True, True])]
+    assert marked.ids == tuple(images.ids[place] for place in (0, 3, 4))
+    assert torch.equal(marked.images, images.images[[0, 3, 4]])
+    assert len(images[torch.zeros(5, dtype=torch.bool)]) == 0
+
+
 def test_exchanged_images_leave_the_others(make_images: Callable[..., Images]) -> None:
     images = make_images(6)[torch.tensor([5, 1, 3])]
     before, white = images.images.clone(), torch.full((1, *images.shape[1:]), 255, dtype=torch.uint8)
