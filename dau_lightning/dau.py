@@ -62,7 +62,7 @@ class DAU(RepeatedMethod):
 
     Raises:
         InputError: forget and val batches that are paired differ in size, a joint batch that has no sensitivity needs one, or
-            an attacker in closed form gets logits, an objective or a penalty.
+            an attacker in closed form gets logits, another objective or a penalty.
     """
 
     def __init__(
@@ -168,9 +168,10 @@ class DAU(RepeatedMethod):
     def on_train_start(self) -> None:
         """Let the extra losses change the defender, then the attacker prepare; both count as run time."""
         super().on_train_start()
-        if self.adversarial_weight and self.adversarial_steps != 0:  # else nobody plays
+        plays = self.adversarial_weight > 0 and self.adversarial_steps != 0
+        if plays:
             self.attacker.before_game(self)
-        with_val = self.attacker.uses_val or self.regulariser_weight > 0
+        with_val = (plays and self.attacker.uses_val) or self.regulariser_weight > 0
         self.query.prepare(self.data.part("forget").targets, self.data.part("retain").targets, with_val)
 
     def dynamics(self) -> dict[str, float]:

@@ -18,7 +18,7 @@ UNMOVED = (
 )
 UNDONE = "all {} attempts diverged or cost too much RA: the weights are those from before; set a smaller baseline.lr"
 COSTLY = (
-    "all {} attempts cost more RA than baseline.attempts.largest_loss: the weights are those of the one that cost least; "
+    "no attempt, of {}, kept RA within baseline.attempts.largest_loss: the weights are those of the one that cost least; "
     "set a smaller baseline.lr"
 )
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
+from dau_lightning.base.error import require
 from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split, emptied_share
 from dau_lightning.evaluation.checks import row_warnings, with_finite_numbers
@@ -41,7 +43,11 @@ class Evaluator:
     first_RA: float | None = None
 
     def row(self, module: UnlearningModule) -> Row:
-        """Accuracies and attacks of a module's defender, in percent; with a backdoor in `D`, the trigger rate too."""
+        """Accuracies and attacks of a module's defender, in percent; with a backdoor in `D`, the trigger rate too.
+
+        Raises:
+            InputError: the attack that gives the column MIA, a user's own, gives no finite share.
+        """
         tests = ("test_retain", "test_forget") if self.with_test else ()
         shown = ("triggered",) if self.split.triggered else ()
         callback = self._measure(module, ["retain", "forget", *tests, *shown, "judge", "judge_nonmembers"], self._measures())
@@ -60,6 +66,7 @@ class Evaluator:
             row |= {"outside_MIA": found["outside/confidence"].efficacy} if self.with_score else {}
         which = "test" if self.with_test else "outside"
         draws, area = found[f"{which}/confidence"], found["test/AUC" if self.with_test else "judge/AUC"]
+        require(isfinite(draws.efficacy), f"metric.confidence must give a finite share, the column MIA; got {draws.efficacy}")
         told = {"range": [draws.lowest, draws.highest], "draws": DRAWS, "voided": draws.voided}
         row |= {"MIA": draws.efficacy, "MIA_draws": told}
         return row | (dict(zip(("AUC", "AUC_error"), area, strict=True)) if area else {"AUC": None})

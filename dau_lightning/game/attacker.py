@@ -61,9 +61,10 @@ class StatisticsAttacker(nn.Module):
     (Song & Mittal 2021), and perhaps `phi` (Carlini et al. 2022, see `AttackerInputs.margin`).
 
     Args:
-        num_classes: not used, since there are as many inputs for any number of classes.
+        num_classes: not used: the number of inputs does not depend on it.
         attacker_input: the setting `baseline.attacker_input`.
-        with_phi: whether `phi` is among the statistics.
+        with_phi: whether `phi` is among the statistics. Its slope by the probabilities, about `1 / (1 - p_y)`, has no bound, so
+            that a penalty on the attacker's slope would have none.
 
     Raises:
         InputError: `attacker_input` is not `probabilities`.

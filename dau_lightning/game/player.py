@@ -98,7 +98,7 @@ def player(made: nn.Module, attacker_input: str, *, objective: Objective, penalt
         settings: the others of an `AttackerPlayer`.
 
     Raises:
-        InputError: a formula would get logits, an objective of its own or a penalty.
+        InputError: a formula would get logits, another objective than the yaml's default, or a penalty.
     """
     if isinstance(made, FormulaPlayer):
         require(attacker_input == "probabilities", NO_FORMULA.format(attacker_input))

@@ -46,7 +46,7 @@ def is_void(svm: SVC, members: np.ndarray, certain: np.ndarray) -> bool:
 
 
 class SVMAttack(Metric):
-    """MIA-efficacy of an attack on one statistic, in percent: the median of `efficacy` over seeded draws.
+    """MIA-efficacy of an attack on one statistic, in percent: the median over seeded draws.
 
     Which retain samples are drawn as members can change the efficacy by more than 10 points. Each draw takes as many members
     as nonmembers: all samples of the smaller group, and as many of the larger one at random.

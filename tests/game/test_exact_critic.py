@@ -8,6 +8,7 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
+from dau_lightning.data.loader import Batch
 from dau_lightning.data.split import Split
 from dau_lightning.game.attacker_input import AttackerInputs, Query
 from dau_lightning.game.exact_critic import ExactCritic, quantiles
@@ -146,27 +147,29 @@ def test_classes_without_retain_images_must_go(retained: list[int], emptied: lis
 
 
 def test_a_game_without_val_images_is_the_same_where_all_classes_must_go(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    passed, states = list[int](), list[dict[str, Tensor]]()
-    alone = Query._alone
-    monkeypatch.setattr(Query, "_alone", lambda query, defender, batch: passed.append(0) or alone(query, defender, batch))
-    split = tiny.split()
+    alone, split = Query._alone, tiny.split()
     for part in (split.forget, split.val):
         part.targets.fill_(2)
     split.retain.targets.clamp_(max=1)
-    for uses_val in (False, True):
-        monkeypatch.setattr(ExactCritic, "uses_val", property(lambda _, uses_val=uses_val: uses_val, lambda *_: None))
-        make = partial(critic, forget_batch_size=6, val_batch_size=6)
-        module = game(
-            tiny.defender(),
-            attacker=make,
-            joint_batch="retain_forget",
-            sensitivity=sensitivity(copies=0),
-            regulariser_weight=0.0,
+
+    def played(**changes: Any) -> tuple[dict[str, Tensor], int]:
+        passed = list[Batch]()
+        monkeypatch.setattr(
+            Query, "_alone", lambda query, defender, batch: passed.append(batch) or alone(query, defender, batch)
         )
+        make = partial(critic, forget_batch_size=6, val_batch_size=6)
+        settings = {"attacker": make, "joint_batch": "retain_forget", "sensitivity": sensitivity(copies=0)} | changes
+        module = game(tiny.defender(), **settings)
         tiny.fit(module, split=split)
-        states.append(state(module.defender))
-    assert same(*states)
-    assert len(passed) == 3 * (2 + 3)  # retain and forget images apart in three steps, then val images too
+        return state(module.defender), len(passed)
+
+    without, passes = played(regulariser_weight=0.0)
+    assert passes == 3 * 2  # in each of three steps retain and forget images, apart
+    assert played()[1] == 3 * 3  # the regulariser looks at val images
+    monkeypatch.setattr(ExactCritic, "uses_val", property(lambda _: True, lambda *_: None))
+    with_val, passes = played(regulariser_weight=0.0)
+    assert passes == 3 * 3
+    assert same(without, with_val)
 
 
 def test_all_forget_samples_pay_where_labels_are_wrong(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import torchmetrics
 from torch import Tensor
 
@@ -22,6 +23,13 @@ class Undecided(torchmetrics.Metric):
     def compute(self) -> Draws:
         """No share."""
         return Draws(*[float("nan")] * 3, voided=9)
+
+
+def test_the_attack_of_the_column_mia_must_give_a_share(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = "metric.confidence._target_=tests.metric.test_own_attack.Undecided"
+    with pytest.raises(SystemExit, match="error: metric.confidence must give a finite share, the column MIA; got nan"):
+        run(*TINY, "baseline=finetune", "baseline.epochs=1", "metric=[confidence]", own)
 
 
 def test_an_attack_without_a_finite_share_costs_no_other_number(run, tmp_path, monkeypatch):

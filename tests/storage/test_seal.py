@@ -12,7 +12,18 @@ import torch
 from safetensors.numpy import save_file
 
 from dau_lightning.base.error import InputError
-from dau_lightning.storage.seal import file_sha256, load_tensors, save_tensors, seal, sha256, tensors_digest, unseal
+from dau_lightning.storage.seal import (
+    file_sha256,
+    load_tensors,
+    read_json,
+    save_tensors,
+    seal,
+    sha256,
+    tensors_digest,
+    unseal,
+    usable_json,
+    write_json,
+)
 
 ARRAYS = {
     "weight": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32),
@@ -39,6 +50,30 @@ def test_a_sealed_mapping_is_opened_unless_it_changed() -> None:
     assert unseal(dict(reversed(sealed.items()))) == content
     with pytest.raises(ValueError, match="its bytes changed"):
         unseal({**sealed, "name": "another"})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[1]", "not a JSON object"),
+        ("{", "line 1"),
+        ('{"rows": 1}', "settings missing"),
+        (json.dumps(seal({"rows": 1, "settings": 2}) | {"rows": 3}), "its bytes changed"),
+    ],
+)
+def test_a_sealed_file_that_cannot_be_used_is_set_aside(tmp_path: Path, text: str, reason: str) -> None:
+    path, needed = tmp_path / "file.json", ("rows", "settings")
+    with pytest.raises(FileNotFoundError):
+        read_json(path, needed)
+    assert usable_json(path, needed) is None
+    path.write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_json(path, needed)
+    with pytest.warns(UserWarning, match=reason):
+        assert usable_json(path, needed) is None
+    assert [file.name for file in tmp_path.iterdir()] == ["file.json.bad"]
+    write_json(path, {"rows": 1, "settings": [None]})
+    assert usable_json(path, needed) == read_json(path, needed) == {"rows": 1, "settings": [None]}
 
 
 def test_the_digest_sees_name_type_shape_and_bytes() -> None:
