@@ -28,7 +28,7 @@ class Undecided(torchmetrics.Metric):
 def test_the_attack_of_the_column_mia_must_give_a_share(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = "metric.confidence._target_=tests.metric.test_own_attack.Undecided"
-    with pytest.raises(SystemExit, match="error: metric.confidence must give a finite share, the column MIA; got nan"):
+    with pytest.raises(SystemExit, match=r"error: metric\.confidence must give a finite share, the column MIA; got nan"):
         run(*TINY, "baseline=finetune", "baseline.epochs=1", "metric=[confidence]", own)
 
 
