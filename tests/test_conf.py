@@ -218,6 +218,7 @@ def test_the_readme_names_every_method_once():
     assert sorted(names) == choices("baseline")
 
 
+@pytest.mark.slow
 def test_the_page_on_methods_tells_the_batch_norm_of_every_method():
     lines = [line.split(" | ") for line in (CONF.parent / "docs/methods.md").read_text().splitlines() if line[:3] == "| `"]
     told = {name: line[3].partition(" ")[0].strip(",") for line in lines for name in re.findall(r"`(\w+)`", line[0])}

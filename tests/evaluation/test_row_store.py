@@ -50,6 +50,7 @@ def test_a_second_run_evaluates_its_method_alone(run: Callable[..., str], evalua
     assert stored == {path.name: path.read_text() for path in (fresh / "rows").glob("*.json")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [["metric.entropy.resolution=0.01"], ["scheme.fraction=0.2"], ["seed=1"], ["selection=true"], ["transform.mean=[0.4]"]],

@@ -21,11 +21,10 @@ def same(first: AttackerInputs, second: AttackerInputs) -> bool:
     return all(torch.equal(*columns) for columns in zip(first, second, strict=True))
 
 
-def test_inputs_are_indexed_split_and_joined() -> None:
+def test_inputs_are_indexed_and_joined() -> None:
     whole = inputs(7)
     parts = whole.at(slice(0, 3)), whole.at(torch.tensor([3, 4, 5, 6]))
     assert [len(part.targets) for part in parts] == [3, 4]
-    assert all(same(*pair) for pair in zip(parts, whole.split([3, 4]), strict=True))
     assert same(join(*parts), whole)
     assert torch.equal(whole.at(torch.tensor([5, 0])).prediction, whole.prediction[[5, 0]])
 

@@ -157,6 +157,7 @@ def test_a_part_of_the_game_is_printed_as_a_command_since_no_preset_can_choose_i
     assert made.lr == pytest.approx(best(study)[0].params["lr"], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_a_choice_of_null_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(presets, "CONFIG_FOLDER", tmp_path / "conf")
@@ -238,6 +239,7 @@ def test_mistakes_in_ranges_name_the_file_and_leave_nothing(
     assert [path.name for path in Path().iterdir()] == ["mine.yaml"]
 
 
+@pytest.mark.slow
 def test_other_ranges_are_another_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = []
     monkeypatch.chdir(tmp_path)

@@ -31,7 +31,7 @@ def by_definition(margins, inside, pooled):
     return scores
 
 
-@pytest.mark.parametrize(("shadows", "pooled"), [(8, True), (64, False)])
+@pytest.mark.parametrize(("shadows", "pooled"), [(8, True), pytest.param(64, False, marks=pytest.mark.slow)])
 def test_it_agrees_with_the_definition(usual, shadows, pooled):
     case = shadowed(usual, shadows, method=2.0)
     inside, margins = members(case)[:, :12], shadow_margins(case, "method")[:, :12]
