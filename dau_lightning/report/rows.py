@@ -140,13 +140,13 @@ def _distances(row: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, 
 
 
 def _methods(rows: pd.DataFrame) -> pd.Series:
-    """The name of each row: its label, its kind where several kinds have this label, and the settings that its runs vary.
+    """The name of each row: its label, its kind where several kinds have this label, and the settings that runs of this label vary.
 
     If a setting varies within one sparsity, the names in all sparsities have it: a method has the same name in each.
     """
     names = _unambiguous(rows)
     baselines = rows.run.map(lambda run: run.result["baseline"])
-    for _, same in rows.loc[(rows.kind == baselines) & ~rows.kind.isin(REFERENCES)].groupby([*GROUP, "kind"]):
+    for _, same in rows.loc[(rows.kind == baselines) & ~rows.kind.isin(REFERENCES)].groupby([*GROUP, "kind", "method"]):
         varied = {name for _, cell in same.groupby("sparsity") for name in _varied([run.method for run in cell.run])}
         for index, run in same.run.items():
             names[index] += "".join(f" {name}={run.method.get(name, 'null')}" for name in sorted(varied))
