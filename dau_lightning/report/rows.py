@@ -140,7 +140,7 @@ def _distances(row: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, 
 
 
 def _methods(rows: pd.DataFrame) -> pd.Series:
-    """The name of each row: its label, its kind where several kinds have this label, and the settings that runs of this label vary.
+    """The name of each row: its label, its kind where several kinds have this label, and the settings that vary under it.
 
     If a setting varies within one sparsity, the names in all sparsities have it: a method has the same name in each.
     """

@@ -86,6 +86,12 @@ def test_settings_varied_in_one_sparsity_name_the_rows_of_the_other(write, metho
     assert methods()[2:] == ["DAU regulariser_weight=0.001", "DAU regulariser_weight=0.0"]  # the nearest first
 
 
+def test_labels_that_differ_say_enough(write, methods):
+    write(method={"regulariser_weight": 0.001})
+    write(method={"regulariser_weight": 0.0}, rows={"dau": {"label": "beta 0"}})
+    assert set(methods()[2:]) == {"DAU", "beta 0"}
+
+
 def test_methods_with_the_same_label_are_told_apart_by_their_kind(write, methods):
     write()
     write(name="mine", rows={"mine": {"label": "DAU"}})
