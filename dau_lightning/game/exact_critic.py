@@ -1,7 +1,5 @@
 """The exact critic: an attacker without a network, for the Wasserstein objective on one statistic of a prediction."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,19 +50,11 @@ class ExactCritic(FormulaPlayer):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("emptied", torch.zeros(num_classes, dtype=torch.bool))
 
-    @torch.no_grad()
-    def step(self, forget: AttackerInputs, val: AttackerInputs, descend: Callable[[Tensor], None]) -> Tensor:
-        """Store the values of val samples; the negative distance, which an attacker would minimise.
-
-        Args:
-            forget: the inputs for forget samples.
-            val: those for val samples.
-            descend: not used.
-        """
+    def look(self, forget: AttackerInputs, val: AttackerInputs) -> None:
+        """Store the values of val samples."""
         if self.uses_val:
             self.stored = torch.cat([self.stored[1:], val.margin().unsqueeze(0)])
             self.steps += 1
-        return -self.loss(forget, val)
 
     def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
         """What the defender minimises: the distance of forget values from the quantiles of stored val values."""

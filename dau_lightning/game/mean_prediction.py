@@ -1,8 +1,7 @@
 """No attacker at all: forget predictions are pulled to the mean prediction of val samples. An ablation of the game."""
 
-from collections.abc import Callable
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dau_lightning.game.attacker_input import AttackerInputs
@@ -28,20 +27,11 @@ class MeanPrediction(FormulaPlayer):
         self.forget_batch_size = forget_batch_size
         self.register_buffer("stored", torch.full((stored_batches, num_classes), torch.nan))
 
-    @torch.no_grad()
-    def step(self, forget: AttackerInputs, val: AttackerInputs, descend: Callable[[Tensor], None]) -> Tensor:
-        """Store the mean prediction of val samples; the negative loss of the defender.
-
-        Args:
-            forget: the inputs for forget samples.
-            val: those for val samples.
-            descend: not used.
-        """
+    def look(self, forget: AttackerInputs, val: AttackerInputs) -> None:
+        """Store the mean prediction of val samples."""
         self.stored = torch.cat([self.stored[1:], val.prediction.mean(0, keepdim=True)])
-        return -self.loss(forget, val)
 
     def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
         """What the defender minimises: the sum of `KL(q, p)` over forget samples, in nats, divided by a full batch."""
-        mean = self.stored.nanmean(0).clamp_min(SMALLEST)
-        divergences = (mean * (mean.log() - forget.prediction.clamp_min(SMALLEST).log())).sum(1)
-        return divergences.sum() / self.forget_batch_size
+        mean = self.stored.nanmean(0).expand_as(forget.prediction)
+        return F.kl_div(forget.prediction.clamp_min(SMALLEST).log(), mean, reduction="sum") / self.forget_batch_size

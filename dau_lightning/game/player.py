@@ -75,6 +75,19 @@ class FormulaPlayer(nn.Module):
     def check(self, world_size: int) -> None:
         """Nothing to check."""
 
+    def look(self, forget: AttackerInputs, val: AttackerInputs) -> None:
+        """Take in this step's samples, without gradients; by default nothing."""
+
+    @torch.no_grad()
+    def step(self, forget: AttackerInputs, val: AttackerInputs, descend: Callable[[Tensor], None]) -> Tensor:
+        """Look at the samples; what an attacker would minimise, the negative of the defender's loss. `descend` is not used."""
+        self.look(forget, val)
+        return -self.loss(forget, val)
+
+    def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
+        """See `Player.loss`."""
+        raise NotImplementedError
+
     def before_game(self, module: SGDMethod) -> None:
         """Nothing to do."""
 
