@@ -215,3 +215,18 @@ def test_a_published_short_table_is_that_of_the_published_rows(heading, name, se
                 expected.append(f"{same[column].mean():.{digits}f}{deviation}")
             expected.append(f"{same.time_ratio.mean():.2f}")
         assert cells == expected
+
+
+def test_the_published_attackers_are_those_of_the_published_rows():
+    text = (RESULTS.parent / "game.md").read_text().partition("## What an attacker earns")[2].partition("\n\nNone")[0]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")]
+    rows = read_rows(RESULTS / "fashion-attackers.csv").groupby("method")
+    told = {first.split("`")[1]: cells[-3:] for first, *cells in lines if first != "`baseline/attacker=`"}
+    assert told.keys() == rows.groups.keys() - {"Retrain", "Original"}
+    for name, cells in told.items():
+        same = rows.get_group(name)
+        pairs = [
+            f"{same[column].mean():.{digits}f}±{same[column].std():.{digits}f}"
+            for column, digits in (("disparity", 2), ("AUC_gap", 1))
+        ]
+        assert cells == [*pairs, f"{same.RA.mean():.1f}"]
