@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from dau_lightning.baseline import TRAINED_BY_RECIPE
+
 RA_MARGIN = 5.0  # points of RA that unlearning may cost
 AUC_MARGIN = 5.0  # points below the reference from which forgotten images stand out (Streisand effect)
 STANDARD_ERRORS = 2  # that a difference of AUC must exceed as well
@@ -52,7 +54,7 @@ def row_warnings(
             found[kind] += _doubtful_request(row["UA"], emptied, wrong_labels)
         if kind != "original" and not ((wrong_labels or chosen) and retrain is None):
             found[kind] += _over_forgotten(row, original, retrain)
-        if kind not in ("original", "retrain", "retrain_again") and not (retrain and _unmoved(retrain, original)):
+        if kind not in TRAINED_BY_RECIPE and not (retrain and _unmoved(retrain, original)):
             found[kind] += [UNMOVED.format(kind)] if _unmoved(row, original) else []
     return found
 

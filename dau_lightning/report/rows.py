@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from dau_lightning.baseline import TRAINED_BY_RECIPE
 from dau_lightning.metric.disparity import COMPARED, disparity, gaps, time_ratio
 from dau_lightning.report import comparable, published
 from dau_lightning.report.columns import AUDIT, values_of
@@ -21,7 +22,6 @@ from dau_lightning.storage.seal import json_sha256
 
 WORST = 100.0  # points; the place of a method without a number is after all others
 DETAIL = "detail_"  # prefix of an audit's further numbers, which files of rows have and tables have not: `detail_rmia.error`
-FIRST = ("retrain", "retrain_again", "original")  # in tables; the methods follow, the nearest to Retrain first
 
 
 def rows_of(runs: Sequence[Run]) -> pd.DataFrame:
@@ -59,10 +59,10 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
 
     Where a method has no disparity, its mean selection score takes the place.
     """
-    places = {kind: place for place, kind in enumerate(FIRST)}
+    places = {kind: place for place, kind in enumerate(TRAINED_BY_RECIPE)}
     distances = rows.reindex(columns=["disparity", "score"]).astype(float).bfill(axis=1).disparity
     means = distances.groupby([rows[name] for name in (*GROUP, "method")]).transform("mean")
-    rows = rows.assign(rank=rows.kind.map(places).fillna(len(FIRST) + means.fillna(WORST)))
+    rows = rows.assign(rank=rows.kind.map(places).fillna(len(TRAINED_BY_RECIPE) + means.fillna(WORST)))
     return rows.sort_values(["selection", *GROUP, "amount", "sparsity", "rank", "method", "seed"], kind="stable")
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from dau_lightning.baseline import TRAINED_BY_RECIPE
 from dau_lightning.evaluation.checks import UNSTABLE, UNSURE
 from dau_lightning.report.columns import column, ordered
 from dau_lightning.report.comparable import CELL, GROUP, lacking_seeds
-from dau_lightning.report.rows import FIRST
 from dau_lightning.report.summary import DEVIATIONS, summary
 from dau_lightning.report.verdicts import verdict_lines
 
@@ -136,7 +136,7 @@ def _ties(numbers: pd.DataFrame) -> pd.Series:
     marks = pd.Series("", numbers.index)
     for _, cell in numbers.groupby("sparsity"):
         noise = cell.disparity_mean[cell.kind == "retrain_again"].max()
-        methods = cell.disparity_mean[~cell.kind.isin(FIRST) & (cell.n == cell.n.max())].dropna()
+        methods = cell.disparity_mean[~cell.kind.isin(TRAINED_BY_RECIPE) & (cell.n == cell.n.max())].dropna()
         tied = methods.index[methods < methods.min() + noise]
         marks[tied] = TIE if len(tied) > 1 else ""
     return marks

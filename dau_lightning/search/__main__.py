@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, one_line, require
+from dau_lightning.baseline import TRAINED_BY_RECIPE
 from dau_lightning.run.quotes import quoted
 
 USAGE = """Search the settings of a method by the selection score, which sees neither Retrain nor a test image that TA counts.
@@ -30,7 +31,6 @@ With experiment=NAME, trials have the settings of this experiment, and the resul
 The result becomes a preset; with a choice such as baseline/attacker=statistics, it is printed as a command instead."""
 
 OWN = {"trials": "20", "seeds": "8", "folder": "search", "ranges": ""}
-TRAINED_BY_RECIPE = "original", "retrain", "retrain_again"
 CHOSEN_BY_ORIGINAL = "memorised", "confident"
 WHY = "it would ask for the error of unseen images, but a retrained model has another one on images that the original chose"
 NO_PRESET = "nothing is written, since a preset cannot choose {}; a run with the result is\n"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dau_lightning.baseline import TRAINED_BY_RECIPE
 from dau_lightning.report.figure import Picture
 from dau_lightning.report.figure.style import DAU, RETRAIN, STYLE, saved
-from dau_lightning.report.rows import FIRST
 from dau_lightning.report.summary import DEVIATIONS, summary
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def cost_pictures(rows: pd.DataFrame) -> list[Picture]:
 
 
 def _has_a_method(rows: pd.DataFrame) -> bool:
-    return bool((~rows.kind.isin(FIRST)).any())
+    return bool((~rows.kind.isin(TRAINED_BY_RECIPE)).any())
 
 
 def _figure(title: str, numbers: pd.DataFrame) -> "Figure":
@@ -112,7 +112,7 @@ def _names(axis: "Axes", panel: pd.DataFrame) -> None:
 
 
 def _methods(panel: pd.DataFrame) -> pd.DataFrame:
-    return panel.loc[~panel.kind.isin(FIRST)]
+    return panel.loc[~panel.kind.isin(TRAINED_BY_RECIPE)]
 
 
 def _places(panel: pd.DataFrame) -> list[tuple[float, float, float, bool]]:
