@@ -76,7 +76,8 @@ class Sweep(Callback):
         self._note(config, outcome, reason)
         if self.aside or failure:
             row = "" if failure or config.preview else _row(read_result(Path(config.hydra.runtime.output_dir)) or {})
-            print(f"{self._title(config)}: {outcome}{row}", flush=True)
+            # One write with its line break: jobs that run in parallel write into the same terminal.
+            print(f"{self._title(config)}: {outcome}{row}\n", end="", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the summary; if a job has not finished, exit with code 1."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hydra.conf import HydraConf
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from dau_lightning.base.error import InputError
@@ -112,7 +113,25 @@ def test_a_sweep_that_breaks_off_says_what_is_open(tmp_path, capsys):
     assert err == f"broken off: seed=1; its folder is {tmp_path}\n"
 
 
-def test_jobs_side_by_side_have_a_process_and_a_file_each():
+def test_the_line_of_a_job_is_one_write(tmp_path, monkeypatch):
+    folder = tmp_path / "seed=0"
+    folder.mkdir()
+    hydra = {"sweep": {"dir": str(tmp_path)}, "sweeper": {"params": None}, "overrides": {"task": ["seed=0"]}}
+    hydra |= {"job": {"num": 0}, "runtime": {"output_dir": str(folder)}, "launcher": {"_target_": "x.Cores"}}
+    config = OmegaConf.create({"hydra": hydra, "overwrite": False, "preview": True})
+    callback = Sweep()
+    with composing():
+        callback.on_multirun_start(config)
+    written = []
+    monkeypatch.setattr(sys.stdout, "write", written.append)
+    callback.on_job_start(config)
+    callback.on_job_end(config, JobReturn(_return_value=None, status=JobStatus.COMPLETED))
+    assert [text for text in written if text] == ["job 1 of 1, seed=0: finished\n"]
+    callback.on_multirun_end(config)
+
+
+def test_jobs_side_by_side_have_a_process_and_a_file_each(monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # every piece of a line would be a write of its own
     given = ["-m", "seed=0,1", "hydra/launcher=cores", "baseline=original", "reference=off", *TINY]
     # In a process of its own: jobs print where the first fork server of a process printed, which another test may have started.
     done = subprocess.run([sys.executable, TRAIN, *given], capture_output=True, text=True, timeout=300)
