@@ -20,6 +20,7 @@ from dau_lightning.report.read import Run
 from dau_lightning.storage.audit_file import figures
 from dau_lightning.storage.seal import json_sha256
 
+KIND = "._target_"  # ends the name of the setting that says what kind of object a part is
 WORST = 100.0  # points; the place of a method without a number is after all others
 DETAIL = "detail_"  # prefix of an audit's further numbers, which files of rows have and tables have not: `detail_rmia.error`
 
@@ -149,7 +150,7 @@ def _methods(rows: pd.DataFrame) -> pd.Series:
     for _, same in rows.loc[(rows.kind == baselines) & ~rows.kind.isin(REFERENCES)].groupby([*GROUP, "kind", "method"]):
         varied = {name for _, cell in same.groupby("sparsity") for name in _varied([run.method for run in cell.run])}
         for index, run in same.run.items():
-            names[index] += "".join(f" {name}={run.method.get(name, 'null')}" for name in sorted(varied))
+            names[index] += "".join(f" {_setting(name, run.method.get(name, 'null'))}" for name in sorted(varied))
     return names
 
 
@@ -160,4 +161,15 @@ def _unambiguous(rows: pd.DataFrame) -> pd.Series:
 
 
 def _varied(settings: Sequence[Mapping[str, str]]) -> set[str]:
-    return {name for each in settings for name, _ in each.items() ^ settings[0].items()}
+    """The names of the settings that differ; of a part of several kinds, its kind and what differs within one kind."""
+    varied = {name for each in settings for name, _ in each.items() ^ settings[0].items()}
+    for part in {name.removesuffix(KIND) for name in varied if name.endswith(KIND)}:
+        kinds = {each.get(part + KIND) for each in settings}
+        alike = [[each for each in settings if each.get(part + KIND) == kind] for kind in kinds]
+        varied -= {name for name in varied if name.startswith(f"{part}.")} - {part + KIND}.union(*map(_varied, alike))
+    return varied
+
+
+def _setting(name: str, value: str) -> str:
+    """A setting as typed; of a part's kind, the last name alone: `attacker=ExactCritic`."""
+    return f"{name.removesuffix(KIND)}={value.rsplit('.', 1)[-1]}" if name.endswith(KIND) else f"{name}={value}"

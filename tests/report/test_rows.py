@@ -86,6 +86,17 @@ def test_settings_varied_in_one_sparsity_name_the_rows_of_the_other(write, metho
     assert methods()[2:] == ["DAU regulariser_weight=0.001", "DAU regulariser_weight=0.0"]  # the nearest first
 
 
+def test_a_part_of_several_kinds_is_named_by_its_kind_and_by_what_differs_within_one(write, methods):
+    for attacker in (
+        {"_target_": "game.Exact", "power": 2, "largest": 20.0},
+        {"_target_": "game.Exact", "power": 1, "largest": 20.0},
+        {"_target_": "game.Logistic", "ridge": 0.01},
+    ):
+        write(method={"attacker": attacker})
+    names = {"DAU attacker=Exact attacker.power=2", "DAU attacker=Exact attacker.power=1"}
+    assert set(methods()[2:]) == names | {"DAU attacker=Logistic attacker.power=null"}
+
+
 def test_labels_that_differ_say_enough(write, methods):
     write(method={"regulariser_weight": 0.001})
     write(method={"regulariser_weight": 0.0}, rows={"dau": {"label": "beta 0"}})
