@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dau_lightning.base.devices import total_memory
+from dau_lightning.base.hardware import total_memory
 from dau_lightning.dataset.mapped import MappedImages, Part
 
 ON_DEVICE = 0.25  # the largest share of a device's memory that the images of a part may take there

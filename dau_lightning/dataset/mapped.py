@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dau_lightning.base.devices import total_memory, world_size
+from dau_lightning.base.devices import world_size
 from dau_lightning.base.error import InputError
+from dau_lightning.base.hardware import total_memory
 from dau_lightning.storage.decode import Remarks
 from dau_lightning.storage.image_cache import Form, ImageFile, load_images, shape_of
 

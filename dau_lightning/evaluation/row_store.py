@@ -5,7 +5,7 @@ from dataclasses import asdict
 import sklearn
 import torch
 
-from dau_lightning.base.devices import hardware
+from dau_lightning.base.hardware import hardware
 from dau_lightning.data.loader import PlainLoader
 from dau_lightning.evaluation.evaluator import Evaluator, Row
 from dau_lightning.evaluation.trajectory import outputs_of

@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Mapping
 
-from dau_lightning.base.devices import hardware
+from dau_lightning.base.hardware import hardware
 from dau_lightning.data.copies import copy_warnings
 from dau_lightning.data.request import described
 from dau_lightning.data.split import Split, emptied_classes, emptied_share

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from dau_lightning.base.devices import hardware
+from dau_lightning.base.hardware import hardware
 from dau_lightning.data.split import emptied_classes
 from dau_lightning.report.model_card import model_card
 from dau_lightning.run.experiment import Experiment, Outcome

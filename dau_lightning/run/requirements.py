@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-from dau_lightning.base.devices import total_memory
 from dau_lightning.base.error import require
+from dau_lightning.base.hardware import total_memory
 from dau_lightning.data.split import Split
 from dau_lightning.game.attacker import Attacker
 from dau_lightning.run.plan import Plan

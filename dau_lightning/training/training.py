@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from dau_lightning.base.devices import hardware, on_rank_zero
+from dau_lightning.base.devices import on_rank_zero
+from dau_lightning.base.hardware import hardware
 from dau_lightning.base.randomness import key, reseed
 from dau_lightning.data.datamodule import UnlearningDataModule
 from dau_lightning.data.split import Split
