@@ -17,13 +17,12 @@ class BadTeacher(SGDMethod):
 
     An epoch visits a share of `D_r`, drawn once, and cycles `D_f`; an image counts the same, of whichever part it is. Both
     teachers are in evaluation mode, and the untrained one has weights and statistics of a new network, see
-    `layer.new_network`. The two batches pass through the student one after another, so each has its own batch-norm
-    statistics.
+    `layer.new_network`. Retain and forget images pass through the student as one batch, with common batch-norm statistics.
 
     Args:
         retain_share: share of `D_r` that is used, in (0, 1].
         forget_batch_size: number of forget images in a step.
-        settings: see `SGDMethod`; `momentum` is Adam's beta 1, `batch_norm` applies to both batches.
+        settings: see `SGDMethod`; `momentum` is Adam's beta 1, `batch_norm` applies to the common batch.
 
     Raises:
         InputError: a layer of the network cannot draw new weights.
@@ -47,8 +46,7 @@ class BadTeacher(SGDMethod):
         """The mean divergence from the teachers."""
         images = {name: part.images for name, part in batch.items()}
         target = [self.original(images["retain"]), self.untrained(images["forget"])]
-        logits = [self.logits(images["retain"]), self.logits(images["forget"])]
-        return divergence(torch.cat(target).softmax(1), torch.cat(logits))
+        return divergence(torch.cat(target).softmax(1), self.logits(torch.cat([images["retain"], images["forget"]])))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on the defender."""

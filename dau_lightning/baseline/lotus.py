@@ -25,14 +25,14 @@ class LoTUS(SGDMethod):
     and after every epoch. `acc_v` is the original's accuracy on `D_v`, and 0 for forget images of classes of which no retain
     image is left. The training ends early once `acc_f - acc_v <= -0.01`.
 
-    An epoch visits a share of `D_r`, drawn once, and cycles `D_f`. The original is in evaluation mode; the two batches pass
-    through the student one after another, so each has its own batch-norm statistics.
+    An epoch visits a share of `D_r`, drawn once, and cycles `D_f`. The original is in evaluation mode; forget and retain
+    images pass through the student as one batch, with common batch-norm statistics. The first epoch always runs.
 
     Args:
         alpha: how fast the temperature rises with the distance.
         retain_share: share of `D_r` that is used, in (0, 1].
         forget_batch_size: number of forget images in a step.
-        settings: see `SGDMethod`; `momentum` is Adam's beta 1, `batch_norm` applies to both batches.
+        settings: see `SGDMethod`; `momentum` is Adam's beta 1, `batch_norm` applies to the common batch.
     """
 
     label = "LoTUS"
@@ -60,7 +60,7 @@ class LoTUS(SGDMethod):
         temperature = math.exp(self.alpha * self.memory["distance"])
         self.log_values(temperature=temperature)
         targets = [F.gumbel_softmax(self.teacher(forget), temperature), F.gumbel_softmax(self.teacher(retain), hard=True)]
-        return F.cross_entropy(torch.cat([self.logits(forget), self.logits(retain)]), torch.cat(targets))
+        return F.cross_entropy(self.logits(torch.cat([forget, retain])), torch.cat(targets))
 
     def on_train_epoch_end(self) -> None:
         """Measure the distance, and stop if it is gone."""

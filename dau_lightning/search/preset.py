@@ -9,7 +9,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from optuna import Study
-from optuna.trial import TrialState
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
 
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.search.space import described
@@ -47,15 +48,15 @@ def preset(
     """
     settings = [argument for argument in arguments if argument.startswith("baseline.")]
     node = OmegaConf.merge({"baseline": former or {}}, OmegaConf.from_dotlist(settings))
-    for name, value in best(study)[0].params.items():
-        OmegaConf.update(node, f"baseline.{name}", _rounded(value))
+    for name, value in _rounded(best(study)[0]).items():
+        OmegaConf.update(node, f"baseline.{name}", value)
     return told(study, ranges, seeds, arguments) + OmegaConf.to_yaml(node)
 
 
 def told(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Sequence[str]) -> str:
     """The lines of a yaml comment on how the best trials were found; for the arguments see `preset`."""
     trials, ended = best(study), len(study.get_trials(states=ENDED))
-    scores = "; ".join(f"{trial.value:.2f} ({_listed(trial.params)})" for trial in trials)
+    scores = "; ".join(f"{trial.value:.2f} ({_listed(_rounded(trial))})" for trial in trials)
     command = [argument for argument in arguments if not argument.startswith("folder=")]  # where trials stand changes nothing
     last = FIRST_SEED + seeds - 1
     chosen_on = f"mean of seeds {FIRST_SEED} to {last}" if seeds > 1 else f"seed {FIRST_SEED}"
@@ -69,7 +70,7 @@ def told(study: Study, ranges: Mapping[str, Any], seeds: int, arguments: Sequenc
 
 def train_command(study: Study, settings: Sequence[str]) -> str:
     """The command of a run with the best trial's values; `settings`: those of the search."""
-    found = [f"baseline.{name}={json.dumps(_rounded(value))}" for name, value in best(study)[0].params.items()]
+    found = [f"baseline.{name}={json.dumps(value)}" for name, value in _rounded(best(study)[0]).items()]
     return f"python train.py {shlex.join([*settings, *found])}"
 
 
@@ -88,9 +89,13 @@ def _anywhere(argument: str) -> str:
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_rounded(value)}" for name, value in values.items())
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _rounded(value: Any) -> Any:
-    """A float rounded to three digits, since the search cannot tell closer values apart; other values as they are."""
-    return float(f"{value:.3g}") if isinstance(value, float) else value
+def _rounded(trial: FrozenTrial) -> dict[str, Any]:
+    """The values of a trial; a float from a range has three digits, since the search cannot tell closer ones apart."""
+    kinds = trial.distributions
+    return {
+        name: float(f"{value:.3g}") if isinstance(kinds[name], FloatDistribution) else value
+        for name, value in trial.params.items()
+    }

@@ -37,9 +37,9 @@ def test_a_step_is_adam_on_the_formula(tiny: Any) -> None:
     soft, hard = original(forget)[0].detach(), original(retain)[0].detach()
     soft = ((soft + gumbel(soft)) / temperature).softmax(1)
     hard = torch.nn.functional.one_hot((hard + gumbel(hard)).argmax(1), 3).float()
-    losses = [-(soft * student(forget)[0].log_softmax(1)).sum(), -(hard * student(retain)[0].log_softmax(1)).sum()]
+    loss = -(torch.cat([soft, hard]) * student(torch.cat([forget, retain]))[0].log_softmax(1)).sum() / 48  # one batch
     parameters = list(student.parameters())
-    gradients = torch.autograd.grad(sum(losses) / 48, parameters)
+    gradients = torch.autograd.grad(loss, parameters)
     found = module.defender.parameters()
     for weight, gradient, after in zip(parameters, gradients, found, strict=True):
         clear = gradient.abs() > 1e-6  # elsewhere the sign of Adam's first step is rounding
@@ -64,6 +64,12 @@ def test_it_stops_once_the_forget_set_is_known_no_better_than_unseen_images(
 
     tiny.fit(tiny.module(Watched, **SETTINGS | {"epochs": 4}))
     assert temperatures == pytest.approx([math.exp(2 * (each - 0.695)) for each in accuracies[:epochs]])
+
+
+def test_an_epoch_visits_the_share_of_the_retain_set(tiny: Any) -> None:
+    seen = tiny.seen(lambda **settings: LoTUS(**settings, alpha=2.0, retain_share=0.33, forget_batch_size=12))
+    assert len([number for number in seen if number < 36]) == 12  # a batch
+    assert {number for number in seen if 36 <= number < 100} == set(range(36, 48))  # from 100 on: those of D_v
 
 
 def test_forgotten_classes_are_to_have_no_accuracy_left(tiny: Any) -> None:
