@@ -16,7 +16,7 @@ UNSTABLE, UNSURE = "MIA is unstable", "MIA is unsure"  # the warnings on a MIA t
 CHANCE_MARGIN = 1.0  # points from 50 within which an attacker has learned nothing
 UNMOVED = (
     "nothing forgotten: UA did not rise, MIA hardly rose and AUC hardly fell; "
-    "choose settings that change the weights more, such as a larger lr (conf/baseline/{}.yaml)"
+    "choose settings that change the weights more (conf/baseline/{}.yaml)"
 )
 UNDONE = "all {} attempts diverged or cost too much RA: the weights are those from before; set a smaller baseline.lr"
 COSTLY = (

@@ -1,3 +1,5 @@
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,3 +58,17 @@ def test_the_ascent_fades_out(tiny: Any) -> None:
 
     tiny.fit(tiny.module(Watched, **SETTINGS | {"epochs": 4, "interval_steps": 1, "lr": 1e-4}, clip_norm=7.0))
     assert weights == pytest.approx([25, 25 * 0.853553, 12.5, 25 * 0.146447], rel=1e-3)
+
+
+def test_an_image_without_loss_does_not_take_all_of_the_weight(tiny: Any) -> None:
+    class Start(SFRon):
+        progress = 0.0
+
+        def logits(self, images: Tensor) -> Tensor:
+            return images
+
+    module = tiny.module(Start, **SETTINGS, clip_norm=7.0)
+    images = torch.tensor([[200.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    loss = module.forget_loss(SimpleNamespace(images=images, targets=torch.tensor([0, 1])))
+    other = math.log(3)
+    assert float(loss) == pytest.approx(-25 * other * other**-0.5 / (1e4 + other**-0.5))

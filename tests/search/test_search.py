@@ -18,7 +18,7 @@ from dau_lightning.base.error import InputError, TrainingError
 from dau_lightning.run.composition import configuration
 from dau_lightning.search import __main__ as command
 from dau_lightning.search import preset as presets
-from dau_lightning.search.preset import preset
+from dau_lightning.search.preset import preset, train_command
 from dau_lightning.search.space import limits, suggested
 from dau_lightning.search.study import WORST, Search, best
 from dau_lightning.storage.run_folder import FinishedMeanwhile
@@ -113,6 +113,15 @@ def test_a_preset_has_the_best_values_and_the_fixed_settings(tmp_path: Path) -> 
     assert made.baseline.lr == pytest.approx(best(study)[0].params["lr"], rel=1e-2)
     assert "6 trials over lr 0.01 to 0.5 (log), epochs 2 or 5" in text.replace("\n# ", " ")
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_choice_is_written_as_it_is_and_a_float_of_a_range_with_three_digits(tmp_path: Path) -> None:
+    study = Search({"share": [0.9999], "lr": {"low": 0.123456, "high": 0.123456}}, 1, lambda *_: 1.0).run(
+        tmp_path / "search.db", "digits", 1
+    )
+    assert OmegaConf.create(preset(study, RANGES, 1, [])).baseline == {"share": 0.9999, "lr": 0.123}
+    assert "(share 0.9999, lr 0.123)" in preset(study, RANGES, 1, []).replace("\n# ", " ")
+    assert train_command(study, []) == "python train.py baseline.share=0.9999 baseline.lr=0.123"
 
 
 def test_a_preset_keeps_what_was_not_searched_and_the_former_file(tmp_path: Path) -> None:
