@@ -203,8 +203,8 @@ def test_the_leaderboard_has_every_method_but_those_it_compares_with():
     assert {job["baseline"] for job in swept("leaderboard")} == {*choices("baseline")} - {"original", "retrain"}
 
 
-def test_the_page_on_methods_names_every_method_and_the_papers_that_reports_link():
-    lines = [line.split(" | ") for line in (CONF.parent / "docs/methods.md").read_text().splitlines() if line[:3] == "| `"]
+def test_the_readme_names_every_method_once_and_the_papers_that_reports_link():
+    lines = [line.split(" | ") for line in (CONF.parent / "README.md").read_text().splitlines() if line[:3] == "| `"]
     names = [(name, paper) for first, paper, *_ in lines for name in re.findall(r"`(\w+)`", first)]
     assert sorted(name for name, _ in names) == choices("baseline")
     linked = pd.DataFrame({"kind": choices("baseline"), "method": choices("baseline")})
@@ -212,15 +212,9 @@ def test_the_page_on_methods_names_every_method_and_the_papers_that_reports_link
     assert papers_of(linked) == {name: papers for name, papers in sorted(written.items()) if papers}
 
 
-def test_the_readme_names_every_method_once():
-    table = (CONF.parent / "README.md").read_text().split("| kind | methods", 1)[1].split("\n\n", 1)[0]
-    names = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line)]
-    assert sorted(names) == choices("baseline")
-
-
 @pytest.mark.slow
-def test_the_page_on_methods_tells_the_batch_norm_of_every_method():
-    lines = [line.split(" | ") for line in (CONF.parent / "docs/methods.md").read_text().splitlines() if line[:3] == "| `"]
+def test_the_readme_tells_the_batch_norm_of_every_method():
+    lines = [line.split(" | ") for line in (CONF.parent / "README.md").read_text().splitlines() if line[:3] == "| `"]
     told = {name: line[3].partition(" ")[0].strip(",") for line in lines for name in re.findall(r"`(\w+)`", line[0])}
     modes = {name: configuration([f"baseline={name}"])[0].baseline.get("batch_norm", "stays") for name in told}
     assert {name: mode for name, mode in told.items() if mode != modes[name]} == {

@@ -1,4 +1,4 @@
-"""The papers of the methods, which the page of a sweep links; `papers.csv` has those of docs/methods.md."""
+"""The papers of the methods, which the page of a sweep links; `papers.csv` has those of the README."""
 
 from importlib.resources import files
 
