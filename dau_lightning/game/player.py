@@ -1,5 +1,6 @@
 """The attacker's side of the game (section 3): what the game asks of an attacker, and attackers that are a formula."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -63,7 +64,7 @@ class Player(Protocol):
         ...
 
 
-class FormulaPlayer(nn.Module):
+class FormulaPlayer(nn.Module, ABC):
     """The base of attackers whose part of a step is a formula: nothing is trained by steps, so there is little to do."""
 
     uses_val = True
@@ -84,9 +85,9 @@ class FormulaPlayer(nn.Module):
         self.look(forget, val)
         return -self.loss(forget, val)
 
+    @abstractmethod
     def loss(self, forget: AttackerInputs, val: AttackerInputs) -> Tensor:
         """See `Player.loss`."""
-        raise NotImplementedError
 
     def before_game(self, module: SGDMethod) -> None:
         """Nothing to do."""
