@@ -4,15 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from dau_lightning.base.error import InputError
 from dau_lightning.baseline.scrub import SCRUB
 from dau_lightning.data.alternating import AlternatingLoader
-from dau_lightning.dataset.images import Images
-from tests.killing import Kill, Killed, equal, fit
 from tests.one_step import FULL, assert_equal, cross_entropy, descended, inputs
 
 PLAIN: dict[str, Any] = {"forget_epochs": 1, "temperature": 2.0, "cross_entropy_weight": 0.7, "divergence_weight": 0.4}
-PLAIN |= {"rewind": False, "forget_batch_size": 12}
+PLAIN["forget_batch_size"] = 12
 
 
 def kl(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
@@ -72,54 +69,3 @@ def test_later_epochs_have_no_forget_pass(tiny: Any, monkeypatch: pytest.MonkeyP
     assert made.count("forget") == 1  # later epochs make no forget batch either
     assert made.count("retain") == 9
     assert taken == ["up", "down", "down", "down"] + 2 * ["down", "down", "down"]
-
-
-def test_it_goes_back_to_the_epoch_whose_forget_error_is_that_of_held_out_images(
-    tiny: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shares = {"forget": [0.9, 0.5, 0.25, 0.0], "val": [0.5]}  # of each epoch; of class a, b, c in the last
-
-    def correct(defender: Any, images: Images, transform: Any) -> Tensor:
-        part = images.ids[0].split("/")[0]
-        return torch.arange(len(images)) < shares[part].pop(0) * len(images)
-
-    monkeypatch.setattr("dau_lightning.training.plain_pass.correct", correct)
-    module, kept = tiny.module(SCRUB, **PLAIN | {"rewind": True}, epochs=4, lr=0.01), list[dict[str, Tensor]]()
-    module.on_train_epoch_start = lambda: kept.append({n: t.clone() for n, t in module.defender.state_dict().items()})
-    tiny.fit(module)
-    assert module.label == "SCRUB+R"
-    assert module.findings["epoch"] == 1  # half of the forget images are wrong there, as half of the others are
-    after = module.defender.state_dict()
-    assert all(torch.equal(tensor, after[name]) for name, tensor in kept[2].items())  # the start of the third epoch
-
-
-@pytest.mark.parametrize("step", [5, 8, 11])
-def test_killed_after_an_epoch_it_goes_back_to_the_same_one(tiny: Any, step: int) -> None:
-    def module() -> Any:
-        return tiny.module(SCRUB, **PLAIN | {"rewind": True}, epochs=3)
-
-    whole, resumed = module(), module()
-    expected = fit(tiny, whole, seconds=60)
-    with pytest.raises(Killed):
-        fit(tiny, module(), Kill(step))
-    assert equal(fit(tiny, resumed), expected)
-    assert resumed.findings == whole.findings
-
-
-def test_without_a_held_out_image_of_the_classes_there_is_no_going_back(tiny: Any) -> None:
-    split = tiny.split(val=1)  # class a
-    only_b = split.forget[(split.forget.targets == 1).nonzero().flatten()]
-    module = tiny.module(SCRUB, **PLAIN | {"rewind": True})
-    object.__setattr__(split, "forget", only_b)
-    with pytest.raises(InputError, match=r"baseline\.rewind=true needs a validation image of a class of the forget set"):
-        module.check(split)
-
-
-def test_wrong_labels_are_to_be_predicted_by_chance_alone(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    rights = [0.9, 0.5, 0.25, 0.0]  # the share of forget images that keep their wrong label, after each epoch
-    monkeypatch.setattr("dau_lightning.baseline.scrub.accuracy", lambda *_: rights.pop(0))
-    monkeypatch.setattr("dau_lightning.baseline.scrub.accuracy_as_in", lambda *_: 0.5)
-    module, split = tiny.module(SCRUB, **PLAIN | {"rewind": True}, epochs=4, lr=0.01), tiny.split()
-    split.request["wrong_labels"] = True
-    tiny.fit(module, split=split)
-    assert module.findings["epoch"] == 2  # two other classes: (1 - 0.5) / 2

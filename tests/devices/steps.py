@@ -19,7 +19,7 @@ from dau_lightning.baseline.finetune import FineTune
 from dau_lightning.baseline.lotus import LoTUS
 from dau_lightning.baseline.random_label import RandomLabel
 from dau_lightning.baseline.regun import ReGUn
-from dau_lightning.baseline.scrub import SCRUB
+from dau_lightning.baseline.scrub_rewind import SCRUBRewind
 from dau_lightning.baseline.sfron import SFRon
 from dau_lightning.game.extra_loss.gradient_ascent import GradientAscentLoss
 from dau_lightning.game.penalty import interpolated
@@ -67,7 +67,7 @@ def methods(tiny: Tiny) -> dict[str, Any]:
         return tiny.module(kind, defender=defender(), epochs=7, **settings)
 
     sfron = {"ascent_weight": 25.0, "interval_steps": 2, "clip_norm": 7.0, "forget_batch_size": 6}
-    scrub = {"forget_epochs": 3, "temperature": 2.0, "cross_entropy_weight": 1.0, "divergence_weight": 0.5, "rewind": True}
+    scrub = {"forget_epochs": 3, "temperature": 2.0, "cross_entropy_weight": 1.0, "divergence_weight": 0.5}
     cycled = {"forget_batch_size": 6, "lr": 0.01}
     coun = {"contrastive_weight": 1.0, "temperature": 0.1, "view_padding": None, "view_flip": None}
     return {
@@ -76,7 +76,7 @@ def methods(tiny: Tiny) -> dict[str, Any]:
         "SFRon": make(SFRon, **sfron),
         "CoUn": make(CoUn, **coun),
         "DAU": dau,
-        "SCRUB+R": make(SCRUB, **cycled, **scrub),
+        "SCRUB+R": make(SCRUBRewind, **cycled, **scrub),
         "LoTUS": make(LoTUS, **cycled, alpha=8.0, retain_share=0.5),
         "Bad Teacher": make(BadTeacher, **cycled, retain_share=0.5),
         "ReGUn": make(ReGUn, **cycled, by_class=True),

@@ -25,7 +25,7 @@ def refusal(line: str) -> str:
 
 
 WITH_TERM = "bad_teacher, cf_k, coun, dau, dau_paper, eu_k, finetune, l1_sparse, lotus, negation, neggrad_plus, random_label, "
-WITH_TERM += "regun, salun, scrub, sfron, small_gradients, transpose"
+WITH_TERM += "regun, salun, scrub, scrub_rewind, sfron, small_gradients, transpose"
 DATASETS = "cifar10, cifar100, cifar10_jpeg, digits, fashion, fashion_mnist, imagefolder, svhn, tiny_imagenet100"
 
 
