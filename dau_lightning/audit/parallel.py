@@ -41,7 +41,7 @@ class Share(L.Callback):
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Note the share."""
-        self.shares[self.place] = pl_module.step / (int(trainer.num_training_batches) * (trainer.max_epochs or 1))
+        self.shares[self.place] = pl_module.progress
 
 
 def workers(case: Case) -> int:

@@ -22,11 +22,16 @@ class TrainingBar(L.Callback):
         self.bar = progress_bar()
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Start the bar at the first step, after the module's own preparation; a resumed training starts further on."""
+        """Start the bar at the first step, after the module's own preparation; a resumed training starts further on.
+
+        A training that the method repeats adds its steps to the total when it begins again.
+        """
+        steps, done = int(trainer.num_training_batches) * pl_module.epochs, pl_module.step
+        total = (done // steps + 1) * steps
         if not self.bar.live.is_started:
             self.bar.start()
-            total, done = int(trainer.num_training_batches) * (trainer.max_epochs or 1), pl_module.step
             self.task = self.bar.add_task(self.description, total=total, completed=done)
+        self.bar.update(self.task, total=total, completed=done)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -13,6 +13,7 @@ from dau_lightning.tracking.metrics_csv import MetricsCSV
 from dau_lightning.training import attempts
 from dau_lightning.training.attempts import Attempts
 from dau_lightning.training.guard import Guard
+from dau_lightning.training.progress_bar import TrainingBar
 from tests.killing import Kill, Killed, equal, fit
 from tests.whole_game import SETTINGS, StepRecord, changed, game, same, sensitivity, state
 
@@ -87,6 +88,17 @@ def test_killed_in_any_attempt_it_ends_with_the_same_weights(tiny: Any, measured
     with pytest.raises(Killed):
         fit(tiny, three_attempts(tiny), Kill(step))
     assert equal(fit(tiny, three_attempts(tiny)), expected)
+
+
+@pytest.mark.parametrize(("losses", "played"), [([0.0], 1), ([5.0, 0.0], 2), ([5.0, 5.0, 5.0], 3)])
+def test_the_progress_bar_counts_the_games_that_are_played(
+    tiny: Any, measured: dict[int | None, float], losses: list[float], played: int
+) -> None:
+    measured.update({attempt: 90.0 - loss for attempt, loss in enumerate(losses)})
+    bar = TrainingBar("DAU")
+    fit(tiny, three_attempts(tiny), bar, seconds=60)
+    (task,) = bar.bar.tasks
+    assert (task.completed, task.total) == (played * STEPS, played * STEPS)
 
 
 def test_without_a_margin_nothing_is_measured(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
