@@ -6,7 +6,7 @@ flags, verdicts`, every number by its name in `columns.py`, `difference_UA`, ...
 MIA_highest, AUC_error`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -150,7 +150,7 @@ def _methods(rows: pd.DataFrame) -> pd.Series:
     for _, same in rows.loc[(rows.kind == baselines) & ~rows.kind.isin(REFERENCES)].groupby([*GROUP, "kind", "method"]):
         varied = {name for _, cell in same.groupby("sparsity") for name in _varied([run.method for run in cell.run])}
         for index, run in same.run.items():
-            names[index] += "".join(f" {_setting(name, run.method.get(name, 'null'))}" for name in sorted(varied))
+            names[index] += "".join(f" {_setting(name, run.method.get(name, 'null'))}" for name in _present(varied, run.method))
     return names
 
 
@@ -168,6 +168,12 @@ def _varied(settings: Sequence[Mapping[str, str]]) -> set[str]:
         alike = [[each for each in settings if each.get(part + KIND) == kind] for kind in kinds]
         varied -= {name for name in varied if name.startswith(f"{part}.")} - {part + KIND}.union(*map(_varied, alike))
     return varied
+
+
+def _present(varied: Iterable[str], settings: Mapping[str, str]) -> list[str]:
+    """The varied names but those of a part whose kind in these settings has no such setting."""
+    parts = tuple(f"{name.removesuffix(KIND)}." for name in varied if name.endswith(KIND))
+    return sorted(name for name in varied if name in settings or not name.startswith(parts))
 
 
 def _setting(name: str, value: str) -> str:
