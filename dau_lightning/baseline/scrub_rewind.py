@@ -12,7 +12,8 @@ class SCRUBRewind(SCRUB):
     """SCRUB that ends with the weights of the epoch at which attacks can tell `D_f` from unseen images least.
 
     It is the epoch whose error on `D_f` is closest to the final weights' error on held-out images (`D_v`, in the proportions
-    that the classes have in `D_f`). For its arguments see `SCRUB`.
+    that the classes have in `D_f`); of several, the last, which has trained on `D_r` longest. `findings["epoch"]` says which,
+    counted from 1. Each checkpoint of the training holds the weights of all its epochs. For the arguments see `SCRUB`.
     """
 
     label = "SCRUB+R"
@@ -37,6 +38,6 @@ class SCRUBRewind(SCRUB):
             unseen = accuracy_as_in(self.defender, self.data.part("val"), transform, forget.targets)
             if self.data.split.wrong_labels:
                 unseen = accuracy_on_wrong_labels(unseen, self.defender.num_classes)
-            distances = [abs(error - (1 - unseen)) for error, _ in epochs]
-            self.findings["epoch"] = best = distances.index(min(distances))
-            self.defender.load_state_dict(epochs[best][1])
+            nearest = min(reversed(range(len(epochs))), key=lambda epoch: abs(epochs[epoch][0] - (1 - unseen)))
+            self.findings["epoch"] = nearest + 1
+            self.defender.load_state_dict(epochs[nearest][1])

@@ -1,5 +1,6 @@
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def test_it_goes_back_to_the_epoch_whose_forget_error_is_that_of_held_out_images
     module.on_train_epoch_start = lambda: kept.append({n: t.clone() for n, t in module.defender.state_dict().items()})
     tiny.fit(module)
     assert module.label == "SCRUB+R"
-    assert module.findings["epoch"] == 1  # half of the forget images are wrong there, as half of the others are
+    assert module.findings["epoch"] == 2  # half of the forget images are wrong there, as half of the others are
     after = module.defender.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in kept[2].items())  # the start of the third epoch
 
@@ -61,4 +62,37 @@ def test_wrong_labels_are_to_be_predicted_by_chance_alone(tiny: Any, monkeypatch
     module, split = tiny.module(SCRUBRewind, **SETTINGS, epochs=4, lr=0.01), tiny.split()
     split.request["wrong_labels"] = True
     tiny.fit(module, split=split)
-    assert module.findings["epoch"] == 2  # two other classes: (1 - 0.5) / 2
+    assert module.findings["epoch"] == 3  # two other classes: (1 - 0.5) / 2
+
+
+def test_of_epochs_equally_near_the_last_one_counts(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rights = [0.0, 0.0, 0.0, 0.5]  # a class that goes as a whole: all wrong from the first epoch on
+    monkeypatch.setattr("dau_lightning.baseline.scrub_rewind.accuracy", lambda *_: rights.pop(0))
+    monkeypatch.setattr("dau_lightning.baseline.scrub_rewind.accuracy_as_in", lambda *_: 0.0)
+    module = tiny.module(SCRUBRewind, **SETTINGS, epochs=4, lr=0.01)
+    tiny.fit(module)
+    assert module.findings["epoch"] == 3
+
+
+def test_the_epoch_is_the_one_that_its_own_weights_say(tiny: Any) -> None:
+    module, split, kept = tiny.module(SCRUBRewind, **SETTINGS, epochs=4, lr=0.1), tiny.split(), list[tuple[float, float]]()
+
+    def errors() -> tuple[float, float]:
+        """Of the forget images; of the val images, each class counting as often as among the forget images."""
+        network, wrong = module.defender.network.eval(), dict[str, Tensor]()
+        with torch.no_grad():
+            for name in ("forget", "val"):
+                images = getattr(split, name)
+                wrong[name] = (network(tiny.transform.normalise(images.images)).argmax(1) != images.targets).double()
+        by_class = [wrong["val"][split.val.targets == label].mean() for label in split.forget.targets]
+        return float(wrong["forget"].mean()), float(torch.stack(by_class).nanmean())
+
+    class Watch(L.Callback):
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            kept.append(errors())
+
+    tiny.fit(module, Watch(), split=split)
+    (*forget,), (*_, unseen) = zip(*kept, strict=True)
+    distances = [abs(error - unseen) for error in forget]
+    assert len(set(distances)) > 1
+    assert distances[module.findings["epoch"] - 1] == pytest.approx(min(distances))
