@@ -36,7 +36,7 @@ class DAU(RepeatedMethod):
 
     Args:
         label: in tables.
-        attacker: makes the attacker network for a number of classes.
+        attacker: makes the attacker for a number of classes: a network, or a `Player` such as a formula.
         attacker_input: what the attacker sees of the defender: `probabilities` or `logits`.
         joint_batch: the parts that are one batch of the defender, `forget_val` or `retain_forget`, see `Query`.
         sensitivity: the attacker's second input.

@@ -15,7 +15,8 @@ from dau_lightning.training.teacher import Teacher, divergence
 class BadTeacher(SGDMethod):
     """AdamW on the mean of `KL(untrained, student)` over forget images and `KL(original, student)` over retain images.
 
-    An epoch visits a share of `D_r`, drawn once, and cycles `D_f`; an image counts the same, of whichever part it is. Both
+    An epoch visits a share of `D_r`, drawn once, and cycles `D_f`; an image counts the same, of whichever part it is. Each
+    batch has the two parts in a fixed proportion, where the authors shuffle them into one set with each image once. Both
     teachers are in evaluation mode, and the untrained one has weights and statistics of a new network, see
     `layer.new_network`. Retain and forget images pass through the student as one batch, with common batch-norm statistics.
 

@@ -25,7 +25,8 @@ class LoTUS(SGDMethod):
     and after every epoch. `acc_v` is the original's accuracy on `D_v`, and 0 for forget images of classes of which no retain
     image is left. The training ends early once `acc_f - acc_v <= -0.01`.
 
-    An epoch visits a share of `D_r`, drawn once, and cycles `D_f`. The original is in evaluation mode; forget and retain
+    An epoch visits a share of `D_r`, drawn once, and cycles `D_f`; each batch has the two in a fixed proportion, where the
+    authors shuffle them into one set. The original is in evaluation mode; forget and retain
     images pass through the student as one batch, with common batch-norm statistics. The first epoch always runs.
 
     Args:

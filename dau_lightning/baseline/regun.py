@@ -1,4 +1,4 @@
-"""ReGUn (Mirlach 2026): let the original's mean output on held-out images be the target on the forget set."""
+"""ReGUn (Mirlach et al. 2026): let the original's mean output on held-out images be the target on the forget set."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,8 @@ class ReGUn(SGDMethod):
     own batch-norm statistics; the original's outputs come from its running ones.
 
     Args:
-        by_class: take `q` over the held-out images of the forget image's own class; otherwise over all of them.
+        by_class: take `q` over the held-out images of the forget image's own class; otherwise over all of them. Not for whole
+            classes or wrong labels: `q` would be sure of the class that has to go.
         forget_batch_size: number of forget images in a step.
         settings: see `SGDMethod`; `batch_norm` applies to both batches.
     """

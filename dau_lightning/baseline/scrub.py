@@ -16,8 +16,8 @@ class SCRUB(SGDMethod):
     """SGD that ascends on `KL(original, student)` over `D_f`, and descends on `g CE + alpha KL(original, student)` over `D_r`.
 
     The first epochs are a pass over `D_f` and a pass over `D_r`, the others a pass over `D_r`. Both softmaxes have the
-    temperature T, and the divergence the factor `T^2`, with which its gradient does not depend on T (Hinton et al. 2015).
-    Each batch uses its own batch-norm statistics; the original, in evaluation mode, its running ones.
+    temperature T, and the divergence the factor `T^2`, so that the size of its gradient depends little on T (Hinton et al.
+    2015). Each batch uses its own batch-norm statistics; the original, in evaluation mode, its running ones.
 
     Args:
         forget_epochs: `m`, the epochs that have a pass over `D_f`.

@@ -21,10 +21,12 @@ class SFRon(SGDMethod):
     """SGD on `CE(D_r)`; every few steps, starting with the first, a step down `-a_t mean(w_i l_i)` over `D_f` comes before.
 
     `l_i` is the cross-entropy of a forget image and `w_i = B l_i^(-1/2) / sum_j l_j^(-1/2)`, a constant in the gradient, in
-    which an `l_i` below 1e-8 counts as 1e-8; `a_t` falls to 0 along half a cosine. The gradient of this step is 0 where `F_f
-    / F_r < 1`, and its norm is clipped. `F_f` and `F_r` are the means of the squared gradients of single samples with their
-    own labels, those of the original in evaluation mode. Both steps are those of one SGD, whose momentum and weight decay
-    move all weights in each. Each batch uses its own batch-norm statistics.
+    which an `l_i` below 1e-8 counts as 1e-8; `a_t` falls to 0 along half a cosine. The gradient of this step is 0 where
+    `F_f / F_r < 1`, and its norm is clipped. `F_f` and `F_r` are the means of the squared gradients of single samples with
+    their own labels, those of the original in evaluation mode. Each batch uses its own batch-norm statistics.
+
+    As in the published code, both steps are those of one SGD, so that momentum and weight decay move masked weights too; and
+    there are no slow weights: the paper's average of them has the factor 1 there, which leaves the fast weights as they are.
 
     Args:
         ascent_weight: `a_0`.

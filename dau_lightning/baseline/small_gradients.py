@@ -19,8 +19,9 @@ class SmallGradients(SGDMethod):
 
     The weights to redraw have the smallest `|mean grad CE(S) - mean grad CE(D_f)|`, S as many retain samples as `D_f` has, or
     all of them if there are fewer. Gradients are the original's, in evaluation mode and without augmentation. New weights are
-    normal with Kaiming's variance (fan-out). Layers that are no convolution keep their weights and train at the full rate;
-    with `batch_norm="update"` the running statistics move to those of `D_r`.
+    normal with Kaiming's variance (fan-out). Layers that are no convolution keep their weights, and train at the full rate, as
+    do the biases of convolutions; `other_weight` does not scale weight decay. With `batch_norm="update"` the running
+    statistics move to those of `D_r`.
 
     Args:
         share: share of a convolution's weights that are redrawn, in (0, 1]; pruned weights do not count.

@@ -76,7 +76,7 @@ class Query:
         attacker_input: the first one: `probabilities`, or the defender's `logits`.
         joint_batch: the parts that are one batch of the defender in a step, with the same batch statistics. `forget_val`: all
             three parts have gradients. `retain_forget`: val images are a batch of their own without gradients, at a third of
-            the cost; no sensitivity. Classes that go as a whole stay out of the retain images' statistics, see `prepare`.
+            the cost; no sensitivity. Forget images that share no class with the retain images are a batch, too, see `prepare`.
 
     Raises:
         InputError: a sensitivity with `joint_batch="retain_forget"`.

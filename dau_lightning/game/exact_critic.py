@@ -10,14 +10,14 @@ from dau_lightning.training.sgd import SGDMethod
 
 
 class ExactCritic(FormulaPlayer):
-    """Pairs the sorted `phi` of forget and of val samples: the Wasserstein distance in one dimension, in closed form.
+    """Pairs the sorted `phi` of forget samples with quantiles of val samples: a bounded, squared Wasserstein distance.
 
-    `phi` (`AttackerInputs.margin`) is the statistic that membership inference lives on (Carlini et al. 2022). The best critic
-    of the Wasserstein game (Arjovsky et al. 2017) needs no training here. A sample's part in the loss does not depend on how
-    many others are forgotten with it.
+    `phi` (`AttackerInputs.margin`) is the statistic of the strongest attacks (Carlini et al. 2022). In one dimension the best
+    critic of the Wasserstein game (Arjovsky et al. 2017) has a closed form, so that it needs no training. A sample's part in
+    the loss does not depend on how many others are forgotten with it.
 
-    A class that must go as a whole has no unseen images to be like, and neither have samples with wrong labels: they pay
-    `-log(1 - p_y)` in place of a distance.
+    A class that must go as a whole has no unseen images to be like, and neither have samples with wrong labels: their
+    loss is `-log(1 - p_y)` in place of a distance.
 
     Args:
         num_classes: K.
@@ -31,7 +31,7 @@ class ExactCritic(FormulaPlayer):
 
     stored: Tensor  # the values of the last val batches, the newest one at the end
     steps: Tensor  # int64: how many have been stored
-    emptied: Tensor  # bool (K,): classes whose forget samples pay; all if labels are wrong
+    emptied: Tensor  # bool (K,): classes whose forget samples are pushed away; all if labels are wrong
 
     def __init__(
         self,
@@ -60,15 +60,15 @@ class ExactCritic(FormulaPlayer):
         """What the defender minimises: the distance of forget values from the quantiles of stored val values."""
         values = forget.margin()
         gone = self.emptied[forget.targets]
-        pays = self.emptied_weight * (F.softplus(values) * gone).sum()
+        push = self.emptied_weight * (F.softplus(values) * gone).sum()
         if not self.uses_val:
-            return pays / self.forget_batch_size
+            return push / self.forget_batch_size
         stays = torch.where(gone, torch.nan, values).sort().values  # not-a-number is the largest
         age = torch.arange(len(self.stored), 0, -1, device=values.device)
         unseen = torch.where((age <= self.steps).unsqueeze(1), self.stored, torch.nan)
         difference = (stays - quantiles(unseen.flatten(), (~gone).sum(), len(values))).abs().nan_to_num(0.0)
         distance = difference.clamp(max=self.largest).pow(self.power)
-        return (distance.sum() + pays) / self.forget_batch_size
+        return (distance.sum() + push) / self.forget_batch_size
 
     def before_game(self, module: SGDMethod) -> None:
         """Find the classes whose forget samples pay; if all do, nobody looks at val samples."""

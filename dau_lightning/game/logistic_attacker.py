@@ -18,7 +18,7 @@ class LogisticAttacker(FormulaPlayer):
 
     The samples of the last steps make a pool. On it, Newton's method (iteratively reweighted least squares; Hastie et al.
     2009, section 4.4.1) finds the weights of the regression, so that there is no learning rate and no pre-training. The
-    defender then lowers `-log(1 - A)` on forget samples, the non-saturating form of section 3.3.
+    defender then lowers `-log(1 - A)` on forget samples, the forget part of the non-saturating form of section 3.3.
 
     Args:
         num_classes: not used, since there are four inputs for any number of classes.

@@ -10,7 +10,9 @@ from dau_lightning.metric.mia import SMALLEST
 
 
 class MeanPrediction(FormulaPlayer):
-    """Pulls each forget prediction to `q`, the mean prediction of val samples: `KL(q, p)`, as ReGUn does (Mirlach 2026).
+    """Pulls each forget prediction to `q`, the mean prediction of val samples: `KL(q, p)`.
+
+    ReGUn (Mirlach et al. 2026) takes the original's mean prediction; here it is that of the defender in the last steps.
 
     Nobody asks what tells forget from val samples, so that what the game is better than this is what its attacker earns.
 

@@ -78,7 +78,7 @@ def write(path: Path, text: str) -> None:
     """Write a preset, as a whole or not at all; another one that is there stays beside it as `.yaml.old`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file() and path.read_text() != text:
-        path.replace(old := path.with_suffix(".yaml.old"))
+        write_text(old := path.with_suffix(".yaml.old"), path.read_text())
         print(f"the preset that was there is now {old}")
     write_text(path, text)
 

@@ -65,6 +65,18 @@ def test_it_repeats_to_the_bit_under_the_callbacks_of_a_run_and_keeps_its_mask(n
     assert all(torch.equal(found[0][layer], found[1][layer]) for layer in found[0])
 
 
+@pytest.mark.parametrize("name", sorted({*METHODS} - FROM_SCRATCH))
+def test_running_statistics_move_where_the_setting_is_update(name: str, tiny: Any) -> None:
+    """And in the games, whose setting is about forget and val images: retain images move them."""
+    defender = tiny.defender()
+    before = {layer: tensor.clone() for layer, tensor in defender.state_dict().items() if "running" in layer}
+    tiny.fit(make(name, tiny, defender, QUICK | DEEPER.get(name, {})))
+    moves = {"update": True, "batch": name in GAME, "running": False, None: False}
+    expected = moves[composed(f"baseline={name}").baseline.get("batch_norm")]
+    assert len(before) > 0
+    assert all(torch.equal(tensor, defender.state_dict()[layer]) != expected for layer, tensor in before.items())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*METHODS} - GAME - FROM_SCRATCH))
 def test_killed_before_each_step_it_ends_with_the_same_weights(name: str, tiny: Any) -> None:

@@ -16,6 +16,7 @@ from optuna.trial import FixedTrial
 from dau_lightning.base.config_folder import CONFIG_FOLDER
 from dau_lightning.base.error import InputError, TrainingError
 from dau_lightning.run.composition import configuration
+from dau_lightning.run.ranges import require_in_range
 from dau_lightning.search import __main__ as command
 from dau_lightning.search import preset as presets
 from dau_lightning.search.preset import preset, train_command
@@ -45,9 +46,13 @@ def test_other_ranges_are_refused(bad: Any) -> None:
 @pytest.mark.parametrize("path", sorted((CONFIG_FOLDER / "search").glob("*.yaml")), ids=lambda path: path.stem)
 def test_ranges_name_settings_of_their_method(path: Path) -> None:
     baseline = path.stem.partition("-")[0]  # dau-photographs: other ranges for dau
-    ranges = OmegaConf.load(path)
+    ranges: Any = OmegaConf.to_container(OmegaConf.load(path))
+    settings = composed(f"baseline={baseline}").baseline
     assert ranges
-    assert set(ranges) <= set(composed(f"baseline={baseline}").baseline)
+    assert set(ranges) <= set(settings)
+    for name, values in limits(ranges).items():
+        for value in values:
+            require_in_range(f"baseline.{name}", settings[name], value)
 
 
 class Scores:
