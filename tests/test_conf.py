@@ -222,7 +222,6 @@ def test_the_readme_tells_the_batch_norm_of_every_method():
         "dau_paper": "update",  # of retain images, likewise
         "retrain": "update",
         "retrain_again": "update",
-        "original": "|",
     }
 
 
