@@ -13,7 +13,7 @@ help:    ## this list
 
 install: .venv/installed  ## create .venv and install everything into it
 
-run: install    ## python train.py: 30 to 50 s after the installation
+run: install    ## python train.py: 30 to 100 s after the installation
 	$(BIN)/python train.py $(ARGS)
 
 test: install   ## tests and doctests that are quick, under 3 minutes

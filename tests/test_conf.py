@@ -225,6 +225,11 @@ def test_the_readme_tells_the_batch_norm_of_every_method():
     }
 
 
+@pytest.mark.parametrize(("scheme", "rate"), [("random", 0.01), ("classwise", 0.02), ("indices", 0.01), ("corrupted", 0.01)])
+def test_the_papers_game_has_a_printed_rate_in_every_scheme(scheme, rate):
+    assert configuration(["baseline=dau_paper", f"scheme={scheme}"])[0].baseline.lr == rate
+
+
 def test_the_command_line_wins_over_an_experiment():
     jobs = swept("table1", "seed=7", "dataset=digits,cifar10", "sparsity=dense")
     assert len(jobs) == 2 * 2 * 7

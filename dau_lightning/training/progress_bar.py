@@ -30,7 +30,7 @@ class TrainingBar(L.Callback):
         total = (done // steps + 1) * steps
         if not self.bar.live.is_started:
             self.bar.start()
-            self.task = self.bar.add_task(self.description, total=total, completed=done)
+            self.task = self.bar.add_task(self.description)
         self.bar.update(self.task, total=total, completed=done)
 
     def on_train_batch_end(
